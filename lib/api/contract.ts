@@ -1,0 +1,124 @@
+// Names that two or more parts of Tabard must agree on: annotations, labels, ports, paths, Secret keys, environment.
+// Pure constants; the design fixes them and users write some of them.
+
+/** API group and version of all Tabard resources. */
+export const GROUP = 'tabard.dev';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+/** Annotations that users write on a workload, a pod template or a pod (and `injection` as a namespace label). */
+export const annotations = {
+  inject: 'tabard.dev/inject',
+  service: 'tabard.dev/service',
+  excludeInboundPorts: 'tabard.dev/exclude-inbound-ports',
+  excludeOutboundPorts: 'tabard.dev/exclude-outbound-ports',
+  excludeOutboundCidrs: 'tabard.dev/exclude-outbound-cidrs',
+  proxyCpu: 'tabard.dev/proxy-cpu',
+  proxyMemory: 'tabard.dev/proxy-memory',
+  proxyLogLevel: 'tabard.dev/proxy-log-level',
+  capture: 'tabard.dev/capture',
+} as const;
+
+/** Annotations that Tabard writes. */
+export const written = {
+  /** On an injected pod: the service it belongs to, decided at admission, never changed. Same key as the user's annotation. */
+  service: 'tabard.dev/service',
+  /** On an injected pod: version of the injector's result, also the mark by which a second injection is recognised. */
+  injected: 'tabard.dev/injected',
+  /** On a Secret: facts of the certificate in it (hex serial; RFC 3339 times; issuer name; fingerprint of inputs). */
+  serial: 'tabard.dev/serial',
+  notBefore: 'tabard.dev/not-before',
+  notAfter: 'tabard.dev/not-after',
+  renewAt: 'tabard.dev/renew-at',
+  issuer: 'tabard.dev/issuer',
+} as const;
+
+/** Labels. `injected=true` is on every injected pod: the operator watches by it. */
+export const labels = {
+  injection: 'tabard.dev/injection',
+  injected: 'tabard.dev/injected',
+  service: 'tabard.dev/service',
+  managedBy: 'app.kubernetes.io/managed-by',
+} as const;
+
+/** Value of `app.kubernetes.io/managed-by` on everything that Tabard's processes write. */
+export const MANAGED_BY = 'tabard';
+
+/** Field managers of server-side apply, one per writer. */
+export const fieldManagers = { operator: 'tabard-operator', webhook: 'tabard-webhook' } as const;
+
+/** TCP ports (design section 3 and 4). */
+export const ports = {
+  outbound: 16001,
+  inbound: 16006,
+  control: 16010,
+  admin: 16020,
+  webhook: 16443,
+} as const;
+
+/** User and group of the sidecar; traffic of this uid is never captured. */
+export const PROXY_UID = 1616;
+
+/** Names of the containers and volumes that injection adds. */
+export const names = {
+  redirectContainer: 'tabard-redirect',
+  proxyContainer: 'tabard-proxy',
+  tlsVolume: 'tabard-tls',
+  stateVolume: 'tabard-state',
+  operator: 'tabard-operator',
+  webhook: 'tabard-webhook',
+  /** Secret in Tabard's namespace with the key of the `cluster` issuer's CA. */
+  caSecret: 'tabard-ca',
+  /** Secret in Tabard's namespace with the webhook's CA and serving certificate. */
+  webhookSecret: 'tabard-webhook-tls',
+  /** MutatingWebhookConfiguration. */
+  webhookConfiguration: 'tabard-webhook',
+  defaultIssuer: 'cluster',
+} as const;
+
+/** Where injected containers find things. */
+export const paths = {
+  tls: '/var/run/tabard/tls',
+  state: '/var/run/tabard/state',
+} as const;
+
+/** Keys of a certificate Secret (`kubernetes.io/tls`). */
+export const secretKeys = { certificate: 'tls.crt', key: 'tls.key', trustBundle: 'ca.crt' } as const;
+
+/** Environment of the sidecar and the redirect container, set by the webhook. */
+export const env = {
+  podName: 'TABARD_POD_NAME',
+  podNamespace: 'TABARD_POD_NAMESPACE',
+  podUid: 'TABARD_POD_UID',
+  /** Comma-separated, from status.podIPs. */
+  podIps: 'TABARD_POD_IPS',
+  service: 'TABARD_SERVICE',
+  trustDomain: 'TABARD_TRUST_DOMAIN',
+  /** host:port of the control API. */
+  controlAddress: 'TABARD_CONTROL_ADDRESS',
+  /** SPIFFE identity that the control API must show. */
+  controlIdentity: 'TABARD_CONTROL_IDENTITY',
+  logLevel: 'TABARD_LOG_LEVEL',
+  /** JSON: RewrittenProbe[] (lib/api/probes.ts). */
+  probes: 'TABARD_PROBES',
+  /** Comma-separated ports and CIDRs that the redirect leaves alone. */
+  excludeInboundPorts: 'TABARD_EXCLUDE_INBOUND_PORTS',
+  excludeOutboundPorts: 'TABARD_EXCLUDE_OUTBOUND_PORTS',
+  excludeOutboundCidrs: 'TABARD_EXCLUDE_OUTBOUND_CIDRS',
+} as const;
+
+/** Namespaces that are never injected, whatever they ask for (Tabard's own comes on top). */
+export const protectedNamespaces: readonly string[] = ['kube-system', 'kube-node-lease'];
+
+/** ALPN protocol of one mTLS connection per application connection. */
+export const ALPN_DIRECT = 'tabard-tcp/1';
+
+/** Name of the Secret that holds a service's certificate. Service names are DNS labels of at most 56 characters. */
+export function certificateSecretName(service: string): string {
+  return `tabard-${service}`;
+}
+
+/** The SPIFFE ID of a service (design, "Identity"). */
+export function spiffeId(trustDomain: string, namespace: string, service: string): string {
+  return `spiffe://${trustDomain}/ns/${namespace}/svc/${service}`;
+}

@@ -1,0 +1,90 @@
+// Wire types of the control API (design section 4): HTTP/2 over mTLS, port 16010, newline-delimited JSON, one whole
+// snapshot per line. A reader ignores members it does not know, so that versions one minor apart work together.
+import type { Group, Mode, Protocol } from './tlspolicy.ts';
+
+/** Paths of the control API. A destination is `<ip>:<port>`, IPv6 in brackets, percent-encoded as one path segment. */
+export const controlPaths = {
+  self: '/v1/self',
+  destinations: '/v1/destinations/',
+  status: '/v1/status',
+} as const;
+
+/** What holds for one pod: TLSPolicy, TLSBaseline and defaults resolved. Times are milliseconds. */
+export interface EffectivePolicy {
+  /** `<namespace>/<name>` of the TLSPolicy, or "defaults". */
+  readonly source: string;
+  readonly mode: Mode;
+  /** Every container port with a mode or protocol of its own, already merged with the Service's appProtocol. */
+  readonly ports: readonly { readonly port: number; readonly mode: Mode; readonly protocol: Protocol }[];
+  readonly tls: {
+    readonly minVersion: '1.2' | '1.3';
+    /** IANA names of cipher suites; empty = Tabard's default order. */
+    readonly ciphers: readonly string[];
+    readonly groups: readonly Group[];
+  };
+  readonly connections: {
+    readonly maxAgeMs: number;
+    readonly idleTimeoutMs: number;
+    readonly handshakeTimeoutMs: number;
+    readonly maxConcurrent: number;
+  };
+  readonly accessLog: 'None' | 'Denied' | 'All';
+}
+
+/** One line of GET /v1/self: all that a sidecar must know about itself. */
+export interface SelfSnapshot {
+  /** Opaque; equal versions mean equal content. */
+  readonly version: string;
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly service: string;
+  readonly identity: string;
+  readonly policy: EffectivePolicy;
+  /** Concatenated PEM certificates of every CA that peers may chain to. */
+  readonly trustBundle: string;
+  /** CIDRs of the cluster's pods and services; an unknown address in them fails closed while the control API is away. */
+  readonly clusterRanges: readonly string[];
+}
+
+/** How to reach one endpoint: mTLS to exactly `identity`, or untouched bytes because its policy or capture says so. */
+export type Endpoint =
+  | { readonly address: string; readonly port: number; readonly transport: 'mutual'; readonly identity: string }
+  | { readonly address: string; readonly port: number; readonly transport: 'plain'; readonly why: PlainReason };
+
+/** Why an endpoint or a destination is reached without TLS. Metric label and log field of pass-through connections. */
+export type PlainReason =
+  | 'not_in_mesh' // no injected pod behind this address
+  | 'policy_disabled' // mode Disabled on that port
+  | 'application_tls' // protocol Passthrough
+  | 'port_excluded' // exclude-inbound-ports of the target
+  | 'control_unavailable'; // outside the cluster's ranges while the control API is away
+
+/** One line of GET /v1/destinations/<ip>:<port>. */
+export interface DestinationSnapshot {
+  readonly version: string;
+  /** False: the address belongs to nothing in the mesh and is passed through untouched. */
+  readonly known: boolean;
+  /** Name for logs and SNI: `<service>.<namespace>.svc.<cluster domain>`. Present when known. */
+  readonly serverName?: string;
+  /** Ready endpoints. Known and empty: nothing can be reached now (`upstream_unreachable`). */
+  readonly endpoints: readonly Endpoint[];
+}
+
+/** Body of POST /v1/status: what the sidecar applied and saw since its last report. */
+export interface StatusReport {
+  readonly podName: string;
+  readonly podUid: string;
+  readonly selfVersion: string;
+  /** SHA-256 (hex) of the trust bundle in use. */
+  readonly bundleFingerprint: string;
+  /** Serial in use for new handshakes, upper-case hex; empty when none. */
+  readonly serial: string;
+  readonly notAfter: string;
+  /** Plaintext seen since the last report, refused or (Permissive) passed. */
+  readonly plaintext: readonly {
+    readonly address: string;
+    readonly port: number;
+    readonly count: number;
+    readonly refused: boolean;
+  }[];
+}

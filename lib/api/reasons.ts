@@ -1,0 +1,27 @@
+// The closed vocabulary of why a connection was refused or ended. Log field, metric label, CLI and docs use these words.
+
+/** One sentence per reason that tells an operator what it means and where to look. */
+export const reasonHints = {
+  plaintext: 'The client sent plaintext; inject its workload or set the policy to Permissive while you migrate.',
+  no_client_certificate: 'The client spoke TLS but showed no certificate; only mesh members may call a Mutual port.',
+  unknown_ca: "The peer's certificate was not signed by a CA of this mesh's trust bundle.",
+  expired: "The peer's certificate is past its notAfter; check that its Secret is renewed and mounted.",
+  not_yet_valid: "The peer's certificate is not valid yet; check the clocks of both nodes.",
+  revoked: "The peer's identity, serial or pod is revoked by a TLSRevocation.",
+  identity_mismatch: 'The peer proved another identity than discovery gave; the address may have moved to another pod.',
+  protocol_version: 'The peer offers no TLS version that the policy accepts.',
+  no_shared_cipher: 'The peer offers no cipher suite or key exchange group that the policy accepts.',
+  handshake_timeout:
+    'The peer did not finish the TLS handshake in time; a server-first protocol without a sidecar waits like this.',
+  denied: 'An authorization rule denies this connection.',
+  malformed: 'The peer sent bytes that are neither TLS nor an accepted protocol.',
+  overload: 'The proxy is at its connection limit; raise connections.maxConcurrent or scale out.',
+  upstream_unreachable: 'No endpoint of the destination accepted a connection.',
+  control_unavailable:
+    'The control API is away and nothing is cached for this cluster address; it is refused to fail closed.',
+  own_certificate_expired: "This proxy's own certificate has expired; check the operator and the Secret.",
+  reset: 'The connection was reset by a peer before it ended in order.',
+} as const;
+
+/** Why a connection was refused or ended early. */
+export type Reason = keyof typeof reasonHints;

@@ -1,0 +1,122 @@
+// Wire types of TLSPolicy and TLSIssuer as stored by the API server, defaults applied (crds/ holds the schema).
+import type { Condition } from './conditions.ts';
+
+/** How a port treats callers: both prove themselves, only the server does, both TLS and plaintext, or no TLS at all. */
+export type Mode = 'Mutual' | 'ServerOnly' | 'Permissive' | 'Disabled';
+
+/** What is spoken inside the TLS connection; Passthrough = the application speaks TLS itself. */
+export type Protocol = 'TCP' | 'HTTP' | 'HTTP2' | 'GRPC' | 'Passthrough';
+
+/** Key algorithms of a leaf certificate. */
+export type KeyAlgorithm = 'ECDSA-P256' | 'ECDSA-P384' | 'RSA-2048' | 'RSA-3072' | 'RSA-4096' | 'Ed25519';
+
+/** TLS key exchange groups by their IANA names. */
+export type Group = 'X25519MLKEM768' | 'X25519' | 'P-256' | 'P-384';
+
+export interface LabelSelector {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly matchExpressions?: readonly {
+    readonly key: string;
+    readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+    readonly values?: readonly string[];
+  }[];
+}
+
+/** Durations are strings such as "24h" (lib/clock.ts parseDuration). */
+export interface TLSPolicySpec {
+  readonly selector?: LabelSelector;
+  readonly mode?: Mode;
+  readonly ports?: readonly { readonly port: number; readonly mode?: Mode; readonly protocol?: Protocol }[];
+  readonly tls?: {
+    readonly minVersion?: '1.2' | '1.3';
+    readonly ciphers?: readonly string[];
+    readonly groups?: readonly Group[];
+  };
+  readonly certificate?: {
+    readonly issuer?: string;
+    readonly lifetime?: string;
+    readonly renewAt?: number;
+    readonly key?: KeyAlgorithm;
+    readonly delivery?: 'Secret' | 'PodCertificate';
+    readonly dnsNames?: readonly string[];
+  };
+  readonly http?: { readonly accessLog?: 'None' | 'Denied' | 'All' };
+  readonly connections?: {
+    readonly maxAge?: string;
+    readonly idleTimeout?: string;
+    readonly handshakeTimeout?: string;
+    readonly maxConcurrent?: number;
+  };
+}
+
+/** One service that a policy governs. Times are RFC 3339; serial is upper-case hex without separators. */
+export interface ServiceStatus {
+  readonly name: string;
+  readonly serial?: string;
+  readonly notBefore?: string;
+  readonly notAfter?: string;
+  readonly renewAt?: string;
+  readonly issuer?: string;
+  readonly pods: number;
+  readonly ready: boolean;
+}
+
+export interface TLSPolicyStatus {
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly Condition[];
+  readonly services?: readonly ServiceStatus[];
+  /** `<ready>/<all>` services, for the printer column. */
+  readonly servicesReady?: string;
+  /** Earliest notAfter of the services. */
+  readonly expires?: string;
+  readonly plaintextClients?: readonly {
+    readonly address: string;
+    readonly service: string;
+    readonly port: number;
+    readonly lastSeen: string;
+  }[];
+  /** True when a Permissive policy saw no plaintext client and could be Mutual. */
+  readonly strictReady?: boolean;
+}
+
+export interface ObjectMeta {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly generation?: number;
+  readonly creationTimestamp: string;
+  readonly deletionTimestamp?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly ownerReferences?: readonly OwnerReference[];
+}
+
+export interface OwnerReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly controller?: boolean;
+}
+
+export interface TLSPolicy {
+  readonly apiVersion: string;
+  readonly kind: 'TLSPolicy';
+  readonly metadata: ObjectMeta;
+  readonly spec: TLSPolicySpec;
+  readonly status?: TLSPolicyStatus;
+}
+
+/** Cluster-scoped. Exactly one member of spec is set; later issuers add members. */
+export interface TLSIssuer {
+  readonly apiVersion: string;
+  readonly kind: 'TLSIssuer';
+  readonly metadata: ObjectMeta;
+  readonly spec: { readonly selfSigned?: { readonly lifetime?: string } };
+  readonly status?: {
+    readonly conditions?: readonly Condition[];
+    readonly caNotAfter?: string;
+    readonly caFingerprint?: string;
+  };
+}

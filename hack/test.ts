@@ -1,0 +1,75 @@
+// `make test`: every suite in order, each step with its elapsed time, one closing line over all of them.
+// A suite that cannot start counts as failed; the run goes on so that one report names everything that is broken.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+interface Count {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+const root = resolve(import.meta.dirname, '..');
+const scratch = mkdtempSync(join(tmpdir(), 'tabard-test-'));
+const startedAt = performance.now();
+
+function say(text: string): void {
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  console.log(`[${seconds.padStart(7)}s] ${text}`);
+}
+
+async function run(command: string, args: readonly string[]): Promise<boolean> {
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const { promise, resolve: done } = Promise.withResolvers<boolean>();
+  child.on('error', (error) => {
+    console.error(`${command}: ${error.message}`);
+    done(false);
+  });
+  child.on('exit', (code) => done(code === 0));
+  return promise;
+}
+
+/** A step that either works or does not: one test. */
+async function check(name: string, command: string, args: readonly string[]): Promise<Count> {
+  say(name);
+  const ok = await run(command, args);
+  if (!ok) say(`${name}: FAILED`);
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
+}
+
+async function jest(project: string): Promise<Count> {
+  say(`${project} tests`);
+  const file = join(scratch, `${project}.json`);
+  const ok = await run('npm', ['run', '--silent', `test:${project}`, '--', '--json', `--outputFile=${file}`]);
+  try {
+    const report = JSON.parse(readFileSync(file, 'utf8'));
+    // A suite that does not even load has no failed test of its own.
+    const broken = report.numRuntimeErrorTestSuites;
+    const failed = report.numFailedTests + broken;
+    return { passed: report.numPassedTests, failed: ok || failed > 0 ? failed : 1, skipped: report.numPendingTests };
+  } catch {
+    say(`${project} tests ended without a report`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+const steps: readonly (() => Promise<Count>)[] = [
+  () => check('type check', 'npm', ['run', '--silent', 'typecheck']),
+  () => check('lint', 'npm', ['run', '--silent', 'lint']),
+  () => check('generated files are up to date', 'node', ['hack/manifests.ts', '--check']),
+  () => jest('unit'),
+  () => check('tools of the embedded cluster', 'node', ['hack/cluster/main.ts', 'build']),
+  () => check('image', 'node', ['hack/image/main.ts']),
+  () => jest('integration'),
+  () => jest('e2e'),
+];
+
+const counts: Count[] = [];
+for (const step of steps) counts.push(await step());
+rmSync(scratch, { recursive: true, force: true });
+const total = (key: keyof Count): number => counts.reduce((sum, count) => sum + count[key], 0);
+say('done');
+console.log(`${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`);
+process.exitCode = total('failed') > 0 ? 1 : 0;

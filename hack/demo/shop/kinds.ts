@@ -6,7 +6,7 @@ import { type ClientDuplexStream, credentials, Client as GrpcClient } from '@grp
 import { Redis } from 'ioredis';
 import { createConnection } from 'mysql2/promise';
 import { Client as Postgres } from 'pg';
-import WebSocket from 'ws';
+import { WebSocket } from 'ws';
 
 /** One open connection of a kind. */
 export interface Line {

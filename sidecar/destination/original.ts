@@ -1,0 +1,132 @@
+// Where a captured connection wanted to go before nftables redirected it: SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST
+// (linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h). Node has no socket option API, so getsockopt is called
+// through node:ffi, which Node 26 has without a flag. Nothing is loaded until `openOriginalDestination` is called.
+import type { Socket } from 'node:net';
+import { endianness } from 'node:os';
+import { AppError, messageOf } from '../../lib/errors.ts';
+import { formatIPv6 } from './address.ts';
+
+/** An address and port as the application named them. IPv6 is in the canonical text form of RFC 5952. */
+export interface OriginalDestination {
+  readonly family: 4 | 6;
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * The original destination of an accepted connection. `undefined` when the connection was not redirected: nothing is
+ * tracked for it, its socket is closed already, or it was made to the listener's own address and port.
+ */
+export type OriginalDestinationReader = (socket: Socket) => OriginalDestination | undefined;
+
+const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+const SOCK_STREAM = 1;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOL_IP = 0;
+const SOL_IPV6 = 41;
+const SO_ORIGINAL_DST = 80;
+const SOCKADDR_BYTES = 128;
+
+const int = 'int32' as const;
+const definitions = {
+  getsockopt: { arguments: [int, int, int, 'buffer', 'buffer'], return: int },
+  socket: { arguments: [int, int, int], return: int },
+  close: { arguments: [int], return: int },
+} as const;
+
+type GetSockOpt = (...args: [fd: number, level: number, option: number, value: Buffer, length: Uint32Array]) => number;
+
+/**
+ * Loads getsockopt, tests that it answers, and returns the reader (about 2 µs a call once warm).
+ * Throws AppError `unsupported` where Node has no node:ffi or the call does not work.
+ */
+export function openOriginalDestination(): OriginalDestinationReader {
+  const getsockopt = loadGetSockOpt();
+  const value = Buffer.alloc(SOCKADDR_BYTES);
+  const length = new Uint32Array(1);
+  return (socket) => {
+    const fd = descriptorOf(socket);
+    if (fd === undefined) return undefined;
+    const local = socket.localAddress;
+    // On a dual-stack listener an IPv4 peer shows as ::ffff:a.b.c.d; the kernel answers SOL_IP for it.
+    const level = local?.includes('.') ? SOL_IP : SOL_IPV6;
+    length[0] = SOCKADDR_BYTES;
+    if (getsockopt(fd, level, SO_ORIGINAL_DST, value, length) !== 0) return undefined;
+    const original = parseSockaddr(value.subarray(0, length[0]));
+    if (original === undefined || isLocal(original, local, socket.localPort)) return undefined;
+    return original;
+  };
+}
+
+/**
+ * Reads a `struct sockaddr_in` or `sockaddr_in6`. `undefined` for any other family and for one that is cut short.
+ * A link-local IPv6 address keeps its zone (`fe80::1%2`), without which it cannot be reached again.
+ */
+export function parseSockaddr(bytes: Buffer): OriginalDestination | undefined {
+  if (bytes.length < 8) return undefined;
+  const family = endianness() === 'LE' ? bytes.readUInt16LE(0) : bytes.readUInt16BE(0);
+  const port = bytes.readUInt16BE(2);
+  if (family === AF_INET) {
+    return { family: 4, address: `${bytes[4]}.${bytes[5]}.${bytes[6]}.${bytes[7]}`, port };
+  }
+  if (family !== AF_INET6 || bytes.length < 28) return undefined;
+  const address = formatIPv6(bytes.subarray(8, 24));
+  const scope = endianness() === 'LE' ? bytes.readUInt32LE(24) : bytes.readUInt32BE(24);
+  const linkLocal = bytes[8] === 0xfe && ((bytes[9] ?? 0) & 0xc0) === 0x80;
+  return { family: 6, address: linkLocal && scope !== 0 ? `${address}%${scope}` : address, port };
+}
+
+function isLocal(original: OriginalDestination, address: string | undefined, port: number | undefined): boolean {
+  if (original.port !== port || address === undefined) return false;
+  return address === original.address || address === `::ffff:${original.address}`;
+}
+
+function loadGetSockOpt(): GetSockOpt {
+  const ffi = process.getBuiltinModule('node:ffi');
+  // The types promise the module, but Node 24 and builds without libffi have none.
+  if ((ffi as unknown) === undefined) {
+    throw new AppError(
+      'unsupported',
+      `Node ${process.version} has no node:ffi, which reading original destinations needs; run Node 26.1 or later`,
+    );
+  }
+  try {
+    // Null is the process itself: libc is in it already, whatever its file is called.
+    const { functions } = ffi.dlopen(null, definitions);
+    selfTest(functions);
+    return functions.getsockopt;
+  } catch (cause) {
+    throw new AppError(
+      'unsupported',
+      `getsockopt cannot be called through node:ffi (${messageOf(cause)}); original destinations cannot be read on this platform`,
+      { cause },
+    );
+  }
+}
+
+interface SelfTested {
+  readonly getsockopt: GetSockOpt;
+  readonly socket: (family: number, type: number, protocol: number) => number;
+  readonly close: (fd: number) => number;
+}
+
+/** Asks a socket of our own for its type: proves that arguments and the written-back value pass the border unharmed. */
+function selfTest({ getsockopt, socket, close }: SelfTested): void {
+  const fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) throw new Error('socket() failed');
+  const value = Buffer.alloc(8);
+  const length = new Uint32Array([value.length]);
+  const result = getsockopt(fd, SOL_SOCKET, SO_TYPE, value, length);
+  close(fd);
+  if (result !== 0 || length[0] !== 4 || new Uint32Array(value.buffer, value.byteOffset, 1)[0] !== SOCK_STREAM) {
+    throw new Error(`self-test answered ${result} with ${length[0]} bytes`);
+  }
+}
+
+/** The file descriptor under a socket. Internal to Node, but the only way; absent once the socket is closed. */
+function descriptorOf(socket: Socket): number | undefined {
+  const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } | null };
+  return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
+}

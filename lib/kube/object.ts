@@ -1,0 +1,81 @@
+// The shapes of Kubernetes objects as JSON, exactly as the API server sends them: times are strings, nothing is
+// dropped, everything is read-only. The generated models of client-node lend their field names (types only).
+import type {
+  EventsV1Event,
+  V1ConfigMap,
+  V1CronJob,
+  V1DaemonSet,
+  V1Deployment,
+  V1EndpointSlice,
+  V1Job,
+  V1Lease,
+  V1MutatingWebhookConfiguration,
+  V1Namespace,
+  V1Node,
+  V1Pod,
+  V1ReplicaSet,
+  V1Secret,
+  V1Service,
+  V1ServiceCIDR,
+  V1StatefulSet,
+} from '@kubernetes/client-node';
+import type { ObjectMeta } from '../api/tlspolicy.ts';
+
+/** What every stored object has. `apiVersion` and `kind` are always set, also on the items of a list. */
+export interface KubeObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: ObjectMeta;
+}
+
+/** The name of an object; `namespace` is absent for cluster-scoped kinds. */
+export interface ObjectRef {
+  readonly name: string;
+  readonly namespace?: string;
+}
+
+/** An object to be written: any JSON with a name. `apiVersion` and `kind` are filled in from the resource. */
+export interface KubeInput {
+  readonly metadata: ObjectRef & Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
+}
+
+/** A model of client-node as it is on the wire: times are strings, all members read-only. */
+export type Raw<T> = T extends Date
+  ? string
+  : T extends string | number | boolean | undefined | null
+    ? T
+    : T extends readonly (infer U)[]
+      ? readonly Raw<U>[]
+      : { readonly [K in keyof T]: Raw<T[K]> };
+
+type Stored<T> = KubeObject & Raw<Omit<T, 'apiVersion' | 'kind' | 'metadata'>>;
+
+export type Pod = Stored<V1Pod>;
+export type Service = Stored<V1Service>;
+export type EndpointSlice = Stored<V1EndpointSlice>;
+export type Secret = Stored<V1Secret>;
+export type ConfigMap = Stored<V1ConfigMap>;
+export type Namespace = Stored<V1Namespace>;
+export type KubeEvent = Stored<EventsV1Event>;
+export type Lease = Stored<V1Lease>;
+export type Node = Stored<V1Node>;
+export type ServiceCIDR = Stored<V1ServiceCIDR>;
+export type Deployment = Stored<V1Deployment>;
+export type StatefulSet = Stored<V1StatefulSet>;
+export type DaemonSet = Stored<V1DaemonSet>;
+export type ReplicaSet = Stored<V1ReplicaSet>;
+export type Job = Stored<V1Job>;
+export type CronJob = Stored<V1CronJob>;
+export type MutatingWebhookConfiguration = Stored<V1MutatingWebhookConfiguration>;
+
+/** The key of an object in stores and queues: `namespace/name`, or `name` alone when it is cluster-scoped. */
+export function keyOf(ref: ObjectRef): string {
+  return ref.namespace === undefined || ref.namespace === '' ? ref.name : `${ref.namespace}/${ref.name}`;
+}
+
+/** The object that a key names; the reverse of keyOf. */
+export function refOf(key: string): ObjectRef {
+  const slash = key.indexOf('/');
+  return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
+}

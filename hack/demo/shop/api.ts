@@ -37,6 +37,7 @@ export async function startApi(stop: AbortSignal): Promise<void> {
   const http = createServer((request, response) => {
     const url = request.url ?? '/';
     if (url.startsWith('/health')) return void response.end('ok\n');
+    if (url === '/fail') return void response.writeHead(500).end('failing as asked\n');
     if (url === '/bytes') return void response.end(Buffer.alloc(10_000_000, 'b'));
     response.setHeader('content-type', 'text/plain');
     response.write(`${request.method} ${url} seen from ${request.socket.remoteAddress}\n`);

@@ -1,5 +1,6 @@
-// The demo's shop in one program: `shop <api|web|load|job>`. Ordinary software that knows nothing of TLS.
+// The demo's shop in one program: `shop <api|web|load|job|call>`. Ordinary software that knows nothing of TLS.
 import { startApi } from './api.ts';
+import { runCall } from './call.ts';
 import { runJob, runLoad } from './load.ts';
 import { startWeb } from './web.ts';
 
@@ -20,7 +21,10 @@ switch (role) {
   case 'job':
     process.exitCode = await runJob(process.env);
     break;
+  case 'call':
+    process.exitCode = await runCall(process.argv.slice(3));
+    break;
   default:
-    console.error(`shop: unknown role "${role ?? ''}"; say api, web, load or job`);
+    console.error(`shop: unknown role "${role ?? ''}"; say api, web, load, job or call`);
     process.exitCode = 64;
 }

@@ -1,0 +1,101 @@
+// Identities: the SPIFFE ID of a service (SPIFFE-ID section 2, narrowed to the one path form that Tabard issues), the DNS
+// names its certificate carries, and reading the identity out of a peer's certificate. Strict: what is not exactly ours is
+// no identity. Shared by the operator and the sidecars; pure.
+import { spiffeId } from '../api/contract.ts';
+
+/** A service of the mesh as its certificate names it. */
+export interface Identity {
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly service: string;
+}
+
+const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
+const trustDomainForm = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
+const spiffeForm = new RegExp(`^spiffe://((?=[^/]{1,253}/)${label}(?:\\.${label})*)/ns/(${label})/svc/(${label})$`);
+const dnsNameForm = trustDomainForm;
+
+/** Whether a text can be a trust domain: a lower-case DNS name, since the CA's name constraint is put on it as a host. */
+export function isTrustDomain(text: string): boolean {
+  return trustDomainForm.test(text);
+}
+
+/** The SPIFFE URI of an identity. */
+export function formatIdentity({ trustDomain, namespace, service }: Identity): string {
+  return spiffeId(trustDomain, namespace, service);
+}
+
+/** The identity that a SPIFFE URI names; undefined unless it has exactly the form that Tabard issues. */
+export function parseIdentity(uri: string): Identity | undefined {
+  const [, trustDomain, namespace, service] = spiffeForm.exec(uri) ?? [];
+  if (trustDomain === undefined || namespace === undefined || service === undefined) return undefined;
+  return { trustDomain, namespace, service };
+}
+
+/** One entry of a certificate's subject alternative names, as node:crypto prints it (`DNS`, `URI`, `IP Address`, …). */
+export interface AlternativeName {
+  readonly kind: string;
+  readonly value: string;
+}
+
+/**
+ * The names in an `X509Certificate.subjectAltName` text. Node quotes values that could be mistaken for a separator
+ * (CVE-2021-44532); undefined when any byte of the text does not fit that form.
+ */
+export function parseAlternativeNames(text: string): readonly AlternativeName[] | undefined {
+  const found: AlternativeName[] = [];
+  const entry = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y;
+  while (entry.lastIndex < text.length) {
+    const [, kind, value] = entry.exec(text) ?? [];
+    if (kind === undefined || value === undefined) return undefined;
+    found.push({ kind, value });
+  }
+  return found;
+}
+
+/**
+ * The SPIFFE URI that a certificate proves: it must carry exactly one URI name (X509-SVID section 2) of Tabard's form.
+ * Undefined otherwise. Says nothing about trust: check the chain first (verify.ts).
+ */
+export function identityOf(certificate: { readonly subjectAltName: string | undefined }): string | undefined {
+  const uris = (parseAlternativeNames(certificate.subjectAltName ?? '') ?? []).filter(({ kind }) => kind === 'URI');
+  const [only] = uris;
+  if (only === undefined || uris.length > 1) return undefined;
+  return parseIdentity(only.value) === undefined ? undefined : only.value;
+}
+
+/** A Kubernetes Service that selects a service's pods. */
+export interface NamedService {
+  readonly name: string;
+  /** `clusterIP: None`: its pods have DNS names of their own below the Service's. */
+  readonly headless: boolean;
+}
+
+/** What the DNS names of one certificate follow from. */
+export interface NamesRequest {
+  readonly namespace: string;
+  readonly clusterDomain: string;
+  readonly services: readonly NamedService[];
+  /** TLSPolicy `certificate.dnsNames`. */
+  readonly extra?: readonly string[];
+}
+
+/**
+ * The DNS names of a service's certificate, sorted and without repeats: `n`, `n.ns`, `n.ns.svc` and the full name of each
+ * Service. The per-pod names of a headless Service are stated as one wildcard per form: all pods share the certificate, and
+ * naming each would re-issue it on every scaling step (docs/adr/0004-pki.md).
+ */
+export function dnsNamesOf({ namespace, clusterDomain, services, extra = [] }: NamesRequest): readonly string[] {
+  const names = new Set(extra);
+  for (const { name, headless } of services) {
+    const qualified = [`${name}.${namespace}`, `${name}.${namespace}.svc`, `${name}.${namespace}.svc.${clusterDomain}`];
+    for (const each of [name, ...qualified]) names.add(each);
+    if (headless) for (const each of qualified) names.add(`*.${each}`);
+  }
+  return [...names].sort();
+}
+
+/** Whether a text may stand in a certificate as a DNS name; a wildcard only as the whole first label of a longer name. */
+export function isDnsName(text: string): boolean {
+  return dnsNameForm.test(text.startsWith('*.') && text.split('.').length > 2 ? text.slice(2) : text);
+}

@@ -34,11 +34,16 @@ export class AppError extends Error {
 
 /** The text of anything thrown, for a message that wraps it. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  return isErrorLike(thrown) ? thrown.message : String(thrown);
 }
 
 /** The `code` of a Node system error (`ECONNRESET`, …), else undefined. */
 export function systemCode(thrown: unknown): string | undefined {
-  if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
+  if (!isErrorLike(thrown) || !('code' in thrown)) return undefined;
   return typeof thrown.code === 'string' ? thrown.code : undefined;
+}
+
+// By shape, not by instanceof: errors of Node's own modules come from another realm inside Jest and vm contexts.
+function isErrorLike(thrown: unknown): thrown is { readonly message: string } {
+  return typeof thrown === 'object' && thrown !== null && 'message' in thrown && typeof thrown.message === 'string';
 }

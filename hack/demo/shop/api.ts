@@ -1,5 +1,7 @@
-// The shop's api service: HTTP/1.1 on 8080, WebSocket echo on 8081, gRPC on 9090 (echo, a stream, the standard health service).
-import { createServer } from 'node:http';
+// The shop's api service: HTTP/1.1 on 8080, the same over the application's own TLS on 8443, WebSocket echo on 8081, gRPC on 9090
+// (echo, a stream, the standard health service).
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import {
   Server,
   ServerCredentials,
@@ -8,9 +10,11 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { WebSocketServer } from 'ws';
+import { createAuthority, issueLeaf } from '../../../lib/pki/ca.ts';
+import { generateKey, privateKeyPem } from '../../../lib/pki/keys.ts';
 
 /** Ports of the api service. */
-export const apiPorts = { http: 8080, websocket: 8081, grpc: 9090 } as const;
+export const apiPorts = { http: 8080, https: 8443, websocket: 8081, grpc: 9090 } as const;
 
 const bytes = { serialize: (value: Buffer) => value, deserialize: (value: Buffer) => value };
 
@@ -32,20 +36,43 @@ const healthService = { check: method('/grpc.health.v1.Health/Check', false) };
 /** HealthCheckResponse{status: SERVING}. */
 const serving = Buffer.from([0x08, 0x01]);
 
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  const url = request.url ?? '/';
+  if (url.startsWith('/hook')) console.log(`api: ${url}`);
+  if (url.startsWith('/health')) return void response.end('ok\n');
+  if (url === '/fail') return void response.writeHead(500).end('failing as asked\n');
+  if (url === '/bytes') return void response.end(Buffer.alloc(10_000_000, 'b'));
+  response.setHeader('content-type', 'text/plain');
+  response.write(`${request.method} ${url} seen from ${request.socket.remoteAddress}\n`);
+  request.pipe(response);
+}
+
+/** A certificate that nobody knows, as an application with TLS of its own may have. */
+async function ownCertificate(): Promise<{ readonly cert: string; readonly key: string }> {
+  const now = new Date();
+  const authority = await createAuthority({ trustDomain: 'shop.example', lifetimeMs: 86_400_000, now });
+  const { privateKey, publicKey } = await generateKey('ECDSA-P256');
+  const identity = { trustDomain: 'shop.example', namespace: 'shop', service: 'api' };
+  const leaf = issueLeaf({
+    authority,
+    publicKey,
+    identity,
+    dnsNames: ['api.shop.example'],
+    now,
+    lifetimeMs: 86_400_000,
+  });
+  return { cert: leaf.certificate, key: privateKeyPem(privateKey) };
+}
+
 /** Serves until the signal fires; open requests are answered first. */
 export async function startApi(stop: AbortSignal): Promise<void> {
-  const http = createServer((request, response) => {
-    const url = request.url ?? '/';
-    if (url.startsWith('/health')) return void response.end('ok\n');
-    if (url === '/fail') return void response.writeHead(500).end('failing as asked\n');
-    if (url === '/bytes') return void response.end(Buffer.alloc(10_000_000, 'b'));
-    response.setHeader('content-type', 'text/plain');
-    response.write(`${request.method} ${url} seen from ${request.socket.remoteAddress}\n`);
-    request.pipe(response);
-  });
+  const http = createServer(answer);
   // Longer than any client of the load keeps an idle connection, so that only a broken proxy can cut one.
   http.keepAliveTimeout = 600_000;
   http.listen(apiPorts.http, '::');
+
+  const https = createTlsServer(await ownCertificate(), answer);
+  https.listen(apiPorts.https, '::');
 
   const sockets = new WebSocketServer({ port: apiPorts.websocket, host: '::' });
   sockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));
@@ -71,6 +98,7 @@ export async function startApi(stop: AbortSignal): Promise<void> {
   stop.addEventListener('abort', () => {
     http.close();
     http.closeIdleConnections();
+    https.close();
     for (const client of sockets.clients) client.close(1001);
     sockets.close();
     grpc.tryShutdown(() => undefined);

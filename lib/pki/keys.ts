@@ -35,7 +35,7 @@ export async function generateKey(algorithm: KeyAlgorithm): Promise<KeyPair> {
 
 /** The private key as PKCS#8 PEM (RFC 5958), unencrypted: it may go into the Secret of its owner and nowhere else. */
 export function privateKeyPem(key: KeyObject): string {
-  return key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return key.export({ type: 'pkcs8', format: 'pem' });
 }
 
 /** A private key read from PEM. Throws AppError `pki_invalid`; the message never holds any of the text. */

@@ -2,9 +2,9 @@
 // issuer must copy byte for byte. node-forge's asn1 does the encoding, node:crypto the signing: forge knows no elliptic
 // curves and never decides trust. What can be said in DER but not in this profile cannot be built here.
 import { createHash, type KeyObject, sign } from 'node:crypto';
-import { isIP } from 'node:net';
 import forge from 'node-forge';
 import { AppError } from '../errors.ts';
+import { addressBytes } from './address.ts';
 import { keyAlgorithmOf } from './keys.ts';
 
 // The published types know only the older, boolean form of this call.
@@ -18,8 +18,12 @@ declare module 'node-forge' {
 }
 
 const { asn1 } = forge;
-const { Type } = asn1;
+const { Class, Type } = asn1;
 type Node = forge.asn1.Asn1;
+
+/** Context-specific tag numbers as forge wants them: named like the universal type of the same number. */
+const contextTags = { 0: Type.NONE, 2: Type.INTEGER, 3: Type.BITSTRING, 6: Type.OID, 7: Type.ODESC } as const;
+type Tag = keyof typeof contextTags;
 
 /** What a leaf may be used for (RFC 5280 section 4.2.1.12). */
 export type Usage = 'serverAuth' | 'clientAuth';
@@ -51,12 +55,11 @@ export interface CertificateRequest {
 }
 
 const der = (node: Node): Buffer => Buffer.from(asn1.toDer(node).getBytes(), 'latin1');
-const primitive = (type: number, value: string | Buffer): Node =>
-  asn1.create(asn1.Class.UNIVERSAL, type, false, typeof value === 'string' ? value : value.toString('latin1'));
-const sequence = (...members: readonly Node[]): Node =>
-  asn1.create(asn1.Class.UNIVERSAL, Type.SEQUENCE, true, [...members]);
-const tagged = (tag: number, value: Node[] | string): Node =>
-  asn1.create(asn1.Class.CONTEXT_SPECIFIC, tag, Array.isArray(value), value);
+const primitive = (type: forge.asn1.Type, value: string | Buffer): Node =>
+  asn1.create(Class.UNIVERSAL, type, false, typeof value === 'string' ? value : value.toString('latin1'));
+const sequence = (...members: readonly Node[]): Node => asn1.create(Class.UNIVERSAL, Type.SEQUENCE, true, [...members]);
+const tagged = (tag: Tag, value: Node[] | string): Node =>
+  asn1.create(Class.CONTEXT_SPECIFIC, contextTags[tag], Array.isArray(value), value);
 const oid = (dotted: string): Node => primitive(Type.OID, asn1.oidToDer(dotted).getBytes());
 const octets = (content: Buffer): Node => primitive(Type.OCTETSTRING, content);
 const bits = (content: Buffer, unused = 0): Node =>
@@ -73,7 +76,7 @@ export const emptyName: Buffer = der(sequence());
 /** DER of the name `O=<organization>, CN=<common name>`; each at most 64 characters (RFC 5280 appendix A.1). */
 export function distinguishedName(organization: string, commonName: string): Buffer {
   const part = (type: string, value: string): Node =>
-    asn1.create(asn1.Class.UNIVERSAL, Type.SET, true, [
+    asn1.create(Class.UNIVERSAL, Type.SET, true, [
       sequence(oid(type), primitive(Type.UTF8, Buffer.from(value, 'utf8'))),
     ]);
   return der(sequence(part('2.5.4.10', organization), part('2.5.4.3', commonName)));
@@ -199,21 +202,6 @@ function alternativeNames({ uris, dnsNames, ipAddresses }: Extract<Role, { kind:
   return names;
 }
 
-/** The 4 or 16 bytes of an IP address (RFC 5280 section 4.2.1.6). */
-function addressBytes(address: string): Buffer {
-  if (isIP(address) === 4) return Buffer.from(address.split('.').map(Number));
-  if (isIP(address) !== 6 || address.includes('%')) {
-    throw new AppError('pki_invalid', `"${address}" is not an IP address that a certificate can hold`);
-  }
-  // The URL parser writes the one canonical form of RFC 5952: hexadecimal groups only, "::" at most once.
-  const [left = '', right] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
-  const groups = (text: string): string[] => text.split(':').filter((group) => group !== '');
-  const tail = groups(right ?? '');
-  const head = groups(left);
-  const zeros = Array.from({ length: 8 - head.length - tail.length }, () => '0');
-  return Buffer.from([...head, ...zeros, ...tail].map((group) => group.padStart(4, '0')).join(''), 'hex');
-}
-
 /** What a leaf copies from its CA's certificate, and the hosts that the CA may name. */
 export interface IssuerFacts {
   readonly subjectName: Buffer;
@@ -228,9 +216,7 @@ export function issuerFacts(certificate: Buffer): IssuerFacts {
   const fields = children(children(read(certificate))[0]);
   // TBSCertificate: [0] version, serial, signature, issuer, validity, subject, key, [3] extensions (RFC 5280 section 4.1).
   const subject = fields[5];
-  const extensions = children(
-    children(fields.find(({ type, tagClass }) => tagClass === 0x80 && Number(type) === 3))[0],
-  );
+  const extensions = children(children(fields.find((field) => isTagged(field, 3)))[0]);
   const content = (id: string): Node | undefined => {
     const found = extensions.find((each) => der(oid(id)).equals(der(children(each)[0] ?? sequence())));
     const value = found === undefined ? undefined : children(found).at(-1);
@@ -240,16 +226,20 @@ export function issuerFacts(certificate: Buffer): IssuerFacts {
     throw new AppError('pki_invalid', 'the CA certificate is not an X.509 version 3 certificate');
   const keyId = content(ids.subjectKeyId);
   const constraints = content(ids.nameConstraints);
-  const permitted = children(constraints).find(({ type }) => Number(type) === 0);
+  const permitted = children(constraints).find((node) => isTagged(node, 0));
   return {
     subjectName: der(subject),
     subjectKeyId: keyId === undefined ? undefined : bytesOf(keyId),
     permittedUriHosts: children(permitted).flatMap((subtree) =>
       children(subtree)
-        .filter(({ type }) => Number(type) === 6)
+        .filter((name) => isTagged(name, 6))
         .map((base) => bytesOf(base).toString('latin1')),
     ),
   };
+}
+
+function isTagged(node: Node, tag: Tag): boolean {
+  return node.tagClass === Class.CONTEXT_SPECIFIC && node.type === contextTags[tag];
 }
 
 function children(node: Node | undefined): readonly Node[] {

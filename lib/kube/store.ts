@@ -132,7 +132,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
       seen.add(keyOf(item.metadata));
       this.set(item);
     }
-    for (const key of [...this.#objects.keys()]) if (!seen.has(key)) this.delete(key);
+    for (const key of this.#objects.keys()) if (!seen.has(key)) this.delete(key);
     this.#hasSynced = true;
     this.#synced.resolve();
   }
@@ -163,7 +163,9 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   }
 
   #publish(before: T | undefined, after: T | undefined): void {
-    for (const listener of [...this.#listeners]) {
+    // A copy: who subscribes meanwhile was already given the new state.
+    const listeners = [...this.#listeners];
+    for (const listener of listeners) {
       if (this.#listeners.has(listener)) this.#tell(listener, before, after);
     }
   }

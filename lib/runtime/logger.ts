@@ -8,7 +8,7 @@ import { pino } from 'pino';
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** A pino logger. Its `level` may be set while the process runs; children made before keep the level they had. */
+/** A pino logger. Parts get a child with their name; `setLevel` on the root reaches all of them. */
 export type Logger = PinoLogger;
 
 export interface LoggerOptions {
@@ -37,12 +37,22 @@ const redactPaths: readonly string[] = secrets.flatMap((name) => {
   return [name.includes('.') ? `["${name}"]` : name, `*${step}`, `*.*${step}`];
 });
 
+/** The children of each root, so that their level can follow it. Weak: a child that nobody holds may go. */
+const children = new WeakMap<Logger, Set<WeakRef<Logger>>>();
+
 /** A root logger. Use `child({ part: 'reflector', … })` for a part. */
 export function createLogger(options: LoggerOptions): Logger {
   const destination = options.destination ?? pino.destination({ fd: 1, sync: true });
-  return pino(
+  const family = new Set<WeakRef<Logger>>();
+  const gone = new FinalizationRegistry<WeakRef<Logger>>((ref) => family.delete(ref));
+  const root = pino(
     {
       level: options.level,
+      onChild: (child) => {
+        const ref = new WeakRef<Logger>(child);
+        family.add(ref);
+        gone.register(child, ref);
+      },
       base: { process: options.name },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -50,4 +60,15 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     destination,
   );
+  children.set(root, family);
+  return root;
+}
+
+/** Changes the level of a root logger and of all its children, at once. */
+export function setLevel(root: Logger, level: LogLevel): void {
+  root.level = level;
+  for (const ref of children.get(root) ?? []) {
+    const child = ref.deref();
+    if (child !== undefined) child.level = level;
+  }
 }

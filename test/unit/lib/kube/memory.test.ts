@@ -1,0 +1,8 @@
+// The KubeClient in memory keeps the shared promises; test/integration/kube.test.ts holds the real server to the same.
+import { describe } from '@jest/globals';
+import { MemoryKube } from '../../../support/kube.ts';
+import { kubeCases } from '../../../support/kubecases.ts';
+
+describe('the KubeClient in memory', () => {
+  kubeCases(() => Promise.resolve(new MemoryKube()));
+});

@@ -12,7 +12,11 @@ export interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly additionalProperties?: Schema;
   readonly items?: Schema;
-  readonly 'x-kubernetes-validations'?: readonly { readonly fieldPath?: string; readonly message: string }[];
+  readonly 'x-kubernetes-validations'?: readonly {
+    readonly rule: string;
+    readonly fieldPath?: string;
+    readonly message: string;
+  }[];
 }
 
 /** A CustomResourceDefinition, as far as the reference needs it. */

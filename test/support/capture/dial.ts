@@ -1,0 +1,27 @@
+// Run in a namespace: calls each of its arguments (`tcp|udp:<host>:<port>`) and prints, as one JSON array, what the one who
+// was reached said, or the error code, or `timeout`.
+import { createSocket } from 'node:dgram';
+import { connect } from 'node:net';
+
+const TIMEOUT_MS = 700;
+
+function dial(argument: string): Promise<unknown> {
+  const { protocol, host = '', port } = /^(?<protocol>tcp|udp):(?<host>.+):(?<port>\d+)$/.exec(argument)?.groups ?? {};
+  return new Promise((resolve) => {
+    setTimeout(() => resolve('timeout'), TIMEOUT_MS).unref();
+    if (protocol === 'udp') {
+      const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+      socket.on('message', (message) => resolve(JSON.parse(message.toString())));
+      socket.on('error', (error) => resolve(String(error)));
+      socket.send('hello', Number(port), host);
+    } else {
+      let answer = '';
+      const socket = connect({ host, port: Number(port) });
+      socket.on('data', (data) => (answer += data.toString()));
+      socket.on('end', () => resolve(JSON.parse(answer)));
+      socket.on('error', (error) => resolve('code' in error ? error.code : error.message));
+    }
+  });
+}
+
+process.stdout.write(JSON.stringify(await Promise.all(process.argv.slice(2).map(dial))), () => process.exit(0));

@@ -213,19 +213,11 @@ export interface IssuerFacts {
 
 /** Reads those facts from a certificate's DER. Throws AppError `pki_invalid` when the DER has another shape. */
 export function issuerFacts(certificate: Buffer): IssuerFacts {
-  const fields = children(children(read(certificate))[0]);
   // TBSCertificate: [0] version, serial, signature, issuer, validity, subject, key, [3] extensions (RFC 5280 section 4.1).
-  const subject = fields[5];
-  const extensions = children(children(fields.find((field) => isTagged(field, 3)))[0]);
-  const content = (id: string): Node | undefined => {
-    const found = extensions.find((each) => der(oid(id)).equals(der(children(each)[0] ?? sequence())));
-    const value = found === undefined ? undefined : children(found).at(-1);
-    return value === undefined ? undefined : read(bytesOf(value));
-  };
-  if (subject === undefined)
-    throw new AppError('pki_invalid', 'the CA certificate is not an X.509 version 3 certificate');
-  const keyId = content(ids.subjectKeyId);
-  const constraints = content(ids.nameConstraints);
+  const subject = children(children(read(certificate))[0])[5];
+  if (subject === undefined) throw new AppError('pki_invalid', 'the CA certificate is not an X.509 v3 certificate');
+  const keyId = extensionContent(certificate, ids.subjectKeyId);
+  const constraints = extensionContent(certificate, ids.nameConstraints);
   const permitted = children(constraints).find((node) => isTagged(node, 0));
   return {
     subjectName: der(subject),
@@ -236,6 +228,20 @@ export function issuerFacts(certificate: Buffer): IssuerFacts {
         .map((base) => bytesOf(base).toString('latin1')),
     ),
   };
+}
+
+/** The key id of the CA that signed a certificate, upper-case hex, from its AKI; undefined when it states none. */
+export function authorityKeyIdOf(certificate: Buffer): string | undefined {
+  const keyId = children(extensionContent(certificate, ids.authorityKeyId)).find((node) => isTagged(node, 0));
+  return keyId === undefined ? undefined : bytesOf(keyId).toString('hex').toUpperCase();
+}
+
+function extensionContent(certificate: Buffer, id: string): Node | undefined {
+  const fields = children(children(read(certificate))[0]);
+  const extensions = children(children(fields.find((field) => isTagged(field, 3)))[0]);
+  const found = extensions.find((each) => der(oid(id)).equals(der(children(each)[0] ?? sequence())));
+  const value = found === undefined ? undefined : children(found).at(-1);
+  return value === undefined ? undefined : read(bytesOf(value));
 }
 
 function isTagged(node: Node, tag: Tag): boolean {

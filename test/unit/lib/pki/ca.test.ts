@@ -5,7 +5,7 @@ import type { KeyAlgorithm } from '../../../../lib/api/tlspolicy.ts';
 import { createAuthority, issueLeaf, loadAuthority } from '../../../../lib/pki/ca.ts';
 import { parseAlternativeNames } from '../../../../lib/pki/identity.ts';
 import { generateKey, keyAlgorithmOf, parsePrivateKey, privateKeyPem } from '../../../../lib/pki/keys.ts';
-import { keyIdOf } from '../../../../lib/pki/x509.ts';
+import { authorityKeyIdOf, keyIdOf } from '../../../../lib/pki/x509.ts';
 import { DAY_MS, testAuthority, testLeaf } from '../../../support/pki.ts';
 
 const now = new Date('2026-11-22T12:00:00Z');
@@ -170,6 +170,7 @@ describe('a leaf', () => {
     const leaf = new X509Certificate((await testLeaf(authority)).certificate);
     const hex = leaf.raw.toString('hex').toUpperCase();
     expect(hex).toContain(`301F0603551D23041830168014${authority.keyId}`);
+    expect(authorityKeyIdOf(leaf.raw)).toBe(authority.keyId);
     expect(hex).toContain(`301D0603551D0E04160414${keyIdOf(leaf.publicKey).toString('hex').toUpperCase()}`);
   });
 });

@@ -2,6 +2,7 @@
 // Seeing (the stores) and doing (reconcile) are apart: nothing that fails here is lost, and no key can stop the loop.
 import type { Clock } from '../clock.ts';
 import { AppError, messageOf } from '../errors.ts';
+import { deadline } from '../runtime/deadline.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { isKube, KubeError } from './errors.ts';
 import type { Feed } from './feed.ts';
@@ -60,7 +61,7 @@ export class Controller {
 
   /**
    * Waits for the feeds' stores, then works until the signal is aborted: takes no new keys, finishes what is ready
-   * within drainMs, and resolves. Rejects only if a store does not sync before the signal.
+   * within drainMs (at once when the reason is `lease_lost`), and resolves. Rejects only if a store does not sync before the signal.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { feeds, metrics, name } = this.#options;
@@ -75,7 +76,7 @@ export class Controller {
     await this.#resyncUntil(signal);
     for (const end of undo) end();
     this.#queue.close();
-    await this.#drain(Promise.all(workers), cut);
+    await this.#drain(Promise.all(workers), cut, signal.reason);
   }
 
   async #work(signal: AbortSignal): Promise<void> {
@@ -89,7 +90,7 @@ export class Controller {
   async #one(key: string, signal: AbortSignal): Promise<void> {
     const { clock, metrics, name, reconcile } = this.#options;
     const started = clock.now().getTime();
-    const limit = this.#limit(signal);
+    const limit = deadline(clock, this.#options.reconcileTimeoutMs ?? 120_000, `reconciling ${key}`, signal);
     let result = 'ok';
     try {
       const outcome = await reconcile(key, limit.signal);
@@ -127,27 +128,6 @@ export class Controller {
     return 'failed';
   }
 
-  /** The signal for one reconcile: the stop's, or the time limit. */
-  #limit(signal: AbortSignal): { readonly signal: AbortSignal; end(): void } {
-    const ms = this.#options.reconcileTimeoutMs ?? 120_000;
-    const limit = new AbortController();
-    const timer = new AbortController();
-    const stop = () => limit.abort(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-    if (signal.aborted) stop();
-    this.#options.clock.sleep(ms, timer.signal).then(
-      () => limit.abort(new AppError('timeout', `the reconcile took longer than ${ms} ms`, { retryable: true })),
-      () => undefined,
-    );
-    return {
-      signal: limit.signal,
-      end: () => {
-        timer.abort();
-        signal.removeEventListener('abort', stop);
-      },
-    };
-  }
-
   async #resyncUntil(signal: AbortSignal): Promise<void> {
     const period = this.#options.resyncMs ?? 3_600_000;
     while (!signal.aborted) {
@@ -160,9 +140,12 @@ export class Controller {
     }
   }
 
-  async #drain(workers: Promise<unknown>, cut: AbortController): Promise<void> {
+  async #drain(workers: Promise<unknown>, cut: AbortController, reason: unknown): Promise<void> {
     const timer = new AbortController();
-    const late = this.#options.clock.sleep(this.#options.drainMs ?? 5_000, timer.signal).then(
+    // Another replica may write already: nothing more is begun, and what runs is told to stop at once.
+    const lost = reason instanceof AppError && reason.code === 'lease_lost';
+    const drainMs = lost ? 0 : (this.#options.drainMs ?? 5_000);
+    const late = this.#options.clock.sleep(drainMs, timer.signal).then(
       () => {
         this.#log.warn({ ready: this.#queue.depth }, 'cutting off reconciles that did not finish in time');
         this.#queue.drop();

@@ -19,7 +19,7 @@ export interface LifecycleOptions {
 export interface Stage {
   /** Starts a part at once. After the stage began to stop it is a no-op. */
   run(name: string, part: Part): void;
-  /** Aborted when this stage stops. */
+  /** Aborted when this stage stops; the reason is the failure that stopped the process, if one did. */
   readonly signal: AbortSignal;
 }
 
@@ -62,7 +62,7 @@ export class Lifecycle {
     if (this.#stopping.signal.aborted) return;
     if (failure === undefined) this.#logger.info({ reason }, 'stopping');
     else this.#logger.error({ reason, err: failure }, 'stopping after a failure');
-    this.#stopping.abort(new AppError('timeout', `the process is stopping: ${reason}`));
+    this.#stopping.abort(failure ?? new AppError('timeout', `the process is stopping: ${reason}`));
   }
 
   /** Waits for the cause to stop, stops every stage in order within the time limit, and returns the exit code. */

@@ -1,4 +1,5 @@
-// One call of one kind, for a person or a test: `shop call <kind> <host> [text]` prints what happened as one JSON line.
+// One call of one kind, for a person or a test: `shop call <kind> <host> [text]` prints what happened as one JSON line,
+// a failure on standard error.
 import { kinds } from './kinds.ts';
 
 /** Exit code: 0 the right answer came, 1 it did not, 64 wrong usage. */
@@ -17,10 +18,10 @@ export async function runCall([name = '', host, text = 'hello']: readonly string
     const line = await kind.open(host ?? kind.host);
     await line.call(text);
     await line.close();
-    outcome({ ok: true });
+    console.log(outcome({ ok: true }));
     return 0;
   } catch (error) {
-    outcome({ ok: false, error: error instanceof Error ? error.message : String(error) });
+    console.error(outcome({ ok: false, error: error instanceof Error ? error.message : String(error) }));
     return 1;
   }
 }

@@ -1,0 +1,152 @@
+// The injected pods and who owns which address. Later claims win: a pod object may outlive its pod (a dead node, a
+// deletion in progress) while the network gives its address to another. Pure: state in, state out, no clock.
+import { annotations, labels, ports, spiffeId, written } from '../../lib/api/contract.ts';
+import type { Pod } from '../../lib/kube/object.ts';
+import { canonicalAddress } from './address.ts';
+
+/** What the mesh must know of one injected pod. */
+export interface MeshPod {
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  /** Tabard service, decided at admission. */
+  readonly service: string;
+  /** SPIFFE ID. */
+  readonly identity: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Node name, empty until scheduled. */
+  readonly node: string;
+  /** Canonical; empty before the pod has an address and after it finished. */
+  readonly addresses: readonly string[];
+  /** Phase Succeeded or Failed, or deleted: its addresses are no longer its own. */
+  readonly finished: boolean;
+  /** Ports that the pod's redirect leaves alone; `all` when nothing is captured. */
+  readonly uncaptured: ReadonlySet<number> | 'all';
+  /** When the kubelet took the pod on (else when it was created), ms since the epoch: orders claims on one address. */
+  readonly sinceMs: number;
+  /** Deletion was asked for. */
+  readonly leaving: boolean;
+}
+
+/**
+ * The mesh's view of a pod; undefined when it is not injected: no mark of the injector, no service, or on the host's
+ * network, whose addresses it would share with the node.
+ */
+export function meshPod(pod: Pod, trustDomain: string): MeshPod | undefined {
+  const { metadata, spec, status } = pod;
+  const service = injectedService(pod);
+  if (service === undefined) return undefined;
+  const namespace = metadata.namespace ?? '';
+  const finished = status?.phase === 'Succeeded' || status?.phase === 'Failed';
+  return {
+    uid: metadata.uid,
+    name: metadata.name,
+    namespace,
+    service,
+    identity: spiffeId(trustDomain, namespace, service),
+    labels: metadata.labels ?? {},
+    node: spec?.nodeName ?? '',
+    addresses: finished ? [] : addressesOf(pod),
+    finished,
+    uncaptured: uncapturedPorts(metadata.annotations ?? {}),
+    sinceMs: Date.parse(status?.startTime ?? metadata.creationTimestamp) || 0,
+    leaving: metadata.deletionTimestamp !== undefined,
+  };
+}
+
+function injectedService({ metadata, spec }: Pod): string | undefined {
+  const injected = metadata.labels?.[labels.injected] === 'true' && spec?.hostNetwork !== true;
+  return injected ? metadata.annotations?.[written.service] : undefined;
+}
+
+function addressesOf({ status }: Pod): readonly string[] {
+  const listed = status?.podIPs?.map((each) => each.ip) ?? [status?.podIP];
+  return listed.flatMap((text) => canonicalAddress(text ?? '') ?? []);
+}
+
+/** The admin port is never captured (design section 3); the user's exceptions come on top. */
+function uncapturedPorts(given: Readonly<Record<string, string>>): ReadonlySet<number> | 'all' {
+  if (given[annotations.capture] === 'none') return 'all';
+  const listed = (given[annotations.excludeInboundPorts] ?? '').split(',').map((text) => text.trim());
+  // Admission accepted these pods, so what does not read as a port here was never excluded by the redirect either.
+  return new Set([ports.admin, ...listed.filter((text) => /^[0-9]{1,5}$/.test(text)).map(Number)]);
+}
+
+/** Whether two views of a pod say the same. */
+export function samePod(a: MeshPod, b: MeshPod): boolean {
+  return JSON.stringify(a, withSets) === JSON.stringify(b, withSets);
+}
+
+function withSets(_key: string, value: unknown): unknown {
+  return value instanceof Set ? [...value] : value;
+}
+
+/** The injected pods by uid, and the owner of each address. */
+export class Workloads {
+  readonly #pods = new Map<string, MeshPod>();
+  readonly #claims = new Map<string, readonly MeshPod[]>();
+  /** Pods that are gone while an EndpointSlice still names them. */
+  readonly #graves = new Map<string, MeshPod>();
+
+  /** Puts a pod in, in place of the one of its uid. */
+  set(pod: MeshPod): void {
+    this.#release(this.#pods.get(pod.uid));
+    this.#pods.set(pod.uid, pod);
+    this.#graves.delete(pod.uid);
+    for (const address of pod.addresses) {
+      this.#claims.set(address, [...(this.#claims.get(address) ?? []), pod].sort(laterFirst));
+    }
+  }
+
+  /**
+   * Takes a pod out. With `bury` its name and identity are remembered until `forget`, so that an EndpointSlice which still
+   * lists it is recognised as stale instead of as something outside the mesh.
+   */
+  delete(uid: string, bury: boolean): void {
+    const pod = this.#pods.get(uid);
+    if (pod === undefined) return;
+    this.#release(pod);
+    this.#pods.delete(uid);
+    if (bury) this.#graves.set(uid, { ...pod, addresses: [], finished: true, leaving: true });
+  }
+
+  /** Drops what is remembered of a pod that is gone. */
+  forget(uid: string): void {
+    this.#graves.delete(uid);
+  }
+
+  /** A live or finished pod; a buried one too, as finished. */
+  get(uid: string): MeshPod | undefined {
+    return this.#pods.get(uid) ?? this.#graves.get(uid);
+  }
+
+  /** The injected pod that an address belongs to now. */
+  owner(address: string): MeshPod | undefined {
+    return this.#claims.get(address)?.[0];
+  }
+
+  /** All pods that are not gone. */
+  all(): Iterable<MeshPod> {
+    return this.#pods.values();
+  }
+
+  get size(): number {
+    return this.#pods.size;
+  }
+
+  #release(pod: MeshPod | undefined): void {
+    for (const address of pod?.addresses ?? []) {
+      const rest = (this.#claims.get(address) ?? []).filter((claim) => claim.uid !== pod?.uid);
+      if (rest.length === 0) this.#claims.delete(address);
+      else this.#claims.set(address, rest);
+    }
+  }
+}
+
+/**
+ * Order of claims on one address: the pod that started last; among equals one that is not being deleted; then any fixed
+ * order, equal on every replica.
+ */
+export function laterFirst(a: MeshPod, b: MeshPod): number {
+  return b.sinceMs - a.sinceMs || Number(a.leaving) - Number(b.leaving) || (a.uid < b.uid ? 1 : -1);
+}

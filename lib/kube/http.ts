@@ -93,7 +93,7 @@ export class HttpTransport {
       port: server.port === '' ? (server.protocol === 'http:' ? 80 : 443) : server.port,
       path: `${server.pathname.replace(/\/$/, '')}${request.path}`,
       method: request.method,
-      headers: { 'user-agent': this.#userAgent, ...value.headers, ...request.headers },
+      headers: { 'user-agent': this.#userAgent, ...value.headers, ...request.headers, ...lengthOf(request.body) },
       agent,
       signal: request.signal,
       timeout: request.idleMs,
@@ -131,6 +131,11 @@ export class HttpTransport {
 
 /** A kept connection that the server had already closed. */
 class DeadConnection extends KubeError {}
+
+/** Node frames the body of a DELETE only when it is told the length. */
+function lengthOf(body: string | undefined): Readonly<Record<string, string>> {
+  return body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+}
 
 function answerOf(outgoing: ClientRequest, request: HttpRequest): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();

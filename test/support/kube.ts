@@ -248,7 +248,10 @@ export class MemoryKube implements KubeClient {
       held === undefined ? { ...live, metadata: pick(live['metadata'] as Json, ['name', 'namespace']) } : live;
     if (held !== undefined) {
       const meta = wanted['metadata'] as Json;
-      checkVersion(held.object, meta['resourceVersion'], meta['uid']);
+      checkVersion(held.object, meta['resourceVersion'], undefined);
+      if (meta['uid'] !== undefined && meta['uid'] !== held.object.metadata.uid) {
+        throw new KubeError('Invalid', 'metadata.uid: field is immutable', { status: 422 });
+      }
     }
     const applied = serverSideApply(start, held?.owners ?? new Map(), wanted, {
       manager: options.fieldManager,

@@ -8,15 +8,15 @@ import { metadataOf, resources } from '../../lib/kube/resources.ts';
 
 const { configmaps, namespaces, nodes } = resources;
 
-/** Declares the cases. `connect` is called once, before them. */
-export function kubeCases(connect: () => Promise<KubeClient>): void {
+/** Declares the cases. `connect` is called once, before them; `forget` makes the server forget its older changes. */
+export function kubeCases(connect: () => Promise<KubeClient>, forget: () => Promise<void>): void {
   let kube: KubeClient;
   const namespace = `case-${randomBytes(4).toString('hex')}`;
   let count = 0;
   const unique = () => `n${(count += 1)}-${randomBytes(2).toString('hex')}`;
   const map = (name: string, data: Record<string, string>, more: object = {}): KubeInput => ({
     metadata: { name, namespace, ...more },
-    data,
+    ...(Object.keys(data).length === 0 ? {} : { data }),
   });
 
   beforeAll(async () => {
@@ -144,15 +144,6 @@ export function kubeCases(connect: () => Promise<KubeClient>): void {
       for await (const event of kube.watch(configmaps, options)) if (event.type !== 'BOOKMARK') events += 1;
       expect(events).toBe(0);
     });
-
-    test('from a version of long ago is Gone', async () => {
-      const options = { namespace, resourceVersion: '1', timeoutSeconds: 60, idleMs: 30_000 };
-      const watch = async () => {
-        for await (const event of kube.watch(configmaps, { ...options, signal: AbortSignal.timeout(10_000) }))
-          void event;
-      };
-      expect(await kindOf(watch())).toBe('Gone');
-    });
   });
 
   describe('writing', () => {
@@ -262,13 +253,13 @@ export function kubeCases(connect: () => Promise<KubeClient>): void {
       expect(one.metadata.ownerReferences?.map((each) => each.uid)).toEqual(['u2']);
     });
 
-    test('a version or uid that does not hold is a Conflict', async () => {
+    test('a version that does not hold is a Conflict, a uid that does not hold is Invalid', async () => {
       const name = unique();
       const made = await kube.apply(configmaps, map(name, { a: '1' }), us);
       const { uid, resourceVersion } = made.metadata;
       await kube.apply(configmaps, map(name, { a: '2' }, { uid, resourceVersion }), us);
       expect(await kindOf(kube.apply(configmaps, map(name, { a: '3' }, { resourceVersion }), us))).toBe('Conflict');
-      expect(await kindOf(kube.apply(configmaps, map(name, { a: '3' }, { uid: 'other' }), us))).toBe('Conflict');
+      expect(await kindOf(kube.apply(configmaps, map(name, { a: '3' }, { uid: 'other' }), us))).toBe('Invalid');
     });
 
     test('the status is written apart from the rest', async () => {
@@ -285,5 +276,18 @@ export function kubeCases(connect: () => Promise<KubeClient>): void {
       expect(kept.status?.capacity).toMatchObject({ cpu: '2' });
       await kube.delete(nodes, { name });
     });
+  });
+
+  test('a watch from a version that the server has forgotten is Gone, a list goes on', async () => {
+    const { resourceVersion } = await kube.list(configmaps, { namespace });
+    await kube.create(configmaps, map(unique(), { v: '1' }));
+    await forget();
+    await kube.create(configmaps, map(unique(), { v: '2' }));
+    const options = { namespace, resourceVersion, timeoutSeconds: 60, idleMs: 30_000 };
+    const watch = async () => {
+      for await (const event of kube.watch(configmaps, { ...options, signal: AbortSignal.timeout(10_000) })) void event;
+    };
+    expect(await kindOf(watch())).toBe('Gone');
+    expect((await kube.list(configmaps, { namespace })).items.length).toBeGreaterThan(1);
   });
 }

@@ -4,5 +4,9 @@ import { MemoryKube } from '../../../support/kube.ts';
 import { kubeCases } from '../../../support/kubecases.ts';
 
 describe('the KubeClient in memory', () => {
-  kubeCases(() => Promise.resolve(new MemoryKube()));
+  const kube = new MemoryKube();
+  kubeCases(
+    () => Promise.resolve(kube),
+    () => Promise.resolve(kube.compact()),
+  );
 });

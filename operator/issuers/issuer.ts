@@ -1,0 +1,44 @@
+// The port to whoever signs leaves. What is behind it (the CA in memory, later Vault, ACME, a Kubernetes signer) decides
+// neither when to issue nor what to ask for: that is operator/certificates.
+import type { KeyObject } from 'node:crypto';
+import type { Identity } from '../../lib/pki/identity.ts';
+
+/** What a leaf is to state. The key pair was made for it and is used for nothing else. */
+export interface LeafOrder {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+  readonly identity: Identity;
+  readonly dnsNames: readonly string[];
+  readonly lifetimeMs: number;
+  readonly now: Date;
+}
+
+/** A signed leaf. `chain` is PEM: the leaf, then intermediates up to a CA of the trust bundle, without that CA. */
+export interface SignedLeaf {
+  readonly chain: string;
+  /** Upper-case hex. */
+  readonly serial: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** Whether an issuer can sign now, and what its leaves will show. */
+export type IssuerState =
+  | {
+      readonly ready: true;
+      /** Subject key id of the signing CA, upper-case hex: the AKI of every leaf signed now. */
+      readonly keyId: string;
+      /** No leaf outlives it. */
+      readonly notAfter: Date;
+      /** PEM of the CAs that peers of its leaves must trust, and their fingerprint as a set. */
+      readonly trustBundle: string;
+      readonly bundleFingerprint: string;
+    }
+  | { readonly ready: false; readonly reason: 'IssuerMissing' | 'IssuerNotReady'; readonly message: string };
+
+/** One TLSIssuer at work. */
+export interface Issuer {
+  state(now: Date): IssuerState;
+  /** Rejects with an AppError when it cannot sign; `retryable` says whether later may do. */
+  sign(order: LeafOrder, signal: AbortSignal): Promise<SignedLeaf>;
+}

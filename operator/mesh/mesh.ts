@@ -18,7 +18,7 @@ export interface MeshDeps {
   readonly trustDomain: string;
   readonly clusterDomain: string;
   readonly clock: Clock;
-  /** The effective policy of a pod; asked again on `policiesChanged` and when the pod changes. */
+  /** The effective policy of a pod; asked again when the pod, a Service that selects it or a policy changes. */
   policyOf(pod: MeshPod): EffectivePolicy;
 }
 
@@ -104,9 +104,12 @@ class ClusterMesh implements Mesh {
     this.#retireService(known, next);
     if (next === undefined) this.#services.delete(key);
     else this.#services.set(next);
+    const selectedBefore = [...this.#selection.podsOf(key)];
     this.#selection.serviceChanged(known, next);
     const addresses = [known, next].flatMap((each) => (each === undefined ? [] : addressesOf(each)));
     this.#tell({ pods: new Set(), services: new Set([key]), addresses: new Set(addresses) });
+    // What a Service says of its ports (appProtocol) is part of what holds for its pods.
+    this.#refresh(new Set([...selectedBefore, ...this.#selection.podsOf(key)]));
   }
 
   sliceChanged(before: EndpointSlice | undefined, after: EndpointSlice | undefined): void {
@@ -125,10 +128,8 @@ class ClusterMesh implements Mesh {
   }
 
   policiesChanged(namespace?: string): void {
-    for (const pod of this.#workloads.all()) {
-      if (namespace !== undefined && pod.namespace !== namespace) continue;
-      if (this.#policies.refresh(pod)) this.#tellPod(pod);
-    }
+    const all = [...this.#workloads.all()].filter((pod) => namespace === undefined || pod.namespace === namespace);
+    this.#refresh(all.map(({ uid }) => uid));
   }
 
   settled(): void {
@@ -180,6 +181,13 @@ class ClusterMesh implements Mesh {
     const selectedBefore = [...this.#selection.servicesOf(known.uid)];
     this.#selection.podChanged(known, undefined, () => []);
     this.#tellPod(known, undefined, selectedBefore);
+  }
+
+  #refresh(uids: Iterable<string>): void {
+    for (const uid of uids) {
+      const pod = this.#workloads.get(uid);
+      if (pod !== undefined && this.#policies.refresh(pod)) this.#tellPod(pod);
+    }
   }
 
   /** Reserves the ClusterIPs that a Service of the mesh gave up. */

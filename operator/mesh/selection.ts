@@ -41,6 +41,11 @@ export class Selection {
     return this.#servicesOf.of(uid);
   }
 
+  /** Uids of the pods that a Service selects. */
+  podsOf(service: string): Iterable<string> {
+    return this.#podsOf.of(service);
+  }
+
   /** Whether a Service selects any live injected pod. */
   selectsAny(service: string): boolean {
     return this.#podsOf.has(service);

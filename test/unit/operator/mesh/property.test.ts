@@ -163,7 +163,7 @@ describe('any sequence of events', () => {
         fresh.apply(...shuffled.map(({ object }) => object));
         expect(answersOf(bench)).toEqual(answersOf(fresh));
       }),
-      { numRuns: 300 },
+      { numRuns: 120 },
     );
   });
 
@@ -183,7 +183,7 @@ describe('any sequence of events', () => {
           subscriber.tick();
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 
@@ -198,7 +198,7 @@ describe('any sequence of events', () => {
           for (const key of destinations) judge(bench, cluster, key);
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 });

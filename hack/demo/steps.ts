@@ -273,9 +273,9 @@ export async function refuseOutsider(stage: Stage): Promise<void> {
 /** Rotation under load. */
 export async function rotateUnderLoad({ talk, target, signal }: Stage): Promise<void> {
   talk.step(`Three rotations under load (a certificate lives ${target.leafLifetime} here; 24h is the default)`);
-  const report = async (): Promise<{ calls: number; failed: number }> => {
+  const report = async (): Promise<{ calls: number; failed: number; reopened: number }> => {
     const text = await target.kubectl(['-n', 'shop', 'logs', 'deployment/load', '-c', 'load', '--tail=1']);
-    return JSON.parse(text.trim()) as { calls: number; failed: number };
+    return JSON.parse(text.trim()) as { calls: number; failed: number; reopened: number };
   };
   const swaps = async (): Promise<readonly Record_[]> => {
     const [pod] = await podsOf(target, 'shop', 'app=api');

@@ -10,10 +10,8 @@ export async function runCall([name = '', host, text = 'hello']: readonly string
     return 64;
   }
   const startedAt = performance.now();
-  const outcome = (fields: object): void =>
-    console.log(
-      JSON.stringify({ kind: name, host: host ?? kind.host, ms: Math.round(performance.now() - startedAt), ...fields }),
-    );
+  const outcome = (fields: object): string =>
+    JSON.stringify({ kind: name, host: host ?? kind.host, ms: Math.round(performance.now() - startedAt), ...fields });
   try {
     const line = await kind.open(host ?? kind.host);
     await line.call(text);

@@ -1,5 +1,6 @@
-// Mixed load with a count of what failed. Each kind runs twice: on one connection that lives all the time, and on a new
-// connection per call. Prints one JSON line a second and a last one with `"done":true`; exit code 1 when anything failed.
+// Mixed load with a count of what failed. Each kind runs twice: on one lasting connection, and on a new connection per call. A lasting
+// connection that was closed is opened anew and the call made again, once, as every connection pool does; that is counted apart, as
+// `reopened`. Prints one JSON line a second and a last one with `"done":true`; exit code 1 when anything failed.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kind, kinds, type Line } from './kinds.ts';
 
@@ -8,6 +9,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 interface Tally {
   calls: number;
   failed: number;
+  reopened: number;
   /** The first few failures, for the reader. */
   readonly errors: string[];
 }
@@ -19,7 +21,9 @@ function settings(environment: Environment) {
   return {
     wanted,
     seconds: Number(environment['LOAD_SECONDS'] ?? '3600'),
-    pauseMs: Number(environment['LOAD_PAUSE_MS'] ?? '20'),
+    /** Between calls on new connections, and between calls on a lasting one. */
+    pauseMs: Number(environment['LOAD_PAUSE_MS'] ?? '50'),
+    lastingPauseMs: Number(environment['LOAD_LASTING_PAUSE_MS'] ?? '300'),
     marker: environment['LOAD_MARKER'] ?? 'shop-load',
     host: (name: string) =>
       environment[`LOAD_HOST_${name.toUpperCase().replaceAll('-', '_')}`] ?? kinds[name]?.host ?? name,
@@ -28,7 +32,7 @@ function settings(environment: Environment) {
 
 /** Runs until `LOAD_SECONDS` have passed or the signal fires. Exit code. */
 export async function runLoad(environment: Environment, stop: AbortSignal): Promise<number> {
-  const { wanted, seconds, pauseMs, marker, host } = settings(environment);
+  const { wanted, seconds, pauseMs, lastingPauseMs, marker, host } = settings(environment);
   const end = AbortSignal.any([stop, AbortSignal.timeout(seconds * 1_000)]);
   const tallies = new Map<string, Tally>();
   const workers = wanted.flatMap((name) => {
@@ -36,9 +40,17 @@ export async function runLoad(environment: Environment, stop: AbortSignal): Prom
     if (kind === undefined)
       throw new Error(`LOAD_KINDS: no kind "${name}"; there are ${Object.keys(kinds).join(', ')}`);
     return [true, false].map((lasting) => {
-      const tally: Tally = { calls: 0, failed: 0, errors: [] };
+      const tally: Tally = { calls: 0, failed: 0, reopened: 0, errors: [] };
       tallies.set(`${name}${lasting ? '' : '-new'}`, tally);
-      return work({ open: kind.open, host: host(name), lasting, marker, pauseMs, tally, end });
+      return work({
+        open: kind.open,
+        host: host(name),
+        lasting,
+        marker,
+        pauseMs: lasting ? lastingPauseMs : pauseMs,
+        tally,
+        end,
+      });
     });
   });
   const report = setInterval(() => console.log(summary(tallies, false)), 1_000);
@@ -60,26 +72,35 @@ interface Worker {
 
 async function work({ open, host, lasting, marker, pauseMs, tally, end }: Worker): Promise<void> {
   let line: Line | undefined;
+  const call = async (): Promise<void> => {
+    line ??= await open(host);
+    await line.call(`${marker}-${tally.calls}`);
+  };
+  const drop = async (): Promise<void> => {
+    await line?.close().catch(() => undefined);
+    line = undefined;
+  };
   while (!end.aborted) {
+    const used = line !== undefined;
     try {
-      line ??= await open(host);
-      await line.call(`${marker}-${tally.calls}`);
-      if (!lasting) {
-        await line.close();
-        line = undefined;
-      }
+      await call().catch(async (error: unknown) => {
+        if (!used) throw error;
+        tally.reopened += 1;
+        await drop();
+        await call();
+      });
+      if (!lasting) await drop();
     } catch (error) {
       tally.failed += 1;
       const text = error instanceof Error ? error.message : String(error);
       if (tally.errors.length < kept) tally.errors.push(`${new Date().toISOString()} call ${tally.calls}: ${text}`);
-      await line?.close().catch(() => undefined);
-      line = undefined;
+      await drop();
       await sleep(200);
     }
     tally.calls += 1;
     await sleep(pauseMs);
   }
-  await line?.close().catch(() => undefined);
+  await drop();
 }
 
 function summary(tallies: ReadonlyMap<string, Tally>, done: boolean): string {
@@ -89,6 +110,7 @@ function summary(tallies: ReadonlyMap<string, Tally>, done: boolean): string {
     done,
     calls: sum((tally) => tally.calls),
     failed: sum((tally) => tally.failed),
+    reopened: sum((tally) => tally.reopened),
     kinds: Object.fromEntries(tallies),
   });
 }

@@ -1,0 +1,141 @@
+// What the sidecars reported: the last report of each pod, and per service who came with plaintext. In memory and bounded;
+// a restarted operator knows again what the sidecars send next. The status of a TLSPolicy is written from it.
+import type { StatusReport } from '../../lib/api/control.ts';
+import type { Clock } from '../../lib/clock.ts';
+
+/** The service of a pod, as admission decided it. */
+export interface ReportedService {
+  readonly namespace: string;
+  readonly service: string;
+}
+
+/** The last report of one pod. */
+export interface PodReport extends ReportedService {
+  readonly podUid: string;
+  readonly podName: string;
+  readonly receivedAt: Date;
+  readonly report: StatusReport;
+}
+
+/** Someone who sent plaintext to a port of a service. */
+export interface PlaintextClient {
+  /** Where it came from. */
+  readonly address: string;
+  /** Tabard service that it spoke to. */
+  readonly service: string;
+  /** Container port that it spoke to. */
+  readonly port: number;
+  readonly lastSeen: Date;
+  /** Connections since it was first seen. */
+  readonly count: number;
+  /** Whether the last ones were refused; false = let through (Permissive). */
+  readonly refused: boolean;
+}
+
+/** What the rest of the operator reads. */
+export interface Reports {
+  /** The last report of a pod that is alive. */
+  ofPod(podUid: string): PodReport | undefined;
+  /** The last reports of a service's live pods. */
+  ofService(service: ReportedService): readonly PodReport[];
+  /** Latest first; at most a hundred, none older than a week. */
+  plaintextClients(service: ReportedService): readonly PlaintextClient[];
+  /** Told, synchronously, of the service whose reports changed. Returns the function that ends the subscription. */
+  subscribe(listener: (service: ReportedService) => void): () => void;
+}
+
+/** Most plaintext clients that are remembered per service; the one seen longest ago goes. */
+const maximumClients = 100;
+/** How long a plaintext client is remembered, in milliseconds. */
+const clientMemoryMs = 7 * 86_400_000;
+
+/** Reports and their write side, for the control API. */
+export class ReportStore implements Reports {
+  readonly #clock: Pick<Clock, 'now'>;
+  readonly #pods = new Map<string, PodReport>();
+  readonly #services = new Map<string, Map<string, PodReport>>();
+  readonly #plaintext = new Map<string, Map<string, PlaintextClient>>();
+  readonly #listeners = new Set<(service: ReportedService) => void>();
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock;
+  }
+
+  ofPod(podUid: string): PodReport | undefined {
+    return this.#pods.get(podUid);
+  }
+
+  ofService(service: ReportedService): readonly PodReport[] {
+    return [...(this.#services.get(keyOf(service))?.values() ?? [])];
+  }
+
+  plaintextClients(service: ReportedService): readonly PlaintextClient[] {
+    const clients = this.#plaintext.get(keyOf(service));
+    if (clients === undefined) return [];
+    this.#forgetOld(keyOf(service), clients);
+    return [...clients.values()].reverse();
+  }
+
+  subscribe(listener: (service: ReportedService) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Takes in a report of a live pod, in place of its last one. */
+  accept(of: ReportedService, report: StatusReport): void {
+    const { namespace, service } = of;
+    const { podUid, podName } = report;
+    const entry = { namespace, service, podUid, podName, receivedAt: this.#clock.now(), report };
+    this.#pods.set(podUid, entry);
+    const key = keyOf(of);
+    const siblings = this.#services.get(key);
+    if (siblings === undefined) this.#services.set(key, new Map([[podUid, entry]]));
+    else siblings.set(podUid, entry);
+    this.#note(of, report);
+    this.#tell(of);
+  }
+
+  /** A pod is gone: its report goes with it. Who sent it plaintext stays known. */
+  forget(podUid: string): void {
+    const entry = this.#pods.get(podUid);
+    if (entry === undefined) return;
+    this.#pods.delete(podUid);
+    const key = keyOf(entry);
+    const siblings = this.#services.get(key);
+    siblings?.delete(podUid);
+    if (siblings?.size === 0) this.#services.delete(key);
+    this.#tell(entry);
+  }
+
+  #note(of: ReportedService, { plaintext }: StatusReport): void {
+    if (plaintext.length === 0) return;
+    const clients = this.#plaintext.get(keyOf(of)) ?? new Map<string, PlaintextClient>();
+    this.#plaintext.set(keyOf(of), clients);
+    for (const { address, port, count, refused } of plaintext) {
+      const key = `${address} ${port}`;
+      const before = clients.get(key)?.count ?? 0;
+      // Put in anew, so that the order of the map is the order of last sight.
+      clients.delete(key);
+      const seen = { address, service: of.service, port, lastSeen: this.#clock.now(), refused };
+      clients.set(key, { ...seen, count: before + count });
+    }
+    this.#forgetOld(keyOf(of), clients);
+  }
+
+  #forgetOld(service: string, clients: Map<string, PlaintextClient>): void {
+    const oldest = this.#clock.now().getTime() - clientMemoryMs;
+    for (const [key, { lastSeen }] of clients) {
+      if (clients.size <= maximumClients && lastSeen.getTime() > oldest) break;
+      clients.delete(key);
+    }
+    if (clients.size === 0) this.#plaintext.delete(service);
+  }
+
+  #tell(service: ReportedService): void {
+    for (const listener of this.#listeners) listener(service);
+  }
+}
+
+function keyOf({ namespace, service }: ReportedService): string {
+  return `${namespace}/${service}`;
+}

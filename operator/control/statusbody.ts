@@ -1,0 +1,79 @@
+// The body of POST /v1/status, read strictly: it comes from a pod, and what it says ends up in the status of a TLSPolicy.
+// Members that are not known are ignored, so that a newer sidecar can speak to this operator. Pure.
+import type { StatusReport } from '../../lib/api/control.ts';
+import { canonicalAddress } from '../mesh/address.ts';
+
+/** The outcome; `problem` says which member is wrong and what is accepted. */
+export type StatusBody =
+  | { readonly ok: true; readonly report: StatusReport }
+  | { readonly ok: false; readonly problem: string };
+
+/** Most entries of `plaintext` in one report. */
+export const maximumPlaintext = 256;
+
+type Members = Readonly<Record<string, unknown>>;
+
+const forms = {
+  podName: /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/,
+  podUid: /^[A-Za-z0-9-]{1,64}$/,
+  selfVersion: /^[\x21-\x7e]{0,128}$/,
+  bundleFingerprint: /^(?:[0-9a-f]{64})?$/,
+  serial: /^[0-9A-F]{0,40}$/,
+  notAfter: /^(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)?$/,
+} as const;
+
+/** Reads a body. */
+export function parseStatusBody(text: string): StatusBody {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { ok: false, problem: 'the body is not JSON' };
+  }
+  if (!isObject(value)) return { ok: false, problem: 'the body is not an object' };
+  const texts = readTexts(value);
+  if (typeof texts === 'string') return { ok: false, problem: texts };
+  const plaintext = readPlaintext(value['plaintext']);
+  if (typeof plaintext === 'string') return { ok: false, problem: plaintext };
+  return { ok: true, report: { ...texts, plaintext } };
+}
+
+function readTexts(members: Members): Record<keyof typeof forms, string> | string {
+  const read = { podName: '', podUid: '', selfVersion: '', bundleFingerprint: '', serial: '', notAfter: '' };
+  for (const name of Object.keys(read) as (keyof typeof forms)[]) {
+    const value = members[name];
+    if (typeof value !== 'string' || !forms[name].test(value))
+      return `${name} is not text of the form ${forms[name].source}`;
+    read[name] = value;
+  }
+  return read;
+}
+
+function readPlaintext(value: unknown): StatusReport['plaintext'] | string {
+  if (!Array.isArray(value)) return 'plaintext is not a list';
+  if (value.length > maximumPlaintext) return `plaintext has over ${maximumPlaintext} entries`;
+  const entries: StatusReport['plaintext'][number][] = [];
+  for (const each of value as readonly unknown[]) {
+    const entry = isObject(each) ? readEntry(each) : undefined;
+    if (entry === undefined)
+      return 'an entry of plaintext is not {address: IP, port: 1-65535, count: > 0, refused: boolean}';
+    entries.push(entry);
+  }
+  return entries;
+}
+
+function readEntry({ address, port, count, refused }: Members): StatusReport['plaintext'][number] | undefined {
+  const ip = typeof address === 'string' ? canonicalAddress(address) : undefined;
+  if (ip === undefined || !isWithin(port, 65_535) || !isWithin(count, 2 ** 32) || typeof refused !== 'boolean') {
+    return undefined;
+  }
+  return { address: ip, port, count, refused };
+}
+
+function isWithin(value: unknown, most: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most;
+}
+
+function isObject(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

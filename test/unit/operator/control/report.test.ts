@@ -1,0 +1,85 @@
+import { describe, expect, test } from '@jest/globals';
+import type { StatusReport } from '../../../../lib/api/control.ts';
+import { type ReportedService, ReportStore } from '../../../../operator/control/report.ts';
+import { StoodClock } from '../../../support/mesh.ts';
+
+const api: ReportedService = { namespace: 'shop', service: 'api' };
+
+function report(podUid: string, plaintext: StatusReport['plaintext'] = []): StatusReport {
+  return {
+    podName: `pod-${podUid}`,
+    podUid,
+    selfVersion: 'v1',
+    bundleFingerprint: 'ab'.repeat(32),
+    serial: 'AB12',
+    notAfter: '2026-11-23T10:00:00Z',
+    plaintext,
+  };
+}
+
+const client = (address: string, count = 1, refused = true) => ({ address, port: 8080, count, refused });
+
+describe('reports', () => {
+  test('the last report of a pod counts, and is found by pod and by service', () => {
+    const store = new ReportStore(new StoodClock());
+    store.accept(api, report('a'));
+    store.accept(api, { ...report('a'), serial: 'CD34' });
+    store.accept(api, report('b'));
+    expect(store.ofPod('a')?.report.serial).toBe('CD34');
+    expect(store.ofService(api).map(({ podUid }) => podUid)).toEqual(['a', 'b']);
+    expect(store.ofService({ ...api, namespace: 'other' })).toEqual([]);
+  });
+
+  test('a pod that is gone is forgotten; who sent it plaintext is not', () => {
+    const store = new ReportStore(new StoodClock());
+    store.accept(api, report('a', [client('10.0.0.1')]));
+    store.forget('a');
+    store.forget('never seen');
+    expect([store.ofPod('a'), store.ofService(api)]).toEqual([undefined, []]);
+    expect(store.plaintextClients(api)).toHaveLength(1);
+  });
+
+  test('plaintext of several pods of a service is one list, latest first, with counts added up', () => {
+    const clock = new StoodClock();
+    const store = new ReportStore(clock);
+    store.accept(api, report('a', [client('10.0.0.1', 2), client('10.0.0.2')]));
+    clock.ms += 1000;
+    store.accept(api, report('b', [client('10.0.0.1', 3, false)]));
+    const [first, second] = store.plaintextClients(api);
+    expect(first).toEqual({
+      address: '10.0.0.1',
+      service: 'api',
+      port: 8080,
+      count: 5,
+      refused: false,
+      lastSeen: clock.now(),
+    });
+    expect(second?.address).toBe('10.0.0.2');
+  });
+
+  test('the list is bounded: who was seen longest ago goes', () => {
+    const store = new ReportStore(new StoodClock());
+    for (let at = 1; at <= 120; at += 1) store.accept(api, report('a', [client(`10.0.1.${at}`)]));
+    const addresses = store.plaintextClients(api).map(({ address }) => address);
+    expect([addresses.length, addresses[0], addresses.at(-1)]).toEqual([100, '10.0.1.120', '10.0.1.21']);
+  });
+
+  test('a client that stayed away for a week is forgotten', () => {
+    const clock = new StoodClock();
+    const store = new ReportStore(clock);
+    store.accept(api, report('a', [client('10.0.0.1')]));
+    clock.ms += 7 * 86_400_000;
+    expect(store.plaintextClients(api)).toEqual([]);
+  });
+
+  test('listeners hear which service changed, until they leave', () => {
+    const store = new ReportStore(new StoodClock());
+    const heard: string[] = [];
+    const leave = store.subscribe(({ service }) => heard.push(service));
+    store.accept(api, report('a'));
+    store.forget('a');
+    leave();
+    store.accept(api, report('a'));
+    expect(heard).toEqual(['api', 'api']);
+  });
+});

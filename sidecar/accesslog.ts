@@ -1,0 +1,123 @@
+// What the log says of connections: one line for each refusal or failed handshake, with the closed reason and a hint, and, where the policy
+// asks for it, one line for each connection that ended. Refusals are limited per reason and peer; what was left out is counted.
+import { type Reason, reasonHints } from '../lib/api/reasons.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/runtime/logger.ts';
+import { Lru } from './lru.ts';
+import type { Direction } from './relay/live.ts';
+import type { RelayEnd } from './relay/relay.ts';
+import type { TlsFacts } from './tls/facts.ts';
+import type { PeerFacts } from './tls/peer.ts';
+
+/** An address and port. */
+export interface Place {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A connection that was not carried. */
+export interface Refusal {
+  readonly direction: Direction;
+  readonly reason: Reason;
+  /** A fact beside the reason: an OpenSSL code, an identity, a system error. */
+  readonly detail?: string;
+  /** True when it is the peer that refused us. */
+  readonly told?: boolean;
+  readonly source: Place;
+  readonly destination: Place;
+  /** Outbound: the endpoint that was tried last. */
+  readonly endpoint?: Place;
+}
+
+/** A connection that was carried and is over. */
+export interface Carried {
+  readonly direction: Direction;
+  readonly source: Place;
+  readonly destination: Place;
+  readonly endpoint?: Place;
+  /** Why it went without TLS. */
+  readonly plain?: string;
+  readonly tls?: TlsFacts;
+  readonly peer?: PeerFacts;
+  readonly end: RelayEnd;
+  readonly ms: number;
+}
+
+interface Limit {
+  untilMs: number;
+  suppressed: number;
+}
+
+const EVERY_MS = 10_000;
+const MAX_LIMITS = 1_000;
+
+/** Writes the lines. */
+export class AccessLog {
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #all: () => boolean;
+  readonly #limits = new Lru<Limit>(MAX_LIMITS);
+
+  /** `all` tells whether the policy in force asks for a line per connection. */
+  constructor(deps: { readonly logger: Logger; readonly clock: Clock; readonly all: () => boolean }) {
+    this.#logger = deps.logger;
+    this.#clock = deps.clock;
+    this.#all = deps.all;
+  }
+
+  /** One line, unless one of the same reason about the same peer was written in the last ten seconds. */
+  refused(refusal: Refusal): void {
+    const { direction, reason } = refusal;
+    const peer = direction === 'inbound' ? refusal.source.address : placeText(refusal.endpoint ?? refusal.destination);
+    const key = `${direction} ${reason} ${peer}`;
+    const nowMs = this.#clock.now().getTime();
+    const limit = this.#limits.get(key);
+    if (limit !== undefined && nowMs < limit.untilMs) {
+      limit.suppressed += 1;
+      return;
+    }
+    this.#limits.set(key, { untilMs: nowMs + EVERY_MS, suppressed: 0 });
+    this.#logger.warn(
+      {
+        direction,
+        reason,
+        detail: refusal.detail,
+        told: refusal.told === true ? true : undefined,
+        source: placeText(refusal.source),
+        destination: placeText(refusal.destination),
+        endpoint: refusal.endpoint === undefined ? undefined : placeText(refusal.endpoint),
+        hint: reasonHints[reason],
+        suppressed: limit === undefined || limit.suppressed === 0 ? undefined : limit.suppressed,
+      },
+      'connection refused',
+    );
+  }
+
+  /** One line if the policy asks for it. */
+  carried({ direction, source, destination, endpoint, plain, tls, peer, end, ms }: Carried): void {
+    if (!this.#all()) return;
+    this.#logger.info(
+      {
+        direction,
+        source: placeText(source),
+        destination: placeText(destination),
+        endpoint: endpoint === undefined ? undefined : placeText(endpoint),
+        plain,
+        peer: peer?.identity,
+        peerSerial: peer?.serial,
+        tls,
+        bytesIn: end.bytesIn,
+        bytesOut: end.bytesOut,
+        ms: Math.round(ms),
+        ending: end.ending,
+        reason: end.reason,
+      },
+      'connection',
+    );
+  }
+}
+
+/** `address:port`, IPv6 in brackets. */
+function placeText({ address, port }: Place): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}

@@ -1,0 +1,132 @@
+// From parsed JSON to the wire types of the control API. Strict in what this proxy relies on, deaf to members it does not
+// know, so that an operator one minor version apart can be understood. Pure; throws AppError `control_protocol`.
+import { isIP } from 'node:net';
+import type {
+  DestinationSnapshot,
+  EffectivePolicy,
+  Endpoint,
+  PlainReason,
+  SelfSnapshot,
+} from '../../lib/api/control.ts';
+import type { Group, Mode, Protocol } from '../../lib/api/tlspolicy.ts';
+import { AppError } from '../../lib/errors.ts';
+
+type Members = Readonly<Record<string, unknown>>;
+
+const modes: readonly Mode[] = ['Mutual', 'ServerOnly', 'Permissive', 'Disabled'];
+const protocols: readonly Protocol[] = ['TCP', 'HTTP', 'HTTP2', 'GRPC', 'Passthrough'];
+const groups: readonly Group[] = ['X25519MLKEM768', 'X25519', 'P-256', 'P-384'];
+const plainReasons: readonly PlainReason[] = [
+  'not_in_mesh',
+  'policy_disabled',
+  'application_tls',
+  'port_excluded',
+  'control_unavailable',
+];
+
+/** One line of GET /v1/self. */
+export function parseSelf(message: unknown): SelfSnapshot {
+  const self = object(message, 'self');
+  return {
+    version: text(self, 'version'),
+    trustDomain: text(self, 'trustDomain'),
+    namespace: text(self, 'namespace'),
+    service: text(self, 'service'),
+    identity: text(self, 'identity'),
+    policy: parsePolicy(self['policy']),
+    trustBundle: text(self, 'trustBundle'),
+    clusterRanges: array(self, 'clusterRanges').map((each) => string(each, 'clusterRanges')),
+  };
+}
+
+/** One line of GET /v1/destinations/…. */
+export function parseDestination(message: unknown): DestinationSnapshot {
+  const destination = object(message, 'destination');
+  const serverName = destination['serverName'];
+  return {
+    version: text(destination, 'version'),
+    known: destination['known'] === true || (destination['known'] !== false && fail('known', 'true or false')),
+    ...(serverName === undefined ? {} : { serverName: string(serverName, 'serverName') }),
+    endpoints: array(destination, 'endpoints').map(parseEndpoint),
+  };
+}
+
+function parsePolicy(value: unknown): EffectivePolicy {
+  const policy = object(value, 'policy');
+  const tls = object(policy['tls'], 'policy.tls');
+  const connections = object(policy['connections'], 'policy.connections');
+  return {
+    source: text(policy, 'source'),
+    mode: oneOf(policy['mode'], modes, 'policy.mode'),
+    ports: array(policy, 'ports').map((each) => {
+      const port = object(each, 'policy.ports');
+      return {
+        port: portOf(port['port']),
+        mode: oneOf(port['mode'], modes, 'policy.ports.mode'),
+        protocol: oneOf(port['protocol'], protocols, 'policy.ports.protocol'),
+      };
+    }),
+    tls: {
+      minVersion: oneOf(tls['minVersion'], ['1.2', '1.3'] as const, 'policy.tls.minVersion'),
+      ciphers: array(tls, 'ciphers').map((each) => string(each, 'policy.tls.ciphers')),
+      // A group that this version does not know is left out; the ones that it knows still hold.
+      groups: array(tls, 'groups').flatMap((each) => groups.find((group) => group === each) ?? []),
+    },
+    connections: {
+      maxAgeMs: positive(connections, 'maxAgeMs'),
+      idleTimeoutMs: positive(connections, 'idleTimeoutMs'),
+      handshakeTimeoutMs: positive(connections, 'handshakeTimeoutMs'),
+      maxConcurrent: positive(connections, 'maxConcurrent'),
+    },
+    accessLog: oneOf(policy['accessLog'], ['None', 'Denied', 'All'] as const, 'policy.accessLog'),
+  };
+}
+
+function parseEndpoint(value: unknown): Endpoint {
+  const endpoint = object(value, 'endpoint');
+  const address = text(endpoint, 'address');
+  if (isIP(address) === 0) fail('endpoint.address', 'an IP address');
+  const port = portOf(endpoint['port']);
+  // A transport that is not known must not be taken for a permission to send plaintext.
+  if (endpoint['transport'] === 'mutual')
+    return { address, port, transport: 'mutual', identity: text(endpoint, 'identity') };
+  if (endpoint['transport'] !== 'plain') return fail('endpoint.transport', '"mutual" or "plain"');
+  return { address, port, transport: 'plain', why: oneOf(endpoint['why'], plainReasons, 'endpoint.why') };
+}
+
+function fail(member: string, wanted: string): never {
+  throw new AppError('control_protocol', `the control API sent a snapshot in which ${member} is not ${wanted}`);
+}
+
+function object(value: unknown, name: string): Members {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(name, 'an object');
+  return value as Members;
+}
+
+function array(members: Members, name: string): readonly unknown[] {
+  const value = members[name];
+  return Array.isArray(value) ? value : fail(name, 'a list');
+}
+
+function string(value: unknown, name: string): string {
+  return typeof value === 'string' ? value : fail(name, 'text');
+}
+
+function text(members: Members, name: string): string {
+  const value = string(members[name], name);
+  return value === '' ? fail(name, 'a text that is not empty') : value;
+}
+
+function oneOf<const T extends string>(value: unknown, accepted: readonly T[], name: string): T {
+  return accepted.find((each) => each === value) ?? fail(name, `one of ${accepted.join(', ')}`);
+}
+
+function portOf(value: unknown): number {
+  const fits = typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 65_536;
+  return fits ? value : fail('port', 'a port');
+}
+
+function positive(members: Members, name: string): number {
+  const value = members[name];
+  return typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : fail(name, 'a positive number');
+}

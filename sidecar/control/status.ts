@@ -1,0 +1,82 @@
+// Reports to the control API: what this proxy applies and the plaintext that it saw, at once after a change and every
+// thirty seconds. Counts are kept until a report has arrived.
+import { controlPaths, type StatusReport } from '../../lib/api/control.ts';
+import type { Clock } from '../../lib/clock.ts';
+
+/** What a report says beside the plaintext. */
+export type Applied = Omit<StatusReport, 'plaintext'>;
+
+/** What the reporter needs. */
+export interface StatusDeps {
+  readonly clock: Clock;
+  post(path: string, body: StatusReport): Promise<boolean>;
+  /** The state applied now; undefined while there is none to report. */
+  applied(): Applied | undefined;
+}
+
+type Seen = StatusReport['plaintext'][number];
+
+const EVERY_MS = 30_000;
+/** A first plaintext connection and a change are told soon, a burst of them in one report. */
+const SETTLE_MS = 500;
+const RETRY_MS = 3_000;
+/** Different clients and ports in one report; more are not told apart. */
+const MAX_SEEN = 1_000;
+
+/** Sends reports. */
+export class StatusReporter {
+  readonly #deps: StatusDeps;
+  #seen = new Map<string, Seen>();
+  #news = new AbortController();
+
+  constructor(deps: StatusDeps) {
+    this.#deps = deps;
+  }
+
+  /** Something that a report says has changed. */
+  touch(): void {
+    this.#news.abort();
+  }
+
+  /** Counts a client that was seen without TLS. */
+  plaintext({ address, port, refused }: Omit<Seen, 'count'>): void {
+    const key = `${address} ${port} ${refused}`;
+    const known = this.#seen.get(key);
+    if (known === undefined && this.#seen.size >= MAX_SEEN) return;
+    this.#seen.set(key, { address, port, refused, count: (known?.count ?? 0) + 1 });
+    if (known === undefined) this.touch();
+  }
+
+  /** Reports until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    let failed = false;
+    while (!signal.aborted) {
+      const pause = failed ? RETRY_MS : EVERY_MS;
+      await clock.sleep(pause, AbortSignal.any([signal, this.#news.signal])).catch(() => undefined);
+      if (signal.aborted) return;
+      await clock.sleep(SETTLE_MS, signal).catch(() => undefined);
+      this.#news = new AbortController();
+      failed = !(await this.report());
+    }
+  }
+
+  /** Sends one report; false when it did not arrive. Its counts are then part of the next. */
+  async report(): Promise<boolean> {
+    const applied = this.#deps.applied();
+    if (applied === undefined) return false;
+    const seen = this.#seen;
+    this.#seen = new Map();
+    const arrived = await this.#deps.post(controlPaths.status, { ...applied, plaintext: [...seen.values()] });
+    if (!arrived) this.#putBack(seen);
+    return arrived;
+  }
+
+  #putBack(seen: ReadonlyMap<string, Seen>): void {
+    const since = this.#seen;
+    this.#seen = new Map(seen);
+    for (const [key, later] of since) {
+      this.#seen.set(key, { ...later, count: later.count + (seen.get(key)?.count ?? 0) });
+    }
+  }
+}

@@ -1,0 +1,88 @@
+// Joins two halves and keeps the books: limits of time, log line, metrics. Inbound and outbound meet here.
+import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { AccessLog, Place, Refusal } from './accesslog.ts';
+import type { Carriage, SidecarMetrics } from './metrics.ts';
+import { deadlineOf } from './relay/lifetime.ts';
+import type { Direction, LiveConnections, LiveFacts } from './relay/live.ts';
+import type { Leg, StartRelay } from './relay/relay.ts';
+import type { TlsFacts } from './tls/facts.ts';
+import type { PeerFacts } from './tls/peer.ts';
+
+/** What is known of a connection when its relay starts. */
+export interface Passage {
+  readonly direction: Direction;
+  readonly source: Place;
+  readonly destination: Place;
+  readonly endpoint?: Place;
+  /** Port by which rules judge it again: the application's (inbound) or the endpoint's (outbound). */
+  readonly port: number;
+  readonly transport: LiveFacts['transport'];
+  /** Why it goes without TLS. */
+  readonly plain?: PlainReason | 'own_pod';
+  readonly tls?: TlsFacts;
+  readonly peer?: PeerFacts;
+  readonly ownNotAfter?: Date;
+}
+
+/** What the conveyor needs. */
+export interface ConveyorDeps {
+  readonly clock: Clock;
+  readonly live: LiveConnections;
+  readonly log: AccessLog;
+  readonly metrics: SidecarMetrics;
+  readonly relay: StartRelay;
+  /** Limits of the policy in force. */
+  limits(): EffectivePolicy['connections'];
+}
+
+/** Carries connections. */
+export class Conveyor {
+  readonly metrics: SidecarMetrics;
+  readonly #deps: ConveyorDeps;
+
+  constructor(deps: ConveyorDeps) {
+    this.#deps = deps;
+    this.metrics = deps.metrics;
+  }
+
+  /** Relays until both halves are done; `near` is the accepted one. */
+  async convey(near: Leg, far: Leg, passage: Passage): Promise<void> {
+    const { clock, live, log, relay: start } = this.#deps;
+    const { direction, transport, port, peer, ownNotAfter, plain: _plain, ...rest } = passage;
+    const startedMs = clock.now().getTime();
+    const { maxAgeMs, idleTimeoutMs } = this.#deps.limits();
+    const relay = start(near, far);
+    const deadline = deadlineOf({
+      startedMs,
+      maxAgeMs,
+      ownNotAfterMs: ownNotAfter?.getTime(),
+      peerNotAfterMs: peer?.notAfter.getTime(),
+      opener: direction === 'outbound',
+    });
+    const fingerprint = peer === undefined ? {} : { peerFingerprint: peer.fingerprint };
+    live.add({ facts: { direction, port, transport, ...fingerprint }, relay, deadline, idleTimeoutMs });
+    const end = await relay.finished;
+    const ms = clock.now().getTime() - startedMs;
+    log.carried({ ...rest, ...optional(passage), direction, end, ms });
+    const result = end.reason === undefined ? 'ok' : 'failed';
+    const reason = end.reason === undefined ? {} : { reason: end.reason };
+    this.metrics.connection({ direction, transport: carriageOf(transport), result, ...reason });
+    this.metrics.bytes(direction, end.bytesIn, end.bytesOut);
+  }
+
+  /** Books a connection that is not carried. Ending it is the caller's. */
+  refused(refusal: Refusal): void {
+    const { direction, reason } = refusal;
+    this.#deps.log.refused(refusal);
+    this.metrics.connection({ direction, transport: 'none', result: 'refused', reason });
+  }
+}
+
+function carriageOf(transport: LiveFacts['transport']): Carriage {
+  return transport === 'mutual' || transport === 'anonymous' ? 'direct' : transport;
+}
+
+function optional({ peer, plain }: Passage) {
+  return { ...(peer === undefined ? {} : { peer }), ...(plain === undefined ? {} : { plain }) };
+}

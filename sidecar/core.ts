@@ -1,0 +1,251 @@
+// The data path of one pod, put together from parts that are given: certificates, the reader of original destinations, clock, log and
+// metrics. app.ts gives the real ones, tests their own.
+import { controlPaths, type EffectivePolicy, type SelfSnapshot } from '../lib/api/control.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { CertificateSource } from '../lib/runtime/credentials.ts';
+import type { Stage } from '../lib/runtime/lifecycle.ts';
+import type { Logger } from '../lib/runtime/logger.ts';
+import type { Metrics } from '../lib/runtime/metrics.ts';
+import { AccessLog } from './accesslog.ts';
+import type { SidecarConfig } from './config.ts';
+import { ControlClient } from './control/client.ts';
+import { dialControl } from './control/dial.ts';
+import { parseSelf } from './control/parse.ts';
+import { SelfState } from './control/self.ts';
+import { type Applied, StatusReporter } from './control/status.ts';
+import { type Kept, SnapshotStore } from './control/store.ts';
+import { Conveyor } from './convey.ts';
+import { Connector } from './destination/connect.ts';
+import { Discovery } from './destination/discovery.ts';
+import { rangeTest } from './destination/key.ts';
+import type { OriginalDestinationReader } from './destination/original.ts';
+import { drain } from './drain.ts';
+import { Inbound } from './inbound.ts';
+import { CaptureListener, type ListenerOptions } from './listener.ts';
+import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
+import { countAttempt, Outbound } from './outbound.ts';
+import { type Direction, LiveConnections } from './relay/live.ts';
+import { relayStreams } from './relay/streams.ts';
+import { inboundRule, ruleBreach } from './rule.ts';
+import { CredentialKeeper } from './tls/credentials.ts';
+import type { Generation } from './tls/generation.ts';
+import { DirectTransport } from './transport/direct.ts';
+
+/** What the data path is made of. */
+export interface CoreDeps {
+  readonly config: SidecarConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly source: CertificateSource;
+  readonly original: OriginalDestinationReader;
+}
+
+/** Holds until the policy is known. */
+const firstLimits: EffectivePolicy['connections'] = {
+  maxAgeMs: 12 * 3_600_000,
+  idleTimeoutMs: 3_600_000,
+  handshakeTimeoutMs: 10_000,
+  maxConcurrent: 10_000,
+};
+
+/** REDIRECT leads what the pod sends to the loopback address, so nobody else can reach this listener. */
+const outboundHosts = ['127.0.0.1', '::1'];
+const inboundHosts = ['any'];
+
+/** One running data path. */
+export class Core {
+  readonly live: LiveConnections;
+  readonly inbound: CaptureListener;
+  readonly outbound: CaptureListener;
+  readonly #deps: CoreDeps;
+  readonly #self = new SelfState();
+  readonly #keeper: CredentialKeeper;
+  readonly #control: ControlClient;
+  readonly #discovery: Discovery;
+  readonly #status: StatusReporter;
+  readonly #store: SnapshotStore;
+  readonly #conveyor: Conveyor;
+  readonly #metrics: SidecarMetrics;
+  #inCluster: (address: string) => boolean = () => true;
+
+  constructor(deps: CoreDeps) {
+    this.#deps = deps;
+    const { clock, logger, source, config } = deps;
+    this.live = new LiveConnections(clock);
+    this.#metrics = this.#declareMetrics();
+    this.#keeper = new CredentialKeeper({ source, logger, onRejected: () => this.#metrics.credentialsRejected() });
+    const pushedBundle = () => this.#self.current()?.trustBundle;
+    this.#control = new ControlClient({
+      clock,
+      logger,
+      dial: () => dialControl({ peer: config.control, source, clock, pushedBundle }),
+    });
+    const collect = () => this.#keep();
+    this.#store = new SnapshotStore({ folder: config.stateFolder, clock, logger, collect });
+    this.#status = new StatusReporter({
+      clock,
+      post: (path, body) => this.#control.post(path, body),
+      applied: () => this.#applied(),
+    });
+    this.#discovery = new Discovery({
+      clock,
+      control: this.#control,
+      inCluster: (address) => this.#inCluster(address),
+      onChange: () => this.#store.touch(),
+    });
+    this.#conveyor = this.#makeConveyor();
+    this.inbound = this.#makeInbound();
+    this.outbound = this.#makeOutbound();
+    this.#connect();
+  }
+
+  /** Whether this pod may be trusted to receive: certificate valid, bundle present, policy known. */
+  ready(): boolean {
+    const generation = this.#keeper.current();
+    return generation !== undefined && !generation.expired(this.#deps.clock.now());
+  }
+
+  /** Takes over what an earlier container of this pod kept, and starts to listen. */
+  async start(): Promise<void> {
+    const kept = await this.#store.load();
+    if (kept !== undefined) {
+      this.#self.update(kept.self);
+      this.#discovery.restore(kept.destinations);
+      this.#deps.logger.info({ destinations: kept.destinations.length }, 'kept snapshots are in use');
+    }
+    await Promise.all([this.inbound.listen(), this.outbound.listen()]);
+  }
+
+  /** Runs until the stages stop: connections are drained with the first, the rest goes with the second. */
+  run(traffic: Stage, background: Stage): void {
+    traffic.run('connections', async (signal) => {
+      await aborted(signal);
+      const { clock, logger, config } = this.#deps;
+      const listeners = [this.inbound, this.outbound];
+      await drain({ clock, logger, listeners, live: this.live, drainMs: config.drainMs });
+    });
+    background.run('live connections', (signal) => this.live.run(signal));
+    background.run('control API', (signal) => this.#control.run(signal));
+    background.run('destinations', (signal) => this.#discovery.run(signal));
+    background.run('snapshots on disk', (signal) => this.#store.run(signal));
+    background.run('status', (signal) => this.#status.run(signal));
+  }
+
+  #connect(): void {
+    this.#control.subscribe(controlPaths.self, (message) => this.#self.update(parseSelf(message)));
+    this.#self.subscribe((self) => this.#applySelf(self));
+    this.#keeper.subscribe((next, last) => this.#applyGeneration(next, last));
+    // Also before the policy is known: the control API has to see the new certificate.
+    this.#deps.source.subscribe(() => this.#control.reconnect());
+  }
+
+  #applySelf(self: SelfSnapshot): void {
+    const { trustBundle, trustDomain, policy, clusterRanges, version } = self;
+    this.#inCluster = clusterRanges.length === 0 ? () => true : rangeTest(clusterRanges);
+    this.#keeper.configure({ trustBundle, trustDomain, tls: policy.tls });
+    const cut = this.live.enforce(({ direction, port, transport }) =>
+      direction === 'inbound' ? ruleBreach(inboundRule(policy, port), transport) : undefined,
+    );
+    this.#deps.logger.info({ version, policy: policy.source, mode: policy.mode, cut }, 'policy in use');
+    this.#store.touch();
+    this.#status.touch();
+  }
+
+  #applyGeneration(next: Generation, last: Generation | undefined): void {
+    if (last !== undefined) {
+      const lost = next.inherit(last, this.#deps.clock.now());
+      if (lost.size > 0)
+        this.live.enforce(({ peerFingerprint = '' }) => (lost.has(peerFingerprint) ? 'unknown_ca' : undefined));
+    }
+    this.#status.touch();
+  }
+
+  #keep(): Kept | undefined {
+    const self = this.#self.current();
+    return self === undefined ? undefined : { self, destinations: this.#discovery.kept() };
+  }
+
+  #applied(): Applied | undefined {
+    const self = this.#self.current();
+    const generation = this.#keeper.current();
+    if (self === undefined || generation === undefined) return undefined;
+    const { podName, podUid } = this.#deps.config;
+    const { bundleFingerprint, serial, notAfter } = generation;
+    return { podName, podUid, selfVersion: self.version, bundleFingerprint, serial, notAfter: notAfter.toISOString() };
+  }
+
+  #limits(): EffectivePolicy['connections'] {
+    return this.#self.current()?.policy.connections ?? firstLimits;
+  }
+
+  #declareMetrics(): SidecarMetrics {
+    return sidecarMetrics(this.#deps.metrics, {
+      active: (direction) => this.live.count(direction),
+      certificate: () => this.#keeper.current(),
+      controlConnected: () => this.#control.awayMs() === 0,
+    });
+  }
+
+  #makeConveyor(): Conveyor {
+    const { clock, logger } = this.#deps;
+    const log = new AccessLog({ clock, logger, all: () => this.#self.current()?.policy.accessLog === 'All' });
+    return new Conveyor({
+      clock,
+      live: this.live,
+      log,
+      metrics: this.#metrics,
+      relay: relayStreams,
+      limits: () => this.#limits(),
+    });
+  }
+
+  #makeInbound(): CaptureListener {
+    const inbound = new Inbound({
+      clock: this.#deps.clock,
+      conveyor: this.#conveyor,
+      policy: () => this.#self.current()?.policy,
+      generation: () => this.#keeper.current(),
+      onPlaintext: (seen) => this.#status.plaintext(seen),
+    });
+    return this.#listener('inbound', inboundHosts, (captured) => inbound.handle(captured));
+  }
+
+  #makeOutbound(): CaptureListener {
+    const { clock, config } = this.#deps;
+    const connector = new Connector({
+      clock,
+      transport: new DirectTransport({ clock, generation: () => this.#keeper.current() }),
+      ownAddresses: new Set(config.podIps),
+      onAttempt: (attempt) => countAttempt(this.#conveyor, attempt),
+    });
+    const outbound = new Outbound({
+      conveyor: this.#conveyor,
+      discovery: this.#discovery,
+      connector,
+      limits: () => this.#limits(),
+    });
+    return this.#listener('outbound', outboundHosts, (captured) => outbound.handle(captured));
+  }
+
+  #listener(direction: Direction, hosts: readonly string[], handle: ListenerOptions['handle']): CaptureListener {
+    const { config, original, logger } = this.#deps;
+    return new CaptureListener({
+      direction,
+      hosts,
+      port: config.ports[direction],
+      original,
+      ownPorts: () => [this.inbound.port, this.outbound.port],
+      ownAddresses: new Set(config.podIps),
+      limit: () => this.#limits().maxConcurrent,
+      handle,
+      refused: (places, reason, detail) => this.#conveyor.refused({ direction, ...places, reason, detail }),
+      failed: (err) => logger.error({ err, direction }, 'a connection failed by a fault of this proxy'),
+    });
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,104 @@
+// The sidecar's metric families. Labels come from closed sets; no peer, pod or address is ever one.
+import type { PlainReason } from '../lib/api/control.ts';
+import type { Reason } from '../lib/api/reasons.ts';
+import type { Metrics } from '../lib/runtime/metrics.ts';
+import type { Direction } from './relay/live.ts';
+
+/** How a connection crossed this proxy. */
+export type Carriage = 'direct' | 'plaintext' | 'untouched' | 'none';
+
+/** Values that are read when somebody asks. */
+export interface Observed {
+  active(direction: Direction): number;
+  certificate(): { readonly serial: string; readonly notAfter: Date } | undefined;
+  controlConnected(): boolean;
+}
+
+/** The counters that connections feed. */
+export interface SidecarMetrics {
+  /** A connection is over, or was refused (`reason`). */
+  connection(labels: {
+    direction: Direction;
+    transport: Carriage;
+    result: 'ok' | 'refused' | 'failed';
+    reason?: Reason;
+  }): void;
+  bytes(direction: Direction, received: number, sent: number): void;
+  /** A TLS handshake has ended. `seconds` is measured from the first byte or the connect to the verdict. */
+  handshake(labels: { direction: Direction; resumed: boolean; reason?: Reason }, seconds: number): void;
+  passthrough(why: PlainReason | 'own_pod'): void;
+  credentialsRejected(): void;
+}
+
+/** Declares the families. */
+export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMetrics {
+  observe(metrics, observed);
+  const connections = metrics.counter({
+    name: 'tabard_connections_total',
+    help: 'Connections that ended or were refused, by direction, transport, result and reason (empty when orderly).',
+    labels: ['direction', 'transport', 'result', 'reason'],
+  });
+  const bytes = metrics.counter({
+    name: 'tabard_connection_bytes_total',
+    help: 'Application bytes, received from and sent to the side that opened the connection.',
+    labels: ['direction', 'way'],
+  });
+  const handshakes = metrics.counter({
+    name: 'tabard_handshakes_total',
+    help: 'TLS handshakes by direction, result and reason.',
+    labels: ['direction', 'result', 'reason'],
+  });
+  const handshakeSeconds = metrics.histogram({
+    name: 'tabard_handshake_seconds',
+    help: 'Time of successful TLS handshakes.',
+    labels: ['direction', 'resumed'],
+  });
+  const passthrough = metrics.counter({
+    name: 'tabard_passthrough_total',
+    help: 'Outbound connections that were not encrypted by this proxy, by why.',
+    labels: ['why'],
+  });
+  const rejected = metrics.counter({
+    name: 'tabard_credentials_rejected_total',
+    help: 'Certificates, bundles or TLS settings that could not be used; the last good ones stayed.',
+  });
+  return {
+    connection: ({ reason = '', ...labels }) => connections.inc({ ...labels, reason }),
+    bytes: (direction, received, sent) => {
+      bytes.inc({ direction, way: 'received' }, received);
+      bytes.inc({ direction, way: 'sent' }, sent);
+    },
+    handshake: ({ direction, resumed, reason }, seconds) => {
+      handshakes.inc({ direction, result: reason === undefined ? 'ok' : 'failed', reason: reason ?? '' });
+      if (reason === undefined) handshakeSeconds.observe(seconds, { direction, resumed: String(resumed) });
+    },
+    passthrough: (why) => passthrough.inc({ why }),
+    credentialsRejected: () => rejected.inc(),
+  };
+}
+
+function observe(metrics: Metrics, observed: Observed): void {
+  metrics.observedGauge(
+    { name: 'tabard_connections_active', help: 'Live connections.', labels: ['direction'] },
+    (set) => {
+      for (const direction of ['inbound', 'outbound'] as const) set(observed.active(direction), { direction });
+    },
+  );
+  metrics.observedGauge(
+    { name: 'tabard_certificate_not_after_timestamp_seconds', help: "Expiry of this proxy's own certificate." },
+    (set) => {
+      const certificate = observed.certificate();
+      if (certificate !== undefined) set(certificate.notAfter.getTime() / 1000);
+    },
+  );
+  metrics.observedGauge(
+    { name: 'tabard_certificate_info', help: 'Serial of the certificate in use; always 1.', labels: ['serial'] },
+    (set) => {
+      const certificate = observed.certificate();
+      if (certificate !== undefined) set(1, { serial: certificate.serial });
+    },
+  );
+  metrics.observedGauge({ name: 'tabard_control_connected', help: '1 while the control API is connected.' }, (set) =>
+    set(observed.controlConnected() ? 1 : 0),
+  );
+}

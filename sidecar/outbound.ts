@@ -1,0 +1,129 @@
+// Outbound connections: the original destination is looked up, an endpoint is reached over mTLS as discovery says, or the bytes pass
+// untouched because the destination is not in the mesh. Nothing is read from the application before that is decided, and
+// nothing that is known to be in the mesh is ever sent in plaintext.
+import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
+import type { Reason } from '../lib/api/reasons.ts';
+import type { Conveyor } from './convey.ts';
+import type { AttemptRecord, Connector } from './destination/connect.ts';
+import type { Discovery, Lookup } from './destination/discovery.ts';
+import type { Captured } from './listener.ts';
+import { openPlain, plainLeg, reset } from './transport/plain.ts';
+
+/** What outbound needs from the rest. */
+export interface OutboundDeps {
+  readonly conveyor: Conveyor;
+  readonly discovery: Pick<Discovery, 'lookup'>;
+  readonly connector: Connector;
+  limits(): EffectivePolicy['connections'];
+}
+
+/** A dead endpoint is found out in this time, and another is tried. */
+const CONNECT_TIMEOUT_MS = 2_000;
+/** An address outside the mesh gets longer: there is no other to try. */
+const PASS_TIMEOUT_MS = 20_000;
+
+type Endpoints = Extract<Lookup, { kind: 'endpoints' }>;
+
+/** Handles connections that the pod's containers open. */
+export class Outbound {
+  readonly #deps: OutboundDeps;
+
+  constructor(deps: OutboundDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes a connection to its end. */
+  async handle(captured: Captured): Promise<void> {
+    captured.admitted();
+    const { address, port } = captured.destination;
+    const lookup = await this.#deps.discovery.lookup(address, port);
+    switch (lookup.kind) {
+      case 'refused':
+        return this.#refuse(captured, { reason: lookup.reason, detail: 'no answer about this address' });
+      case 'pass':
+        return this.#pass(captured, lookup.why);
+      case 'endpoints':
+        return this.#reach(captured, lookup);
+    }
+  }
+
+  async #reach(captured: Captured, { choice, hold }: Endpoints): Promise<void> {
+    const { handshakeTimeoutMs } = this.#deps.limits();
+    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, handshakeTimeoutMs };
+    const done = hold();
+    try {
+      const result = await this.#deps.connector.connect(choice, limits);
+      if (!result.ok) {
+        const { reason, detail } = result.failure;
+        const endpoint = result.endpoint === undefined ? {} : { endpoint: result.endpoint };
+        return this.#refuse(captured, { reason, detail, ...endpoint });
+      }
+      const { reached } = result;
+      const secure =
+        reached.how === 'mutual'
+          ? {
+              transport: 'mutual' as const,
+              tls: reached.leg.tls,
+              peer: reached.leg.peer,
+              ownNotAfter: reached.leg.ownNotAfter,
+            }
+          : { transport: 'untouched' as const, plain: reached.why };
+      if (reached.how === 'plain') this.#deps.conveyor.metrics.passthrough(reached.why);
+      const { source, destination, socket } = captured;
+      const { address, port } = reached.endpoint;
+      const passage = {
+        direction: 'outbound' as const,
+        source,
+        destination,
+        endpoint: { address, port },
+        port,
+        ...secure,
+      };
+      await this.#deps.conveyor.convey(plainLeg(socket), reached.leg, passage).finally(reached.release);
+    } finally {
+      done();
+    }
+  }
+
+  async #pass(captured: Captured, why: PlainReason): Promise<void> {
+    const { source, destination, socket } = captured;
+    const opened = await openPlain(destination, PASS_TIMEOUT_MS);
+    if (!opened.ok) return this.#refuse(captured, opened);
+    this.#deps.conveyor.metrics.passthrough(why);
+    await this.#deps.conveyor.convey(plainLeg(socket), opened.leg, {
+      direction: 'outbound',
+      source,
+      destination,
+      port: destination.port,
+      transport: 'untouched',
+      plain: why,
+    });
+  }
+
+  /** The application sees a reset: for it the connection stands already, so it cannot be told "refused". */
+  #refuse(
+    captured: Captured,
+    refusal: {
+      readonly reason: Reason;
+      readonly detail: string;
+      readonly endpoint?: { address: string; port: number };
+    },
+  ): void {
+    const { source, destination, socket } = captured;
+    const { reason, detail, endpoint } = refusal;
+    const tried = endpoint === undefined ? {} : { endpoint: { address: endpoint.address, port: endpoint.port } };
+    this.#deps.conveyor.refused({ direction: 'outbound', source, destination, reason, detail, ...tried });
+    reset(socket);
+  }
+}
+
+/** Books an attempt to reach an endpoint: handshakes are counted, also those after which another endpoint was found. */
+export function countAttempt(conveyor: Pick<Conveyor, 'metrics'>, { endpoint, opened }: AttemptRecord): void {
+  if (endpoint.transport !== 'mutual') return;
+  if (opened.ok) {
+    const resumed = 'tls' in opened.leg && opened.leg.tls.resumed;
+    if ('tls' in opened.leg) conveyor.metrics.handshake({ direction: 'outbound', resumed }, opened.ms / 1000);
+  } else if (opened.stage === 'handshake') {
+    conveyor.metrics.handshake({ direction: 'outbound', resumed: false, reason: opened.reason }, opened.ms / 1000);
+  }
+}

@@ -1,0 +1,72 @@
+// When a live connection has to end: idle for too long, or at the end of its time (its maximum age, or the first expiry
+// among the certificates that it stands on). Layer 4 cannot see where a request ends, so a connection whose time is
+// nearly over is closed at the first quiet moment and only reset when no such moment came. Pure.
+import type { Reason } from '../../lib/api/reasons.ts';
+import type { Traffic } from './relay.ts';
+
+/** When and why a connection's time is over. Milliseconds since the epoch. */
+export interface Deadline {
+  readonly atMs: number;
+  /** The reason of the reset; undefined for the maximum age, which is nobody's fault. */
+  readonly reason: Reason | undefined;
+  /** From here on a quiet moment is used to close it in order. */
+  readonly quietFromMs: number;
+}
+
+/** A connection as a look at it finds it. */
+export interface Look {
+  readonly nowMs: number;
+  readonly traffic: Traffic;
+  /** When the byte counts were last seen to change. */
+  readonly changedMs: number;
+  readonly idleTimeoutMs: number;
+  readonly deadline: Deadline;
+}
+
+/** What to do with it. */
+export type LifeVerdict =
+  | { readonly act: 'keep' }
+  | { readonly act: 'close'; readonly ending: 'idle' | 'aged' }
+  | { readonly act: 'cut'; readonly reason: Reason };
+
+/** Silence after which nothing is taken to be under way, if the last byte went towards the one who asks. */
+export const QUIET_MS = 200;
+/** Longest time before the deadline in which quiet moments are used. */
+const QUIET_WINDOW_MS = 60_000;
+
+/** Judges one connection. */
+export function lifeVerdict({ nowMs, traffic, changedMs, idleTimeoutMs, deadline }: Look): LifeVerdict {
+  const silentMs = nowMs - changedMs;
+  // The last byte went to the asking side, or none was sent yet: no answer is being waited for.
+  const answered = traffic.last !== 'in';
+  const quiet = answered && silentMs >= QUIET_MS;
+  if (nowMs >= deadline.atMs) {
+    if (deadline.reason !== undefined) return { act: 'cut', reason: deadline.reason };
+    return quiet ? { act: 'close', ending: 'aged' } : { act: 'cut', reason: 'reset' };
+  }
+  if (nowMs >= deadline.quietFromMs && quiet) return { act: 'close', ending: 'aged' };
+  if (silentMs >= idleTimeoutMs) return { act: 'close', ending: 'idle' };
+  return { act: 'keep' };
+}
+
+/** What limits a connection's time. Milliseconds since the epoch. */
+export interface Limits {
+  readonly startedMs: number;
+  readonly maxAgeMs: number;
+  readonly ownNotAfterMs: number | undefined;
+  readonly peerNotAfterMs: number | undefined;
+  /** The side that opened the connection looks for quiet moments earlier: there an end cannot cross a new request on the network. */
+  readonly opener: boolean;
+}
+
+/** The earliest of the limits, and when to begin to look for a quiet moment: the last fifth of the time, at most a minute. */
+export function deadlineOf({ startedMs, maxAgeMs, ownNotAfterMs, peerNotAfterMs, opener }: Limits): Deadline {
+  const candidates: { atMs: number; reason: Reason | undefined }[] = [
+    { atMs: startedMs + maxAgeMs, reason: undefined },
+    { atMs: ownNotAfterMs ?? Infinity, reason: 'own_certificate_expired' },
+    { atMs: peerNotAfterMs ?? Infinity, reason: 'expired' },
+  ];
+  const first = candidates.reduce((best, each) => (each.atMs < best.atMs ? each : best));
+  const windowMs = Math.min(QUIET_WINDOW_MS, (first.atMs - startedMs) / 5);
+  return { ...first, quietFromMs: first.atMs - (opener ? windowMs : windowMs / 2) };
+}

@@ -1,0 +1,121 @@
+// Every live connection of this proxy: looked at twice a second for its time, judged again when what holds for it changes,
+// drained when the process stops. Counting is here, too: limits and metrics ask for numbers by direction.
+import type { Reason } from '../../lib/api/reasons.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { type Deadline, lifeVerdict } from './lifetime.ts';
+import type { Relay } from './relay.ts';
+
+/** Which way a connection was captured. */
+export type Direction = 'inbound' | 'outbound';
+
+/** What a rule needs to know about a live connection to decide again whether it may go on. */
+export interface LiveFacts {
+  readonly direction: Direction;
+  /** Inbound: the application's port. Outbound: the port of the endpoint. */
+  readonly port: number;
+  /** `untouched` is neither terminated nor encrypted here (Disabled, Passthrough, pass-through). */
+  readonly transport: 'mutual' | 'anonymous' | 'plaintext' | 'untouched';
+  /** Fingerprint of the peer's certificate, where it showed one. */
+  readonly peerFingerprint?: string;
+}
+
+/** One live connection. */
+export interface LiveConnection {
+  readonly facts: LiveFacts;
+  readonly relay: Relay;
+  readonly deadline: Deadline;
+  readonly idleTimeoutMs: number;
+}
+
+interface Entry {
+  readonly connection: LiveConnection;
+  bytes: number;
+  changedMs: number;
+}
+
+const LOOK_EVERY_MS = 500;
+
+/** The set of live connections. */
+export class LiveConnections {
+  readonly #clock: Clock;
+  readonly #entries = new Set<Entry>();
+  readonly #counts: Record<Direction, number> = { inbound: 0, outbound: 0 };
+  #draining = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How many are live in one direction. */
+  count(direction: Direction): number {
+    return this.#counts[direction];
+  }
+
+  /** Watches a connection until its relay has finished. */
+  add(connection: LiveConnection): void {
+    const entry: Entry = { connection, bytes: 0, changedMs: this.#clock.now().getTime() };
+    const { direction } = connection.facts;
+    this.#entries.add(entry);
+    this.#counts[direction] += 1;
+    void connection.relay.finished.then(() => {
+      this.#entries.delete(entry);
+      this.#counts[direction] -= 1;
+    });
+  }
+
+  /** Cuts every connection for which `judge` gives a reason. */
+  enforce(judge: (facts: LiveFacts) => Reason | undefined): number {
+    let cut = 0;
+    for (const { connection } of this.#entries) {
+      const reason = judge(connection.facts);
+      if (reason === undefined) continue;
+      connection.relay.cut(reason);
+      cut += 1;
+    }
+    return cut;
+  }
+
+  /** Looks at every connection until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined);
+      this.look();
+    }
+  }
+
+  /** One look at every connection. */
+  look(): void {
+    const nowMs = this.#clock.now().getTime();
+    for (const entry of this.#entries) {
+      const { relay, idleTimeoutMs } = entry.connection;
+      const deadline = this.#draining ? { ...entry.connection.deadline, quietFromMs: 0 } : entry.connection.deadline;
+      const traffic = relay.traffic();
+      const bytes = traffic.bytesIn + traffic.bytesOut;
+      if (bytes !== entry.bytes) {
+        entry.bytes = bytes;
+        entry.changedMs = nowMs;
+      }
+      const verdict = lifeVerdict({ nowMs, traffic, changedMs: entry.changedMs, idleTimeoutMs, deadline });
+      if (verdict.act === 'close') relay.close(this.#draining ? 'drained' : verdict.ending);
+      else if (verdict.act === 'cut') relay.cut(verdict.reason);
+    }
+  }
+
+  /** From now on every connection ends at its first quiet moment. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Resolves when none is left, or when the signal is aborted. */
+  async empty(signal: AbortSignal): Promise<void> {
+    while (this.#entries.size > 0 && !signal.aborted) {
+      // Taken again now and then: connections that were just being set up have joined since.
+      await this.#clock.sleep(LOOK_EVERY_MS / 5, signal).catch(() => undefined);
+    }
+  }
+
+  /** Resets all that are left. Returns how many. */
+  endAll(): number {
+    return this.enforce(() => 'reset');
+  }
+}

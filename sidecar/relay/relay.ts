@@ -1,0 +1,52 @@
+// The relay joins the two halves of an application connection and moves bytes both ways until both are done. This file is
+// the contract; streams.ts keeps it on Node's public stream API. A relay knows no policy: who may talk was decided before,
+// and whoever wants a live connection to end calls `close` or `cut`.
+import type { Duplex } from 'node:stream';
+import type { Reason } from '../../lib/api/reasons.ts';
+
+/** One half of a relayed connection: application bytes, and the way to abort it. The relay owns it from the start on. */
+export interface Leg {
+  readonly stream: Duplex;
+  /** Ends the half at once so that its peer sees a reset, never an orderly end. Safe at any time, more than once. */
+  reset(): void;
+  /** What an error of the stream means; `reset` where a half does not say. */
+  explain?(error: Error): Reason;
+}
+
+/** How a relayed connection ended. `failed` comes with a reason; the others are orderly. */
+export type Ending =
+  | 'closed' // both applications ended their half
+  | 'idle' // no byte for the idle timeout
+  | 'aged' // at a quiet moment near the end of its time
+  | 'drained' // this proxy is stopping
+  | 'failed';
+
+/** What a relay did. `in` is from the side that opened the connection, `out` is towards it. */
+export interface RelayEnd {
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly ending: Ending;
+  readonly reason?: Reason;
+}
+
+/** What has passed so far. */
+export interface Traffic {
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Way of the last byte; undefined before the first. */
+  readonly last: 'in' | 'out' | undefined;
+}
+
+/** A running relay. */
+export interface Relay {
+  /** Resolves when both halves are closed; never rejects. */
+  readonly finished: Promise<RelayEnd>;
+  traffic(): Traffic;
+  /** Ends both halves in order, what was read is still written. The first `close` or `cut` counts. */
+  close(ending: Exclude<Ending, 'closed' | 'failed'>): void;
+  /** Resets both halves. */
+  cut(reason: Reason): void;
+}
+
+/** Starts a relay; `near` is the half that was accepted, `far` the one that was dialled. */
+export type StartRelay = (near: Leg, far: Leg) => Relay;

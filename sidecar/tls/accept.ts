@@ -1,0 +1,115 @@
+// The server side of a handshake on an accepted connection whose first bytes are a ClientHello. The connection is handed to a
+// tls.Server that never listens (the documented way to inject one); what comes back is matched by the peer's address and port.
+import type { Socket } from 'node:net';
+import type { Server, TLSSocket } from 'node:tls';
+import type { Reason } from '../../lib/api/reasons.ts';
+import type { Protocol } from '../../lib/api/tlspolicy.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { type TlsFacts, tlsFacts } from './facts.ts';
+import type { Generation } from './generation.ts';
+import type { PeerFacts } from './peer.ts';
+import { tlsFailure } from './reason.ts';
+
+/** A finished handshake. `peer` is undefined when the client showed no certificate and did not have to. */
+export type Accepted =
+  | { readonly ok: true; readonly socket: TLSSocket; readonly facts: TlsFacts; readonly peer: PeerFacts | undefined }
+  | {
+      readonly ok: false;
+      readonly reason: Reason;
+      readonly detail: string;
+      /** True when the client refused us, by an alert. */
+      readonly told: boolean;
+    };
+
+/** How a handshake is to be done. */
+export interface AcceptOptions {
+  readonly generation: Generation;
+  readonly protocol: Protocol;
+  readonly clientCertificate: 'required' | 'optional';
+  readonly deadlineMs: number;
+}
+
+type Outcome = { readonly socket: TLSSocket } | { readonly error: Error | undefined };
+
+/** Runs server handshakes. */
+export class TlsAcceptor {
+  readonly #clock: Clock;
+  readonly #pending = new Map<string, (outcome: Outcome) => void>();
+  readonly #known = new WeakSet<Server>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Never rejects. On failure the caller still owns `raw` and has to end it. */
+  async accept(raw: Socket, options: AcceptOptions): Promise<Accepted> {
+    const server = options.generation.server(options.protocol);
+    this.#listen(server);
+    const outcome = await this.#handshake(raw, server, options.deadlineMs);
+    if (outcome === 'timeout') {
+      return { ok: false, reason: 'handshake_timeout', detail: 'the deadline passed', told: false };
+    }
+    if ('error' in outcome) {
+      if (outcome.error === undefined) return { ok: false, reason: 'reset', detail: 'connection closed', told: false };
+      const { reason, told, code } = tlsFailure(outcome.error);
+      return { ok: false, reason, detail: code, told };
+    }
+    return this.#judge(outcome.socket, options);
+  }
+
+  #judge(socket: TLSSocket, { generation, clientCertificate }: AcceptOptions): Accepted {
+    const facts = tlsFacts(socket, generation.serial);
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) {
+      if (clientCertificate === 'optional') return { ok: true, socket, facts, peer: undefined };
+      return { ok: false, reason: 'no_client_certificate', detail: 'handshake without certificate', told: false };
+    }
+    const verdict = generation.judge(certificate, chainState(socket, facts.resumed), this.#clock.now());
+    if (!verdict.ok) return { ...verdict, told: false };
+    return { ok: true, socket, facts, peer: verdict.peer };
+  }
+
+  #handshake(raw: Socket, server: Server, deadlineMs: number): Promise<Outcome | 'timeout'> {
+    const { promise, resolve } = Promise.withResolvers<Outcome | 'timeout'>();
+    const key = keyOf(raw);
+    const settle = (outcome: Outcome | 'timeout'): void => {
+      clearTimeout(timer);
+      raw.off('close', closed);
+      this.#pending.delete(key);
+      resolve(outcome);
+    };
+    const closed = (): void => settle({ error: undefined });
+    const timer = setTimeout(() => settle('timeout'), deadlineMs);
+    raw.on('close', closed);
+    this.#pending.set(key, settle);
+    server.emit('connection', raw);
+    return promise;
+  }
+
+  #listen(server: Server): void {
+    if (this.#known.has(server)) return;
+    this.#known.add(server);
+    server.on('secureConnection', (socket: TLSSocket) => {
+      // From here on an error of the socket has a listener for as long as it lives; whoever takes it adds its own.
+      socket.on('error', () => socket.destroy());
+      const settle = this.#pending.get(keyOf(socket));
+      if (settle === undefined) socket.destroy();
+      else settle({ socket });
+    });
+    server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+      this.#pending.get(keyOf(socket))?.({ error });
+    });
+  }
+}
+
+/** Address and port of the peer: no two live connections to one listener share them. */
+function keyOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
+}
+
+function chainState(socket: TLSSocket, resumed: boolean) {
+  if (resumed) return { state: 'unchecked' } as const;
+  if (socket.authorized) return { state: 'verified' } as const;
+  // Node's types say Error; what is there is the code of OpenSSL's verdict.
+  return { state: 'rejected', code: String(socket.authorizationError) } as const;
+}

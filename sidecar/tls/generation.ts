@@ -1,0 +1,110 @@
+// One credential generation: everything that was built from one certificate, one trust bundle and one TLS policy. A connection keeps
+// the generation that it was made with; new ones take the newest. Ticket keys and sessions belong to the generation, so that
+// after a renewal every handshake shows the new certificate, and after a change of trust no old session is resumed.
+import type { X509Certificate } from 'node:crypto';
+import { createSecureContext, createServer, type SecureContext, type Server } from 'node:tls';
+import { ALPN_DIRECT } from '../../lib/api/contract.ts';
+import type { EffectivePolicy } from '../../lib/api/control.ts';
+import type { Protocol } from '../../lib/api/tlspolicy.ts';
+import { bundleFingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
+import type { Credentials } from '../../lib/runtime/credentials.ts';
+import { Lru } from '../lru.ts';
+import { contextOptions } from './contexts.ts';
+import { judgeFacts, judgePeer, type PeerFacts, type PeerRequest, type PeerVerdict } from './peer.ts';
+import { ClientSessions } from './sessions.ts';
+
+/** What a generation is built from. */
+export interface GenerationParts {
+  readonly credentials: Credentials;
+  /** PEM of the CAs that peers may chain to. */
+  readonly trustBundle: string;
+  readonly tls: EffectivePolicy['tls'];
+  readonly trustDomain: string;
+}
+
+/** Peer certificates remembered as verified; one costs about 300 bytes. */
+const MAX_VERIFIED = 4_096;
+
+/** Built whole or not at all: the constructor throws AppError `pki_invalid` or OpenSSL's error if any part does not fit. */
+export class Generation {
+  readonly parts: GenerationParts;
+  readonly serial: string;
+  readonly notAfter: Date;
+  readonly bundle: readonly X509Certificate[];
+  readonly bundleFingerprint: string;
+  /** For connections that this proxy opens. */
+  readonly client: SecureContext;
+  readonly sessions = new ClientSessions();
+  readonly #servers = new Map<string, Server>();
+  readonly #verified = new Lru<{ peer: PeerFacts; certificate: X509Certificate }>(MAX_VERIFIED);
+
+  constructor(parts: GenerationParts) {
+    this.parts = parts;
+    this.serial = parts.credentials.serial;
+    this.notAfter = parts.credentials.notAfter;
+    this.bundle = parseCertificates(parts.trustBundle);
+    this.bundleFingerprint = bundleFingerprint(this.bundle);
+    this.client = createSecureContext(this.#options());
+    // The server half is built now, too, so that a fault shows before anything relies on this generation.
+    this.server('TCP');
+  }
+
+  /** Whether this proxy's own certificate has run out. */
+  expired(now: Date): boolean {
+    return now >= this.notAfter;
+  }
+
+  /** The TLS server for ports of one protocol; it never listens, connections are handed to it. */
+  server(protocol: Protocol): Server {
+    const key = protocol === 'HTTP2' || protocol === 'GRPC' ? 'h2' : 'http/1.1';
+    const known = this.#servers.get(key);
+    if (known !== undefined) return known;
+    const server = createServer({
+      ...this.#options(),
+      requestCert: true,
+      // The verdict is ours (peer.ts): it knows the mode of the port, and it also runs on resumed sessions.
+      rejectUnauthorized: false,
+      ALPNCallback: ({ protocols }) => chooseProtocol(protocols, key),
+    });
+    this.#servers.set(key, server);
+    return server;
+  }
+
+  /** Judges a peer's certificate and remembers a good one, so that its resumed sessions need no signature check. */
+  judge(certificate: X509Certificate, chain: PeerRequest['chain'], now: Date): PeerVerdict {
+    const { trustDomain } = this.parts;
+    const known = chain.state === 'unchecked' ? this.#verified.get(certificate.fingerprint256) : undefined;
+    if (known !== undefined) return judgeFacts(known.peer, { trustDomain, now });
+    const verdict = judgePeer({ certificate, chain, bundle: this.bundle, trustDomain, now });
+    if (verdict.ok) this.#verified.set(verdict.peer.fingerprint, { peer: verdict.peer, certificate });
+    return verdict;
+  }
+
+  /**
+   * Takes over the peers that the last generation had accepted. Returns the fingerprints of those that no longer chain to the
+   * bundle: their live connections have to end. The bundle being the same, all of them stay good.
+   */
+  inherit(last: Generation, now: Date): ReadonlySet<string> {
+    const lost = new Set<string>();
+    const sameTrust = last.bundleFingerprint === this.bundleFingerprint;
+    for (const known of last.#verified.values()) {
+      const { fingerprint } = known.peer;
+      if (sameTrust) this.#verified.set(fingerprint, known);
+      else if (!this.judge(known.certificate, { state: 'unchecked' }, now).ok) lost.add(fingerprint);
+    }
+    return lost;
+  }
+
+  #options() {
+    return contextOptions({ ...this.parts.credentials, trustBundle: formatCertificates(this.bundle) }, this.parts.tls);
+  }
+}
+
+/**
+ * Our own protocol if it is offered. Another client of the mesh (no sidecar, own certificate) gets what the port's protocol
+ * says, else what it likes best: an answer is needed, OpenSSL ends the handshake without one.
+ */
+function chooseProtocol(offered: readonly string[], preferred: string): string | undefined {
+  if (offered.includes(ALPN_DIRECT)) return ALPN_DIRECT;
+  return offered.includes(preferred) ? preferred : offered[0];
+}

@@ -1,0 +1,51 @@
+// How a connection to another pod's proxy is made. `direct` is one mTLS connection per application connection; a transport with
+// streams in long-lived connections has the same face. Capture, discovery, authorization and relay know this file only.
+import type { Reason } from '../../lib/api/reasons.ts';
+import type { Leg } from '../relay/relay.ts';
+import type { TlsFacts } from '../tls/facts.ts';
+import type { PeerFacts } from '../tls/peer.ts';
+
+/** Whom to reach: the pod's own address and port, and exactly who must answer there. */
+export interface Target {
+  readonly address: string;
+  readonly port: number;
+  /** SPIFFE URI. */
+  readonly identity: string;
+  /** SNI: DNS name of the destination. */
+  readonly serverName: string;
+}
+
+/** A half of a relay that leads to a proved peer. */
+export interface SecureLeg extends Leg {
+  readonly tls: TlsFacts;
+  readonly peer: PeerFacts;
+  /** When the certificate runs out with which this proxy has proved itself. */
+  readonly ownNotAfter: Date;
+}
+
+/** The outcome of opening. No application byte has been sent when it failed, so another endpoint may be tried. */
+export type Opened<L extends Leg = SecureLeg> =
+  | { readonly ok: true; readonly leg: L; readonly ms: number }
+  | {
+      readonly ok: false;
+      readonly reason: Reason;
+      readonly detail: string;
+      /** `own`: no other endpoint can do better. */
+      readonly fault: 'endpoint' | 'own';
+      /** Whether a handshake had begun, for the metrics. */
+      readonly stage: 'connect' | 'handshake';
+      readonly ms: number;
+    };
+
+/** Bounds of one attempt in milliseconds. */
+export interface OpenLimits {
+  readonly connectTimeoutMs: number;
+  readonly handshakeTimeoutMs: number;
+}
+
+/** A way to reach endpoints that ask for mTLS. */
+export interface Transport {
+  readonly name: 'direct';
+  /** Opens a half to the target. Never rejects. */
+  open(target: Target, limits: OpenLimits): Promise<Opened>;
+}

@@ -50,7 +50,8 @@ export class Reflector<T extends KubeObject> {
   #heardMs: number;
   #failedMs = Number.NEGATIVE_INFINITY;
   #listedMs = Number.NEGATIVE_INFINITY;
-  #goneMs = Number.NEGATIVE_INFINITY;
+  /** Told `Gone`, and no list succeeded since. */
+  #gone = false;
   #brief = 0;
   #refusals = 0;
 
@@ -96,6 +97,7 @@ export class Reflector<T extends KubeObject> {
     store.replace(items);
     this.#listedMs = this.#nowMs();
     this.#refusals = 0;
+    this.#gone = false;
     metrics.lists.inc({ resource: this.#name });
     this.#log.info({ objects: items.length, version: page.resourceVersion }, 'listed');
     return page.resourceVersion;
@@ -146,6 +148,7 @@ export class Reflector<T extends KubeObject> {
     // Anything but a KubeError is a bug of ours: it is coped with in the same way, but somebody should look.
     else if (!(error instanceof KubeError)) this.#log.error({ ...details, err: error }, 'list-watch broke');
     else this.#log.warn(details, 'list-watch failed');
+    if (waitMs === 0) return;
     try {
       await clock.sleep(waitMs, signal);
     } catch {
@@ -158,8 +161,8 @@ export class Reflector<T extends KubeObject> {
     if (isKube(error, 'Gone')) {
       this.#version = undefined;
       // The first time at once; but a list that is at once too old again must not be repeated without a pause.
-      const again = now - Math.max(this.#listedMs, this.#goneMs) < briefMs;
-      this.#goneMs = now;
+      const again = this.#gone || now - this.#listedMs < briefMs;
+      this.#gone = true;
       if (!again) return 0;
     } else if (error instanceof KubeError && error.status !== undefined && error.kind !== 'Throttled') {
       // The server answers but not with what this version needs (it may come from before a restore): list again.

@@ -93,10 +93,6 @@ describe('the keeper of the CA', () => {
   test('writes nothing the second time', async () => {
     await replica.reconcile();
     await replica.reconcile();
-    console.log(
-      JSON.stringify(kube.all(resources.tlsissuers), null, 1),
-      Object.getPrototypeOf(kube.all(resources.tlsissuers)[0]?.status) === Object.prototype,
-    );
     const calls: string[] = [];
     kube.onCall = ({ verb, resource }) => void calls.push(`${verb} ${resource}`);
     await replica.reconcile();

@@ -1,0 +1,152 @@
+// What to do about one service's certificate, and when to look again: a pure function of a snapshot. Checks are asked in
+// order and the first that is violated gives the reason. What is valid stays until something better is signed.
+import {
+  absenceNeed,
+  changeNeed,
+  dueNeed,
+  type Held,
+  type IssueReason,
+  issuerNeed,
+  lifeMs,
+  type Need,
+  type RewriteReason,
+  rewriteNeed,
+  timeNeed,
+} from './needs.ts';
+import { renewalTime, retryWaitMs } from './schedule.ts';
+import { type Snapshot, type Wanted, wantedKey } from './snapshot.ts';
+
+/** Why nothing is done although something should be. */
+export type BlockReason = 'SecretNotOurs' | 'IssuerMissing' | 'IssuerNotReady' | 'IssuerExpiring';
+
+/** What to do now. */
+export type Action =
+  | { readonly kind: 'keep' }
+  | { readonly kind: 'issue'; readonly reason: IssueReason; readonly message: string; readonly wanted: Wanted }
+  | { readonly kind: 'rewrite'; readonly reason: RewriteReason; readonly message: string }
+  | { readonly kind: 'delete'; readonly reason: 'Orphaned'; readonly message: string };
+
+/** The outcome of planning. */
+export interface Plan {
+  readonly action: Action;
+  /** What stands in the way; the action is then `keep` or `rewrite`. */
+  readonly blocked?: { readonly reason: BlockReason; readonly message: string };
+  /** When to look again although nothing changed; undefined = never. */
+  readonly nextCheck?: Date;
+  /** When the current certificate will be renewed. */
+  readonly renewAt?: Date;
+}
+
+/** How long a Secret without an owner outlives the last pod of its service: a rollout that deletes pods first takes less. */
+export const orphanGraceMs = 600_000;
+/** How often to see whether a foreign Secret is gone: it is in no watch of ours. */
+const foreignCheckMs = 30_000;
+/** How often to look at an issuer that cannot sign; its changes are watched, this is for what only time changes. */
+const issuerCheckMs = 60_000;
+/** A renewal must lengthen the certificate's life by at least this part of the lifetime to be worth it. */
+const worthwhile = 0.05;
+
+const keep: Action = { kind: 'keep' };
+
+/** What to do about a service's certificate. */
+export function planFor(snapshot: Snapshot): Plan {
+  const { wanted, pods } = snapshot;
+  return wanted === undefined || pods === 0 ? planIdle(snapshot) : planActive(snapshot, wanted);
+}
+
+function planActive(snapshot: Snapshot, wanted: Wanted): Plan {
+  const { current, issuer, now } = snapshot;
+  if (current.kind === 'foreign') {
+    const message = `Secret "${secretName(snapshot)}" is not Tabard's and is left alone; rename or delete it`;
+    return { action: keep, blocked: { reason: 'SecretNotOurs', message }, nextCheck: after(now, foreignCheckMs) };
+  }
+  if (current.kind !== 'held') return issuing(snapshot, wanted, absenceNeed(current));
+  const renewAt = renewalTime(current.facts, wanted.renewAt);
+  const need = changeNeed(current, wanted, issuer, now) ?? dueNeed(renewAt, now);
+  const plan = need === undefined ? settled(snapshot, wanted, renewAt) : issuing(snapshot, wanted, need);
+  return { ...plan, renewAt };
+}
+
+/** No pods now: nothing is made anew, but what workloads will come back to is kept fresh as it was. */
+function planIdle(snapshot: Snapshot): Plan {
+  const { current, idleSince, leaving, now } = snapshot;
+  if (current.kind !== 'held') return { action: keep };
+  if (current.owners.length === 0 && leaving === 0) {
+    const goAt = after(idleSince ?? now, orphanGraceMs);
+    if (now < goAt) return { action: keep, nextCheck: goAt };
+    const message = 'no pod of the service has been there for ten minutes and no workload owns the Secret';
+    return { action: { kind: 'delete', reason: 'Orphaned', message } };
+  }
+  const recorded = recordedWants(current);
+  const renewAt = current.renewAt ?? renewalTime(current.facts, recorded.renewAt);
+  const need =
+    issuerNeed(current, recorded.issuer, snapshot.issuer) ?? timeNeed(current.facts, now) ?? dueNeed(renewAt, now);
+  const plan = need === undefined ? settled(snapshot, recorded, renewAt) : issuing(snapshot, recorded, need);
+  return { ...plan, renewAt };
+}
+
+/** What a Secret without pods was made for. */
+function recordedWants(current: Held): Wanted {
+  const { facts, issuer, lifetimeMs } = current;
+  return {
+    issuer,
+    uri: facts.uris[0] ?? '',
+    dnsNames: facts.dnsNames,
+    key: facts.key ?? 'ECDSA-P256',
+    lifetimeMs: lifetimeMs ?? lifeMs(facts),
+    renewAt: 66,
+    owners: undefined,
+  };
+}
+
+/** Something is to be issued: unless the issuer cannot, an earlier try failed just now, or it would not help. */
+function issuing(snapshot: Snapshot, wanted: Wanted, need: Need<IssueReason>): Plan {
+  const { issuer, now, current, failure } = snapshot;
+  if (!issuer.ready) {
+    const { reason, message } = issuer;
+    return { action: keep, blocked: { reason, message }, nextCheck: after(now, issuerCheckMs) };
+  }
+  if (need.reason === 'NearingExpiry' && current.kind === 'held') {
+    const gainMs =
+      Math.min(now.getTime() + wanted.lifetimeMs, issuer.notAfter.getTime()) - current.facts.notAfter.getTime();
+    if (gainMs < wanted.lifetimeMs * worthwhile) {
+      const message = `issuer "${wanted.issuer}" expires at ${issuer.notAfter.toISOString()}: a new certificate would not last longer`;
+      return { action: keep, blocked: { reason: 'IssuerExpiring', message }, nextCheck: after(now, issuerCheckMs) };
+    }
+  }
+  if (failure !== undefined && failure.wantedKey === wantedKey(wanted)) {
+    const again = retryTime(snapshot, failure);
+    if (now < again) return { action: keep, nextCheck: again };
+  }
+  return { action: { kind: 'issue', ...need, wanted } };
+}
+
+function retryTime({ current, key, now }: Snapshot, failure: NonNullable<Snapshot['failure']>): Date {
+  const remainingMs = current.kind === 'held' ? current.facts.notAfter.getTime() - now.getTime() : 0;
+  const waitMs = retryWaitMs({ failures: failure.count, remainingMs, seed: key });
+  return new Date(Math.max(failure.lastAt.getTime() + waitMs, failure.notBefore?.getTime() ?? 0));
+}
+
+/** The certificate is as it should be: what is around it may not. */
+function settled({ current, issuer, now, failure }: Snapshot, wanted: Wanted, nextCheck: Date): Plan {
+  if (current.kind !== 'held') return { action: keep };
+  const rewrite = rewriteNeed(current, wanted, issuer);
+  // A rewrite that failed waits like a failed issue, but has all the time there is.
+  const waits = failure !== undefined && now < after(failure.lastAt, Math.min(60_000, 1_000 * 2 ** failure.count));
+  if (rewrite === undefined) return { action: keep, nextCheck };
+  if (waits) return { action: keep, nextCheck: earliest(nextCheck, after(now, 5_000)) };
+  return { action: { kind: 'rewrite', ...rewrite }, nextCheck };
+}
+
+function after(at: Date, ms: number): Date {
+  return new Date(at.getTime() + ms);
+}
+
+function earliest(a: Date, b: Date): Date {
+  return a < b ? a : b;
+}
+
+function secretName({ key }: Snapshot): string {
+  const [namespace, service] = key.split('/');
+  return `${namespace}/tabard-${service}`;
+}

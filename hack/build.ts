@@ -1,0 +1,97 @@
+// Bundles each program of Tabard into one file, dist/<name>.js, so that the image needs no node_modules.
+// The same sources give the same bytes. Nothing is minified: it saved no measurable start time (docs/image.md), and stack traces
+// keep the names of the source. The licences of the packages in a bundle are put beside it as <name>.LICENSES.txt.
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { build } from 'esbuild';
+import { AppError } from '../lib/errors.ts';
+import { licenseTexts } from './image/licenses.ts';
+
+const root = resolve(import.meta.dirname, '..');
+
+/** Programs by the name of their bundle. */
+export const entryPoints = {
+  operator: 'operator/main.ts',
+  webhook: 'webhook/main.ts',
+  sidecar: 'sidecar/main.ts',
+  redirect: 'sidecar/redirect/main.ts',
+} as const;
+
+/** A program that is bundled. */
+export type Program = keyof typeof entryPoints;
+
+/** One bundle on disk. */
+export interface Bundle {
+  readonly program: Program;
+  readonly path: string;
+  readonly bytes: number;
+}
+
+// Bundled CommonJS packages call require for Node's own modules; ESM has none until it is made.
+const banner = "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);";
+
+/**
+ * Writes the bundles of the given programs (all by default) into a folder (dist by default), each file in one step, so that a
+ * reader never sees half of one. Programs whose sources exist are written even when another's do not; then throws
+ * AppError `input_invalid` that names what is missing.
+ */
+export async function buildBundles(
+  options: { readonly programs?: readonly Program[]; readonly folder?: string } = {},
+): Promise<readonly Bundle[]> {
+  const { programs = Object.keys(entryPoints) as Program[], folder = join(root, 'dist') } = options;
+  const present = programs.filter((program) => existsSync(join(root, entryPoints[program])));
+  await mkdir(folder, { recursive: true });
+  const bundles = await Promise.all(present.map((program) => writeBundle(program, folder)));
+  const missing = programs.filter((program) => !present.includes(program));
+  if (missing.length > 0) {
+    const names = missing.map((program) => `${entryPoints[program]} (${program}.js)`).join(', ');
+    throw new AppError('input_invalid', `these entry points do not exist, so they were not bundled: ${names}`);
+  }
+  return bundles;
+}
+
+async function writeBundle(program: Program, folder: string): Promise<Bundle> {
+  const { outputFiles, metafile } = await build({
+    absWorkingDir: root,
+    metafile: true,
+    entryPoints: [entryPoints[program]],
+    outfile: join(folder, `${program}.js`),
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'esm',
+    target: 'node26',
+    charset: 'utf8',
+    legalComments: 'none',
+    banner: { js: banner },
+    logLevel: 'silent',
+  });
+  for (const { path, contents } of outputFiles) await replaceFile(path, contents);
+  await replaceFile(
+    join(folder, `${program}.LICENSES.txt`),
+    Buffer.from(licenseTexts(root, Object.keys(metafile.inputs))),
+  );
+  const bytes = outputFiles.reduce((sum, { contents }) => sum + contents.length, 0);
+  return { program, path: join(folder, `${program}.js`), bytes };
+}
+
+/** Leaves an unchanged file alone, so that what watches or caches by time is not disturbed. */
+async function replaceFile(path: string, contents: Uint8Array): Promise<void> {
+  const present = await readFile(path).catch(() => undefined);
+  if (present?.equals(contents)) return;
+  const draft = `${path}.${process.pid}`;
+  await writeFile(draft, contents);
+  await rename(draft, path);
+}
+
+if (import.meta.main) {
+  try {
+    for (const { path, bytes } of await buildBundles()) {
+      process.stdout.write(`${path.slice(root.length + 1)} ${(bytes / 1024).toFixed(0)} KB\n`);
+    }
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}

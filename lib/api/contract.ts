@@ -25,12 +25,16 @@ export const written = {
   service: 'tabard.dev/service',
   /** On an injected pod: version of the injector's result, also the mark by which a second injection is recognised. */
   injected: 'tabard.dev/injected',
+  /** On a workload object: which annotations the webhook copied into its pod template, so that it can take them back. */
+  copied: 'tabard.dev/copied',
   /** On a Secret: facts of the certificate in it (hex serial; RFC 3339 times; issuer name; fingerprint of inputs). */
   serial: 'tabard.dev/serial',
   notBefore: 'tabard.dev/not-before',
   notAfter: 'tabard.dev/not-after',
   renewAt: 'tabard.dev/renew-at',
   issuer: 'tabard.dev/issuer',
+  /** Lifetime that was asked for, as a duration ("24h"): what the certificate has may be cut short by its CA's end. */
+  lifetime: 'tabard.dev/lifetime',
 } as const;
 
 /** Labels. `injected=true` is on every injected pod: the operator watches by it. */

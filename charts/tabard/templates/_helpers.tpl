@@ -98,3 +98,32 @@ prometheus.io/path: /metrics
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* Namespace that helm test makes and removes. Its name cannot be chosen, lest somebody names one that is in use. */}}
+{{- define "tabard.testNamespace" -}}
+{{ .Release.Namespace | trunc 51 }}-helm-test
+{{- end }}
+
+{{/* A pod of helm test; its container is left open for more. Call with (dict "context" $ "script" "client"). */}}
+{{- define "tabard.testPod" -}}
+automountServiceAccountToken: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65534
+  runAsGroup: 65534
+  seccompProfile:
+    type: RuntimeDefault
+containers:
+  - name: {{ .script }}
+    image: {{ include "tabard.image" .context }}
+    imagePullPolicy: {{ .context.Values.image.pullPolicy }}
+    command: [/usr/local/bin/node, --input-type=module, -e]
+    args:
+      - {{ .context.Files.Get (printf "files/test-%s.mjs" .script) | toJson }}
+    resources:
+      requests:
+        cpu: 10m
+        memory: 48Mi
+    securityContext:
+      {{- include "tabard.containerSecurity" .context | nindent 6 }}
+{{- end }}

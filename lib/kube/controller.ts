@@ -99,7 +99,7 @@ export class Controller {
         result = 'again';
         this.#queue.addAfter(key, outcome.after);
       }
-      this.#log.debug({ key, result, after: outcome?.after }, 'reconciled');
+      this.#log.debug({ object: key, result, after: outcome?.after }, 'reconciled');
     } catch (error) {
       result = this.#failed(key, error, signal);
     } finally {
@@ -110,12 +110,12 @@ export class Controller {
 
   #failed(key: string, error: unknown, signal: AbortSignal): string {
     if (signal.aborted) {
-      this.#log.info({ key, reason: messageOf(error) }, 'reconcile cut off by the stop');
+      this.#log.info({ object: key, reason: messageOf(error) }, 'reconcile cut off by the stop');
       return 'failed';
     }
     if (error instanceof TerminalError) {
       this.#queue.forget(key);
-      this.#log.error({ key, err: error }, 'reconcile cannot succeed');
+      this.#log.error({ object: key, err: error }, 'reconcile cannot succeed');
       return 'terminal';
     }
     const atLeastMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
@@ -124,7 +124,7 @@ export class Controller {
     this.#options.metrics.retries.inc({ controller: this.#options.name });
     // Two writers that meet are ordinary: the next try reads the newer object.
     const level = isKube(error, 'Conflict') && failures < 5 ? 'info' : 'warn';
-    this.#log[level]({ key, failures, retryMs, err: error }, 'reconcile failed');
+    this.#log[level]({ object: key, failures, retryMs, err: error }, 'reconcile failed');
     return 'failed';
   }
 

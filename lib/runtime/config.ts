@@ -22,7 +22,7 @@ export class ConfigReader {
     const value = this.#environment[name];
     if (value !== undefined && value !== '') return value;
     if (fallback !== undefined) return fallback;
-    return this.fault(name, 'is not set; it has no default', '');
+    return this.fault(name, 'is not set and has no default', '');
   }
 
   /** A whole number within bounds, both included. */
@@ -31,7 +31,7 @@ export class ConfigReader {
     if (text === '') return bounds.min;
     const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
     if (value >= bounds.min && value <= bounds.max) return value;
-    return this.fault(name, `is "${text}"; it takes a whole number from ${bounds.min} to ${bounds.max}`, bounds.min);
+    return this.fault(name, `is "${text}" but takes a whole number from ${bounds.min} to ${bounds.max}`, bounds.min);
   }
 
   /** A TCP port. 0 is accepted where `anyFree` says that the system may choose. */
@@ -52,7 +52,7 @@ export class ConfigReader {
     const found = accepted.find((each) => each === text);
     if (found !== undefined) return found;
     if (text === '') return accepted[0];
-    return this.fault(name, `is "${text}"; it takes ${accepted.join(', ')}`, accepted[0]);
+    return this.fault(name, `is "${text}" but takes ${accepted.join(', ')}`, accepted[0]);
   }
 
   /** A log level. */

@@ -79,7 +79,8 @@ describe('the controller', () => {
     await deps.clock.advance(1_000);
     expect(at.slice(1).map((time, index) => time - (at[index] ?? 0))).toEqual([5, 10, 20]);
     expect(ok).toBe(1);
-    expect(deps.lines.filter((line) => line.level === 'warn')).toHaveLength(3);
+    const warnings = deps.lines.filter((line) => line.level === 'warn');
+    expect(warnings.map((line) => line['object'])).toEqual(['shop/bad', 'shop/bad', 'shop/bad']);
     deps.stop.abort();
     await deps.running;
     const text = await deps.registry.text();

@@ -1,4 +1,5 @@
 // Kubernetes objects in a line each, and a mesh fed with them, for the tests of operator/mesh and operator/control.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { EndpointSlice, KubeObject, Pod, Service } from '../../lib/kube/object.ts';
@@ -7,16 +8,33 @@ import type { Destination } from '../../operator/mesh/destination.ts';
 import { createMesh, type Mesh } from '../../operator/mesh/mesh.ts';
 import type { MeshPod } from '../../operator/mesh/workloads.ts';
 
-/** A clock that stands still until it is moved; sleepers are never woken by it. */
+/** A clock that stands still until it is moved. Setting `ms` wakes nobody, `advance` wakes who is due. */
 export class StoodClock implements Clock {
   ms = Date.parse('2026-11-22T10:00:00Z');
+  readonly #sleepers = new Set<{ readonly dueMs: number; readonly wake: () => void }>();
 
   now(): Date {
     return new Date(this.ms);
   }
 
-  sleep(): Promise<void> {
-    return Promise.reject(new Error('this clock has no sleepers'));
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const sleeper = { dueMs: this.ms + ms, wake: resolve };
+    this.#sleepers.add(sleeper);
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    return promise;
+  }
+
+  /** Moves the time, wakes who is due, and lets what follows from that happen. */
+  async advance(ms: number): Promise<void> {
+    this.ms += ms;
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.dueMs > this.ms) continue;
+      this.#sleepers.delete(sleeper);
+      sleeper.wake();
+    }
+    for (let turn = 0; turn < 3; turn += 1) await nextTurn();
   }
 }
 

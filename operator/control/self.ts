@@ -1,0 +1,27 @@
+// What a pod is told of itself (GET /v1/self). Pure.
+import type { SelfSnapshot } from '../../lib/api/control.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { MeshPod } from '../mesh/workloads.ts';
+
+/** Where the parts come from, at the moment of asking. */
+export interface SelfSources {
+  readonly mesh: Pick<Mesh, 'policyOf'>;
+  readonly trustDomain: string;
+  /** PEM of every CA that peers may chain to. */
+  trustBundle(): string;
+  /** CIDRs of the cluster's pods and Services. */
+  clusterRanges(): readonly string[];
+}
+
+/** The content for one pod. Equal for all pods of a service under one policy. */
+export function selfContent(sources: SelfSources, pod: MeshPod): Omit<SelfSnapshot, 'version'> {
+  return {
+    trustDomain: sources.trustDomain,
+    namespace: pod.namespace,
+    service: pod.service,
+    identity: pod.identity,
+    policy: sources.mesh.policyOf(pod),
+    trustBundle: sources.trustBundle(),
+    clusterRanges: sources.clusterRanges(),
+  };
+}

@@ -62,8 +62,8 @@ function admitPod(path: string, review: Review, { config, namespaceLabels }: Adm
     return { answer, record: { outcome: 'skipped', reason, message, ...told } };
   }
   const outcome = isInjected(pod) ? 'reinvoked' : 'injected';
-  const operations = injectionPatch(pod, verdict, config);
-  const { service, warnings } = verdict;
+  const { service, settings, warnings } = verdict;
+  const operations = injectionPatch(pod, { service, settings, seed: review.uid }, config);
   return {
     answer: { ...answered({ outcome, service }, outcome === 'injected' ? warnings : []), operations },
     record: { outcome, reason: '', message: `the pod belongs to service ${service}`, service, ...told },

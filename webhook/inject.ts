@@ -17,12 +17,14 @@ const initContainers = ['spec', 'initContainers'] as const;
 export interface Injection {
   readonly service: string;
   readonly settings: InjectionSettings;
+  /** The review's uid (see ProbeContext). */
+  readonly seed: string;
 }
 
 /** The patch that injects a pod; empty when it is injected and nothing about it changed since. */
 export function injectionPatch(
   pod: JsonObject,
-  { service, settings }: Injection,
+  { service, settings, seed }: Injection,
   config: SidecarConfig,
 ): readonly PatchOperation[] {
   const patch = new PatchBuilder(pod);
@@ -32,6 +34,7 @@ export function injectionPatch(
   const probes = rewriteProbes(patch, {
     excludedPorts: settings.excludeInboundPorts,
     known: knownProbes(pod),
+    seed,
   });
   const request = { config, service, settings, probes, podResources: objectAt(pod, 'spec', 'resources') };
   const wanted = [...(settings.capture === 'redirect' ? [redirectContainer(request)] : []), proxyContainer(request)];

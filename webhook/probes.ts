@@ -1,6 +1,7 @@
 // Kubelet probes and lifecycle hooks under capture: the kubelet has no certificate, and to a TCP probe a captured port always
 // looks open. So each is pointed at the sidecar's admin port, and the sidecar carries out what the author wrote, from inside.
 // Left as they are: exec and sleep, another `host`, excluded ports, and ports whose name no container port has.
+import { createHash } from 'node:crypto';
 import { env, names, ports } from '../lib/api/contract.ts';
 import type { ProbeAction, RewrittenProbe } from '../lib/api/probes.ts';
 import { type Conflict, containerLists } from './conflicts.ts';
@@ -30,6 +31,8 @@ export interface ProbeContext {
   readonly excludedPorts: readonly number[];
   /** What earlier passes rewrote (knownProbes). */
   readonly known: readonly RewrittenProbe[];
+  /** Not guessable and new for each review (its uid): what makes a hook's path one that no other pod can call. */
+  readonly seed: string;
 }
 
 /** What an earlier pass told the sidecar to carry out, from its environment; empty where there is none or it is garbled. */
@@ -50,11 +53,12 @@ export function knownProbes(pod: Json): readonly RewrittenProbe[] {
  */
 export function probeConflict(pod: Json): Conflict | undefined {
   const known = knownProbes(pod);
-  for (const { container, name, handler, id } of handlersOf(pod)) {
+  for (const { container, name, kind, handler } of handlersOf(pod)) {
     const port = actionOf(handler, container)?.port;
     if (port === undefined || !ownPorts.includes(port)) continue;
-    if (isOurs(handler, id) && known.some((each) => each.id === id)) continue;
-    const message = `container "${name}": ${id.slice(name.length + 1)} asks port ${port}, which is the sidecar's; state the application's own port`;
+    const id = rewrittenId(handler, `${name}/${kind}`);
+    if (id !== undefined && known.some((each) => each.id === id)) continue;
+    const message = `container "${name}": ${kind} asks port ${port}, which is the sidecar's; state the application's own port`;
     return { reason: 'reserved_port', message };
   }
   return undefined;
@@ -66,10 +70,13 @@ export function probeConflict(pod: Json): Conflict | undefined {
  */
 export function rewriteProbes(patch: PatchBuilder, context: ProbeContext): readonly RewrittenProbe[] {
   const pod = patch.document;
-  return handlersOf(pod).flatMap(({ container, handler, kind, path, id }): readonly RewrittenProbe[] => {
-    if (isOurs(handler, id)) return context.known.filter((each) => each.id === id);
+  return handlersOf(pod).flatMap(({ container, name, handler, kind, path }): readonly RewrittenProbe[] => {
+    const stem = `${name}/${kind}`;
+    const before = rewrittenId(handler, stem);
+    if (before !== undefined) return context.known.filter((each) => each.id === before);
     const action = actionOf(handler, container);
     if (action === undefined || context.excludedPorts.includes(action.port)) return [];
+    const id = path.includes('lifecycle') ? `${stem}/${token(context.seed, stem)}` : stem;
     point(patch, path, id);
     return [{ id, timeoutMs: timeoutMs(pod, handler, kind), action }];
   });
@@ -81,7 +88,6 @@ interface Handler {
   readonly kind: Kind;
   readonly handler: Json;
   readonly path: Path;
-  readonly id: string;
 }
 
 /** Every probe and hook of the user's containers. */
@@ -93,18 +99,22 @@ function handlersOf(pod: Json): readonly Handler[] {
       return kinds.flatMap(({ path, kind }) => {
         const handler = objectAt(container, ...path);
         if (handler === undefined) return [];
-        return [{ container, name, kind, handler, path: ['spec', list, index, ...path], id: `${name}/${kind}` }];
+        return [{ container, name, kind, handler, path: ['spec', list, index, ...path] }];
       });
     }),
   );
 }
 
-/** Whether a handler asks the sidecar already. */
-function isOurs(handler: Json | undefined, id: string): boolean {
-  return (
-    numberAt(handler, 'httpGet', 'port') === ports.admin &&
-    stringAt(handler, 'httpGet', 'path') === `${probePrefix}${id}`
-  );
+/** The id under which a handler asks the sidecar already; undefined when it does not. */
+function rewrittenId(handler: Json, stem: string): string | undefined {
+  if (numberAt(handler, 'httpGet', 'port') !== ports.admin) return undefined;
+  const path = stringAt(handler, 'httpGet', 'path') ?? '';
+  const id = path.startsWith(probePrefix) ? path.slice(probePrefix.length) : '';
+  return id === stem || id.startsWith(`${stem}/`) ? id : undefined;
+}
+
+function token(seed: string, stem: string): string {
+  return createHash('sha256').update(`${seed}/${stem}`).digest('hex').slice(0, 32);
 }
 
 /** What a handler does; undefined for one that is absent or left as it is. */

@@ -16,7 +16,10 @@ export type ProbeAction =
 
 /** One rewritten probe. `timeoutMs` is the kubelet's timeout for it. */
 export interface RewrittenProbe {
-  /** `<container>/<liveness|readiness|startup|postStart|preStop>`, the path below /probe/. */
+  /**
+   * The path below /probe/: `<container>/<liveness|readiness|startup>`, and for hooks, which do something when they are
+   * called, `<container>/<postStart|preStop>/<token>` with a token that only readers of the pod know.
+   */
   readonly id: string;
   readonly timeoutMs: number;
   readonly action: ProbeAction;

@@ -1,13 +1,14 @@
 // Shared by the tests of the webhook: the settings of an installation, reviews as the API server sends them, and the golden pods.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import fc from 'fast-check';
 import { applyPatch } from 'rfc6902';
 import { parse } from 'yaml';
 import { annotations } from '../../lib/api/contract.ts';
 import { type Admission, type AdmissionContext, admit } from '../../webhook/admit.ts';
 import { webhookPaths } from '../../webhook/configuration.ts';
 import type { SidecarConfig } from '../../webhook/container.ts';
-import { type JsonObject, objectAt, stringAt, stringsAt } from '../../webhook/json.ts';
+import { type Json, type JsonObject, objectAt, stringAt, stringsAt } from '../../webhook/json.ts';
 import type { PatchOperation } from '../../webhook/patch.ts';
 import { parseReview } from '../../webhook/review.ts';
 
@@ -96,6 +97,10 @@ export function stored(
 ): JsonObject {
   return patched(object, admitted(object, options, within).answer.operations);
 }
+
+/** Any JSON value, but for the key that the other implementation of RFC 6902 cannot copy. */
+export const anyJson = (maxDepth: number): fc.Arbitrary<Json> =>
+  fc.jsonValue({ maxDepth }).filter((value) => !JSON.stringify(value).includes('"__proto__"')) as fc.Arbitrary<Json>;
 
 /** Folder of the golden cases. */
 export const goldenFolder = resolve(import.meta.dirname, '../golden/injection');

@@ -37,7 +37,7 @@ describe('golden pods', () => {
 
   test.each(cases)('$name is not changed by a second pass', ({ pod }) => {
     const { answer } = admitted(pod);
-    const again = admitted(patched(pod, answer.operations)).answer;
+    const again = admitted(patched(pod, answer.operations), { uid: 'review-2' }).answer;
     expect({ allowed: again.allowed, operations: again.operations }).toEqual({
       allowed: answer.allowed,
       operations: [],

@@ -32,11 +32,11 @@ export interface Stage {
 async function apply(
   { target }: Stage,
   file: string,
-  images: Readonly<Record<string, string>>,
+  images: Partial<Delivered>,
   extra: (text: string) => string = (text) => text,
 ) {
   let text = readFileSync(join(manifests, file), 'utf8');
-  for (const [from, to] of Object.entries(images)) text = text.replaceAll(from, to);
+  for (const [name, to] of Object.entries(images)) text = text.replaceAll(`tabard.dev/demo/${name}:dev`, to);
   await target.kubectl(['apply', '-f', '-'], extra(text));
 }
 
@@ -44,23 +44,32 @@ async function rolledOut({ target }: Stage, names: readonly string[]): Promise<v
   await Promise.all(names.map((name) => target.kubectl(['-n', 'shop', 'rollout', 'status', name, '--timeout=240s'])));
 }
 
-/** Builds the images and makes them usable; the reference of each by the name that the manifests use. */
-export async function deliverImages({ talk, target }: Stage): Promise<Readonly<Record<string, string>>> {
+/** The references under which the cluster knows the images. */
+export interface Delivered {
+  readonly tabard: string;
+  readonly shop: string;
+  readonly databases: string;
+}
+
+/** Builds the images and makes them usable by the cluster. */
+export async function deliverImages({ talk, target }: Stage): Promise<Delivered> {
   talk.step('Images: Tabard, and a shop of real software');
-  const references: Record<string, string> = {};
-  for (const image of await demoImages((text) => talk.say(text))) {
-    references[image.reference] = await target.deliver(image);
-    talk.say(`${image.reference}: ${(image.bytes / 1e6).toFixed(0)} MB`);
+  const { tabard, shop, databases } = await demoImages();
+  for (const image of [tabard, shop, databases]) {
+    talk.say(
+      `${image.reference}: ${(image.bytes / 1e6).toFixed(0)} MB, ${(image.compressedBytes / 1e6).toFixed(0)} MB compressed`,
+    );
   }
-  return references;
+  return {
+    tabard: await target.deliver(tabard),
+    shop: await target.deliver(shop),
+    databases: await target.deliver(databases),
+  };
 }
 
 /** Helm installs Tabard. */
-export async function install({ talk, target }: Stage, images: Readonly<Record<string, string>>): Promise<void> {
+export async function install({ talk, target }: Stage, { tabard }: Delivered): Promise<void> {
   talk.step('Helm installs Tabard');
-  const [tabard = ''] = Object.entries(images).flatMap(([from, to]) =>
-    from.startsWith('tabard.dev/tabard') ? [to] : [],
-  );
   const colon = tabard.lastIndexOf(':');
   const values = [
     `image.repository=${tabard.slice(0, colon)}`,
@@ -76,17 +85,17 @@ export async function install({ talk, target }: Stage, images: Readonly<Record<s
     ...['upgrade', '--install', 'tabard', join(root, 'charts', 'tabard'), '-n', 'tabard-system', '--create-namespace'],
     ...['--wait', '--timeout', '180s', ...values.flatMap((value) => ['--set-string', value])],
   ]);
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(0);
   const pods = await podsOf(target, 'tabard-system', 'app.kubernetes.io/name=tabard');
   talk.table([['POD', 'READY'], ...pods.map((pod) => [pod.name, `${pod.ready}/${pod.containers}`])]);
-  const ready = pods.every((pod) => pod.ready === pod.containers) && pods.length === 4;
   talk.proof(
-    ready,
-    `two operators and two webhooks are ready after ${((performance.now() - startedAt) / 1000).toFixed(0)} s; the CA and the webhook's certificate were made by Tabard itself`,
+    pods.length === 4 && pods.every((pod) => pod.ready === pod.containers),
+    `two operators and two webhooks are ready after ${seconds} s; the CA and the webhook's certificate were made by Tabard itself`,
   );
 }
 
 /** The shop as it was before: plaintext that anybody on the wire can read. */
-export async function bareShop(stage: Stage, images: Readonly<Record<string, string>>): Promise<void> {
+export async function bareShop(stage: Stage, images: Delivered): Promise<void> {
   const { talk, target } = stage;
   talk.step('The shop runs without Tabard: a capture of the wire shows what its applications say');
   await apply(stage, 'shop.yaml', images);
@@ -122,7 +131,7 @@ async function watchTheWire({ talk, target, signal }: Stage, readable: boolean):
 }
 
 /** One TLSPolicy and one annotation. */
-export async function protectShop(stage: Stage, images: Readonly<Record<string, string>>): Promise<void> {
+export async function protectShop(stage: Stage, images: Delivered): Promise<void> {
   const { talk, target } = stage;
   talk.step('One TLSPolicy, one annotation');
   talk.command('kubectl apply -f policy.yaml');

@@ -1,13 +1,6 @@
 // The cluster that the demo runs on: the embedded one (embedded.ts), or the one that kubectl points at (current.ts).
+import type { Image } from '../image/oci.ts';
 import type { Capture } from './wire.ts';
-
-/** An image as the demo built it. */
-export interface BuiltImage {
-  /** Reference by which the manifests and the chart know it. */
-  readonly reference: string;
-  /** Path of a docker archive. */
-  readonly archive: string;
-}
 
 /** What the demo needs of a cluster. */
 export interface Target {
@@ -18,7 +11,7 @@ export interface Target {
   kubectl(args: readonly string[], input?: string): Promise<string>;
   helm(args: readonly string[]): Promise<string>;
   /** Makes an image usable by the cluster's nodes; the reference to use. */
-  deliver(image: BuiltImage): Promise<string>;
+  deliver(image: Image): Promise<string>;
   /** Watches the wire between pods; undefined when this machine cannot see it. */
   readonly capture: (() => Promise<Capture>) | undefined;
 }

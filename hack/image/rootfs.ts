@@ -15,7 +15,12 @@ const nodeLicense = 'usr/local/share/doc/node/LICENSE';
 
 /** The layers' requests, in order. Bundles of `programs` (all by default) are built on the way. */
 export async function layerRequests(programs?: readonly Program[]): Promise<readonly LayerRequest[]> {
-  return [await systemLayer(), await nodeLayer(), await tabardLayer(programs)];
+  return [...(await baseLayers()), await tabardLayer(programs)];
+}
+
+/** Libraries and Node, on which an image of another program can stand, too. */
+export async function baseLayers(): Promise<readonly LayerRequest[]> {
+  return [await systemLayer(), await nodeLayer()];
 }
 
 /** Of the Debian packages: shared libraries, their loader, and nft. */

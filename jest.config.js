@@ -8,9 +8,14 @@ const suite = (name) => ({
 });
 
 export default {
+  testSequencer: '<rootDir>/test/support/sequence.js',
   projects: [
     { ...suite('unit'), testMatch: ['<rootDir>/test/*.test.ts', '<rootDir>/test/unit/**/*.test.ts'] },
     suite('integration'),
-    suite('e2e'),
+    {
+      ...suite('e2e'),
+      globalSetup: '<rootDir>/test/support/e2e/setup.ts',
+      globalTeardown: '<rootDir>/test/support/e2e/teardown.ts',
+    },
   ],
 };

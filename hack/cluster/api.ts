@@ -13,6 +13,12 @@ import { importImage, listImages } from './runtime.ts';
 import { relaunchApiServer } from './start.ts';
 import { TOOLS, type ToolName } from './tools.ts';
 
+/** By now it serves nothing; what it still waits for are connections that their clients keep open. */
+const API_GRACE_MS = 3000;
+
+/** `kubectl wait` and `helm --wait` have bounds of their own; this is the last one. */
+const COMMAND_TIMEOUT_MS = 15 * 60_000;
+
 /** Settings of a whole cluster. */
 export interface ClusterOptions {
   /** `tabard` unless told. */
@@ -129,7 +135,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     logs: layout.logs,
     kubectl: (args, settings) => command(running, 'kubectl', args, settings),
     restartApiServer: async (downMs = 0) => {
-      await stopDaemon('kube-apiserver', layout, 10_000);
+      await stopDaemon('kube-apiserver', layout, API_GRACE_MS);
       await pause(downMs);
       await startApi(parts, progress);
     },
@@ -153,7 +159,8 @@ export function command(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<string> {
-  return run(tools.path(program), args, { ...options, env: { ...clientEnvironment(layout), ...options.env } });
+  const env = { ...clientEnvironment(layout), ...options.env };
+  return run(tools.path(program), args, { timeoutMs: COMMAND_TIMEOUT_MS, ...options, env });
 }
 
 /** The environment in which kubectl and helm speak to this cluster. */
@@ -185,7 +192,7 @@ function clusterOf(running: Running): Cluster {
     loadImage: (tar) => importImage(layout, tools, tar),
     images: () => listImages(layout, tools),
     restartApiServer: async (downMs = 0) => {
-      await stopDaemon('kube-apiserver', layout, 10_000);
+      await stopDaemon('kube-apiserver', layout, API_GRACE_MS);
       await pause(downMs);
       await relaunchApiServer(layout, tools);
     },

@@ -25,6 +25,11 @@ export function controlPlaneLayout(layout: Layout): Layout {
   return { ...layout, pki: join(cacheFolder(), 'pki', 'loopback') };
 }
 
+/** The daemons of this form. */
+export function controlPlaneDaemons(withControllerManager: boolean): readonly string[] {
+  return ['etcd', 'kube-apiserver', ...(withControllerManager ? ['kube-controller-manager'] : [])];
+}
+
 /** Where a control plane answers. */
 export function controlPlaneAddress(layout: Layout, port: number): ApiAddress {
   return { host: HOST, port, pki: layout.pki };

@@ -1,12 +1,14 @@
 // Brings clusters up and down as a whole: one command at a time per cluster, reuse of a healthy one, left-overs of a crash
 // removed first.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureTools, findTools, type Toolbox } from './build.ts';
 import { cacheFolder, isRoot, runFolder, stateFolder } from './cache.ts';
+import { claim, refuseConflicts } from './claims.ts';
 import {
   controlPlaneAddress,
+  controlPlaneDaemons,
   controlPlaneLayout,
   freePort,
   startControlPlaneParts,
@@ -50,6 +52,7 @@ export async function up(options: UpOptions, progress: Progress): Promise<Runnin
   if (options.form === 'full') await checkMachine(progress);
   const tools = await ensureTools(options.form === 'full' ? CLUSTER_TOOLS : CONTROL_PLANE_TOOLS, progress);
   return locked(layout, progress, async () => {
+    refuseConflicts(layout, options.form);
     const digest = digestOf([options.form, options.range, options.withControllerManager, tools.folders, sources()]);
     const before = readRecord(layout.state);
     const fault = before === undefined ? undefined : await faultOf(layout, before, digest);
@@ -59,7 +62,7 @@ export async function up(options: UpOptions, progress: Progress): Promise<Runnin
     }
     if (fault !== undefined) progress.note(`${layout.name}: ${fault}; starting afresh`);
     await stopParts(layout, before?.form ?? options.form, tools);
-    claim(layout, options.form);
+    claim(layout);
     const record = await recordFor(options, layout, digest);
     writeRecord(layout.state, record);
     try {
@@ -95,6 +98,7 @@ export async function down(name: string, state: string | undefined, progress: Pr
   const layout = layoutFor({ name, range, state: folder, form });
   const known = existsSync(folder);
   await locked(layout, progress, async () => {
+    refuseConflicts(layout, form);
     const tools = await findTools(CLUSTER_TOOLS).catch(() => undefined);
     await stopParts(layout, form, tools);
   });
@@ -111,9 +115,8 @@ export async function sweepOrphans(progress: Progress): Promise<void> {
 
 /** Why a recorded cluster cannot be used as it is; undefined when it can. */
 export async function faultOf(layout: Layout, record: ClusterRecord, digest: string): Promise<string | undefined> {
-  const expected = record.form === 'full' ? NODE_DAEMONS : (['etcd', 'kube-apiserver'] as const);
-  const dead = expected.filter((daemon) => pidOf(daemon, layout) === undefined);
-  if (dead.length === expected.length) return 'it was not stopped in order';
+  const dead = record.daemons.filter((daemon) => pidOf(daemon, layout) === undefined);
+  if (dead.length === record.daemons.length) return 'it was not stopped in order';
   if (dead.length > 0) return `${dead.join(', ')} ended`;
   if (record.digest !== digest) return 'its settings or tools changed';
   const address = record.form === 'full' ? apiAddress(layout) : controlPlaneAddress(layout, record.port);
@@ -135,12 +138,18 @@ export function layoutFor(options: {
 }
 
 async function recordFor(options: UpOptions, layout: Layout, digest: string): Promise<ClusterRecord> {
-  const { name, range, form } = options;
-  const place =
-    form === 'full'
-      ? { host: layout.addresses.nodeLink, port: API_PORT }
-      : { host: '127.0.0.1', port: await freePort() };
-  return { name, range, form, digest, ...place, ...(options.ownedByProcess ? { owner: thisProcess() } : {}) };
+  const { name, range, form, withControllerManager, ownedByProcess } = options;
+  const isFull = form === 'full';
+  return {
+    name,
+    range,
+    form,
+    digest,
+    host: isFull ? layout.addresses.nodeLink : '127.0.0.1',
+    port: isFull ? API_PORT : await freePort(),
+    daemons: isFull ? NODE_DAEMONS : controlPlaneDaemons(withControllerManager),
+    ...(ownedByProcess ? { owner: thisProcess() } : {}),
+  };
 }
 
 async function checkMachine(progress: Progress): Promise<void> {
@@ -160,24 +169,6 @@ async function stopParts(layout: Layout, form: ClusterForm, tools: Toolbox | und
 function locked<T>(layout: Layout, progress: Progress, work: () => Promise<T>): Promise<T> {
   const waiting = (): void => progress.note(`another command works on ${layout.name}; waiting for it`);
   return withLock(`${layout.run}.lock`, waiting, work);
-}
-
-/** Names and ranges are the machine's: refuses those that a running cluster with another state folder has. */
-function claim(layout: Layout, form: ClusterForm): void {
-  for (const entry of readdirSync(runFolder(), { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
-    const file = join(runFolder(), entry.name, 'state');
-    const state = existsSync(file) ? readFileSync(file, 'utf8') : layout.state;
-    const other = state === layout.state ? undefined : readRecord(state);
-    if (other === undefined) continue;
-    const advice = `choose another one, or stop the other cluster (its state is in ${state})`;
-    if (other.name === layout.name)
-      throw new ClusterError(`the name ${layout.name} is taken by another cluster`, { advice });
-    if (form === 'full' && other.form === 'full' && other.range === layout.range) {
-      throw new ClusterError(`the range ${layout.range} is taken by the cluster ${other.name}`, { advice });
-    }
-  }
-  mkdirSync(layout.run, { recursive: true, mode: 0o700 });
-  writeFileSync(join(layout.run, 'state'), layout.state);
 }
 
 /** The driver's own part of what shapes a cluster. */

@@ -55,6 +55,10 @@ async function build(): Promise<number> {
 async function bringUp(request: Arguments): Promise<number> {
   const { name, range, state, withControllerManager } = request;
   const form = request.controlPlaneOnly ? 'control-plane' : 'full';
+  process.once('SIGINT', () => {
+    print(`interrupted; the next up or down of ${name} removes what was started`);
+    process.exit(130);
+  });
   const { layout } = await up({ name, range, state, form, withControllerManager, ownedByProcess: false }, progress);
   progress.note(`${name} is up`);
   print(`KUBECONFIG=${layout.kubeconfig}`);

@@ -23,7 +23,7 @@ export function progressOn(write: (line: string) => void): Progress {
     write(`[${seconds}s] ${text}`);
   };
   const step = async <T>(label: string, work: () => Promise<T>): Promise<T> => {
-    const heartbeat = setInterval(() => note(`${label} … still running`), HEARTBEAT_MS);
+    const heartbeat = setInterval(() => note(`waiting for: ${label}`), HEARTBEAT_MS);
     try {
       const result = await work();
       note(label);

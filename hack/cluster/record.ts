@@ -15,6 +15,8 @@ export interface ClusterRecord {
   /** Where the API server listens, as seen from the host. */
   readonly host: string;
   readonly port: number;
+  /** Names of the daemons that must live. */
+  readonly daemons: readonly string[];
   /** Digest of everything that shaped the cluster; another one means that it must be made anew. */
   readonly digest: string;
   /** The process whose end makes the cluster an orphan; without it the cluster stays until it is stopped. */

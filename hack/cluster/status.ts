@@ -7,7 +7,6 @@ import { layoutFor } from './lifecycle.ts';
 import { logOf, pidOf } from './process.ts';
 import { readRecord } from './record.ts';
 import { apiAddress, nodeIsReady } from './start.ts';
-import { NODE_DAEMONS } from './stop.ts';
 
 /** Prints the state of a cluster. Returns 0 when it is up and ready, else 1. */
 export async function reportStatus(
@@ -22,10 +21,10 @@ export async function reportStatus(
     return 1;
   }
   const layout = layoutFor({ ...record, state: folder });
-  for (const daemon of NODE_DAEMONS) {
+  for (const daemon of record.daemons) {
     const pid = pidOf(daemon, layout);
-    if (pid !== undefined) print(`${daemon.padEnd(24)} running, pid ${pid}, log ${logOf(daemon, layout)}`);
-    else if (record.form === 'full') print(`${daemon.padEnd(24)} not running, log ${logOf(daemon, layout)}`);
+    const condition = pid === undefined ? 'not running' : `running, pid ${pid}`;
+    print(`${daemon.padEnd(24)} ${condition}, log ${logOf(daemon, layout)}`);
   }
   const address = record.form === 'full' ? apiAddress(layout) : controlPlaneAddress(layout, record.port);
   const apiReady = await isReady(address);

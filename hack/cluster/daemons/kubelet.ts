@@ -67,7 +67,8 @@ function configOf(layout: Layout): object {
     failSwapOn: false,
     maxPods: 200,
     serializeImagePulls: false,
-    syncFrequency: '10s',
+    // A changed Secret reaches the pods' files about this late.
+    syncFrequency: '4s',
     configMapAndSecretChangeDetectionStrategy: 'Watch',
     nodeStatusUpdateFrequency: '10s',
     shutdownGracePeriod: '0s',

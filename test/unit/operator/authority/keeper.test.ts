@@ -9,7 +9,7 @@ import { createLogger } from '../../../../lib/runtime/logger.ts';
 import { authoritySecret, ClusterAuthority, newlyTrusted } from '../../../../operator/authority/authority.ts';
 import { AuthorityKeeper } from '../../../../operator/authority/keeper.ts';
 import { MemoryKube } from '../../../support/kube.ts';
-import { StoodClock } from '../../../support/mesh.ts';
+import { StoodClock } from '../../../support/meshbench.ts';
 import { DAY_MS, testAuthority } from '../../../support/pki.ts';
 
 const namespace = 'tabard-system';

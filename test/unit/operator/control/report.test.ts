@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { StatusReport } from '../../../../lib/api/control.ts';
 import { type ReportedService, ReportStore } from '../../../../operator/control/report.ts';
-import { StoodClock } from '../../../support/mesh.ts';
+import { StoodClock } from '../../../support/meshbench.ts';
 
 const api: ReportedService = { namespace: 'shop', service: 'api' };
 

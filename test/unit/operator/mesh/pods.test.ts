@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { answers, type DestinationRow, pod, service, slice } from '../../../support/mesh.ts';
+import { answers, type DestinationRow, pod, service, slice } from '../../../support/meshbench.ts';
 
 const api1 = pod({ name: 'api-1', ips: ['10.0.0.1'] });
 const web1 = pod({ name: 'web-1', ips: ['10.0.0.9'] });

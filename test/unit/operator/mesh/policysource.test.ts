@@ -3,7 +3,7 @@ import type { TLSPolicy } from '../../../../lib/api/tlspolicy.ts';
 import type { Pod, Service } from '../../../../lib/kube/object.ts';
 import { createMesh } from '../../../../operator/mesh/mesh.ts';
 import { policySource } from '../../../../operator/mesh/policysource.ts';
-import { pod, StoodClock, service } from '../../../support/mesh.ts';
+import { pod, StoodClock, service } from '../../../support/meshbench.ts';
 
 function policy(name: string, spec: TLSPolicy['spec']): TLSPolicy {
   const metadata = {

@@ -6,7 +6,7 @@ import { type EndpointSlice, type KubeObject, keyOf, type Pod } from '../../../.
 import { parseDestination } from '../../../../operator/mesh/address.ts';
 import type { Destination } from '../../../../operator/mesh/destination.ts';
 import type { Touched } from '../../../../operator/mesh/mesh.ts';
-import { MeshBench, pod, service, slice } from '../../../support/mesh.ts';
+import { MeshBench, pod, service, slice } from '../../../support/meshbench.ts';
 
 const apps = ['api', 'web', 'db'] as const;
 const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1'] as const;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { retirementMs } from '../../../../operator/mesh/retired.ts';
 import { unseenGraceMs } from '../../../../operator/mesh/unseen.ts';
-import { MeshBench, pod, service, slice } from '../../../support/mesh.ts';
+import { MeshBench, pod, service, slice } from '../../../support/meshbench.ts';
 
 const api1 = pod({ name: 'api-1', ips: ['10.0.0.1'] });
 const api = service({ name: 'api', ips: ['10.96.0.1'] });

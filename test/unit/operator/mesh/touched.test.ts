@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Touched } from '../../../../operator/mesh/mesh.ts';
-import { MeshBench, pod, service, slice } from '../../../support/mesh.ts';
+import { MeshBench, pod, service, slice } from '../../../support/meshbench.ts';
 
 const api1 = pod({ name: 'api-1', ips: ['10.0.0.1'] });
 const api = service({ name: 'api', ips: ['10.96.0.1'], spec: { externalIPs: ['198.51.100.7'] } });

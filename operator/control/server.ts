@@ -1,0 +1,136 @@
+// The control API (design section 4, docs/control-api.md): HTTP/2 over mTLS, snapshots pushed to sidecars, their reports taken in.
+// Puts its parts together, starts and stops them; the rules are in the parts.
+import { performServerHandshake, type ServerOptions } from 'node:http2';
+import type { Clock } from '../../lib/clock.ts';
+import type { CertificateSource } from '../../lib/runtime/credentials.ts';
+import type { Logger } from '../../lib/runtime/logger.ts';
+import type { Metrics } from '../../lib/runtime/metrics.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import { PodBook } from './book.ts';
+import type { SessionDeps } from './deps.ts';
+import { Fleet } from './fleet.ts';
+import { Front } from './front.ts';
+import { type ControlLimits, controlLimits } from './limits.ts';
+import { Members } from './members.ts';
+import { controlMetrics, observeControl } from './metrics.ts';
+import { Refusals } from './refusals.ts';
+import type { ReportStore } from './report.ts';
+import { type SelfSources, selfContent } from './self.ts';
+import { ControlSession } from './session.ts';
+import { Topics } from './topics.ts';
+
+export interface ControlServerDeps {
+  readonly mesh: Mesh;
+  /** The operator's own certificate; its trust bundle is what clients are verified with and what sidecars are told to trust. */
+  readonly certificates: CertificateSource;
+  readonly reports: ReportStore;
+  readonly trustDomain: string;
+  /** CIDRs of the cluster's pods and Services, as known now. */
+  clusterRanges(): readonly string[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Port 0 takes any free one. Without a host: all addresses of both families. */
+  readonly listen: { readonly host?: string; readonly port: number };
+  readonly limits?: Partial<ControlLimits>;
+}
+
+/** A running control API. */
+export interface ControlServer {
+  readonly port: number;
+  /** The cluster's ranges are others now. */
+  rangesChanged(): void;
+  /** Takes no more clients, sends the present ones to another replica evenly over `drainMs`, then closes what is left. */
+  stop(options: { readonly drainMs: number }): Promise<void>;
+}
+
+/**
+ * Starts the control API. Call it once the mesh has seen the first complete lists, else clients would be told that nothing is
+ * in the mesh. Throws AppError `pki_invalid` while there is no certificate; rejects when the port cannot be had.
+ */
+export async function startControlServer(deps: ControlServerDeps): Promise<ControlServer> {
+  const { mesh, clock, metrics, reports } = deps;
+  const logger = deps.logger.child({ part: 'control' });
+  const ending = new AbortController();
+  const { signal } = ending;
+  const { front, fleet, topics, book } = assemble(deps, logger, signal);
+  const leaveMesh = mesh.subscribe((touched) => {
+    fleet.touched(touched);
+    for (const uid of touched.pods) if (mesh.pod(uid) === undefined) reports.forget(uid);
+  });
+  observeControl(metrics, { mesh, topics, sessions: () => fleet.size, streams: () => book.streams() });
+  const port = await front.listen(deps.listen);
+  const running = fleet.run(clock, signal);
+  logger.info({ port }, 'control API listening');
+  return {
+    port,
+    rangesChanged: () => topics.selfChanged(),
+    stop: async ({ drainMs }) => {
+      front.close();
+      logger.info({ clients: fleet.size, drainMs }, 'control API stopping');
+      await fleet.drain(drainMs, clock, signal);
+      leaveMesh();
+      ending.abort();
+      front.cut();
+      await running;
+    },
+  };
+}
+
+interface Parts {
+  readonly front: Front;
+  readonly fleet: Fleet;
+  readonly topics: Topics;
+  readonly book: PodBook<ControlSession>;
+}
+
+/** The parts, knowing each other. `topics` is asked of only after a client came in or trust changed, so never before it is there. */
+function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal): Parts {
+  const { mesh, clock, reports, trustDomain } = deps;
+  const limits = { ...controlLimits, ...deps.limits };
+  const metrics = controlMetrics(deps.metrics);
+  const refusals = new Refusals({ logger, counter: metrics.refusals, clock });
+  const fleet = new Fleet();
+  const book = new PodBook<ControlSession>(limits);
+  const front = new Front({
+    certificates: deps.certificates,
+    trustDomain,
+    limits,
+    refusals,
+    clock,
+    admitted: (socket, of) => {
+      fleet.add(new ControlSession(performServerHandshake(socket, http2Options(limits)), of, sessionDeps));
+    },
+    trustChanged: () => {
+      topics.selfChanged();
+      fleet.judgeAgain(({ client }) => front.judge(client.certificate));
+    },
+  });
+  const sources: SelfSources = {
+    mesh,
+    trustDomain,
+    trustBundle: () => front.trustBundle,
+    clusterRanges: () => deps.clusterRanges(),
+  };
+  const topics = new Topics({ mesh, selfOf: (pod) => selfContent(sources, pod), clock, logger, signal });
+  const members = new Members({ mesh, clock, waitMs: limits.podWaitMs, signal });
+  const closed = (session: ControlSession): void => fleet.delete(session);
+  const shared = { topics, members, book, reports, refusals, metrics };
+  const sessionDeps: SessionDeps = { ...shared, limits, clock, logger, signal, closed };
+  return { front, fleet, topics, book };
+}
+
+function http2Options(limits: ControlLimits): ServerOptions {
+  return {
+    settings: {
+      maxConcurrentStreams: limits.streamsPerPod + limits.postsPerSession,
+      maxHeaderListSize: limits.headerBytes,
+    },
+    maxHeaderListPairs: 32,
+    // Megabytes. A stream takes a few kilobytes of it while its line is under way.
+    maxSessionMemory: 64,
+    // CVE-2023-44487. A sidecar that drops all its destinations at once resets a thousand streams, and seldom.
+    streamResetBurst: 2 * limits.streamsPerPod,
+    streamResetRate: 100,
+  };
+}

@@ -1,0 +1,122 @@
+// What the operator knows of the cluster: one store per kind, each kept by a reflector. Pods are watched by the label of
+// injection and Secrets by the label of what Tabard writes; everything else whole. Every replica has all of it.
+import { labels, MANAGED_BY } from '../lib/api/contract.ts';
+import type { TLSIssuer, TLSPolicy } from '../lib/api/tlspolicy.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { KubeClient } from '../lib/kube/client.ts';
+import { isKube } from '../lib/kube/errors.ts';
+import type { KubeMetrics } from '../lib/kube/metrics.ts';
+import type { EndpointSlice, KubeObject, Node, Pod, Secret, Service, ServiceCIDR } from '../lib/kube/object.ts';
+import { Reflector, type ReflectorOptions } from '../lib/kube/reflector.ts';
+import { type Resource, resourceName, resources } from '../lib/kube/resources.ts';
+import { ObjectStore, type Store, type StoreOptions } from '../lib/kube/store.ts';
+import type { Part, Stage } from '../lib/runtime/lifecycle.ts';
+import type { Logger } from '../lib/runtime/logger.ts';
+import { clusterIndexes } from './certificates/cluster.ts';
+import { trimNode, trimPod } from './trim.ts';
+
+/** The stores. */
+export interface Caches {
+  /** Injected pods, trimmed (trim.ts). */
+  readonly pods: Store<Pod>;
+  readonly services: Store<Service>;
+  readonly slices: Store<EndpointSlice>;
+  readonly policies: Store<TLSPolicy>;
+  readonly issuers: Store<TLSIssuer>;
+  /** Those with app.kubernetes.io/managed-by=tabard, of all namespaces. */
+  readonly secrets: Store<Secret>;
+  /** Pod ranges alone. */
+  readonly nodes: Store<Node>;
+  /** Empty where the API server does not know the kind (Kubernetes < 1.33). */
+  readonly servicecidrs: Store<ServiceCIDR>;
+}
+
+export interface CachesDeps {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: KubeMetrics;
+}
+
+/** The stores, what fills them, and how they are. */
+export interface CacheSet {
+  readonly stores: Caches;
+  /** Starts one list-watch per kind. */
+  start(stage: Stage): void;
+  /** What is not filled yet, or was not heard of for long; empty = all is well. */
+  notReady(): readonly string[];
+}
+
+/** After this long without a word from the API server about a kind, what is known of it counts as old. */
+const oldMs = 300_000;
+
+interface Kept {
+  readonly name: string;
+  readonly run: Part;
+  synced(): boolean;
+  silentMs(): number;
+}
+
+/** Makes the caches; nothing runs yet. */
+export function createCaches(deps: CachesDeps): CacheSet {
+  const kept: Kept[] = [];
+  const onListenerError = (err: unknown): void => deps.logger.error({ err }, 'a listener of a cache failed');
+  const keep = <T extends KubeObject>(
+    resource: Resource<T>,
+    options: StoreOptions<T> & Pick<ReflectorOptions<T>, 'selection' | 'trim'> = {},
+    isOptional = false,
+  ): Store<T> => {
+    const { indexes = {}, ...rest } = options;
+    const store = new ObjectStore<T>({ indexes, onListenerError });
+    const reflector = new Reflector<T>({ ...deps, resource, store, ...rest });
+    let isServed = true;
+    kept.push({
+      name: resourceName(resource),
+      run: async (signal) => {
+        isServed = !isOptional || (await served(deps, resource, signal));
+        if (isServed) await reflector.run(signal);
+        else store.replace([]);
+      },
+      synced: () => store.hasSynced,
+      silentMs: () => (isServed ? reflector.silentMs : 0),
+    });
+    return store;
+  };
+  const injected = { labelSelector: `${labels.injected}=true` };
+  const ours = { labelSelector: `${labels.managedBy}=${MANAGED_BY}` };
+  return {
+    stores: {
+      pods: keep(resources.pods, { ...clusterIndexes.pods, selection: injected, trim: trimPod }),
+      services: keep(resources.services, clusterIndexes.services),
+      slices: keep(resources.endpointslices),
+      policies: keep(resources.tlspolicies, clusterIndexes.policies),
+      issuers: keep(resources.tlsissuers),
+      secrets: keep(resources.secrets, { selection: ours }),
+      nodes: keep(resources.nodes, { trim: trimNode }),
+      servicecidrs: keep(resources.servicecidrs, {}, true),
+    },
+    start: (stage) => {
+      for (const { name, run } of kept) stage.run(`cache of ${name}`, run);
+    },
+    notReady: () => [
+      ...kept.filter((each) => !each.synced()).map(({ name }) => `${name}: not listed yet`),
+      ...kept.filter((each) => each.synced() && each.silentMs() > oldMs).map(silence),
+    ],
+  };
+}
+
+function silence(each: Kept): string {
+  return `${each.name}: nothing heard from the API server for ${Math.round(each.silentMs() / 1000)} s`;
+}
+
+/** Whether the API server knows a kind at all. Any doubt counts as yes: the reflector keeps asking. */
+async function served({ client, logger }: CachesDeps, resource: Resource, signal: AbortSignal): Promise<boolean> {
+  try {
+    await client.list(resource, { limit: 1, signal });
+    return true;
+  } catch (error) {
+    if (!isKube(error, 'NotFound')) return true;
+    logger.info({ resource: resourceName(resource) }, 'the API server does not know this kind');
+    return false;
+  }
+}

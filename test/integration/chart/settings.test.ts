@@ -1,0 +1,81 @@
+// The environment that the chart gives to the processes is the one that they read: names, forms, and every value arrives.
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readConfig as readOperatorConfig } from '../../../operator/config.ts';
+import { type Helm, openHelm } from '../../support/helm.ts';
+
+const root = resolve(import.meta.dirname, '../../..');
+let helm: Helm;
+
+beforeAll(async () => {
+  helm = await openHelm();
+}, 300_000);
+
+afterAll(() => {
+  helm?.close();
+});
+
+interface Variable {
+  readonly name: string;
+  readonly value?: string;
+  readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } };
+}
+
+/** The environment of a part's container; fields of the pod appear as their paths. */
+async function environment(part: string, ...values: readonly string[]): Promise<Readonly<Record<string, string>>> {
+  const objects = await helm.render(...values);
+  const found = objects.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === `tabard-${part}`);
+  if (found === undefined) throw new Error(`there is no Deployment tabard-${part}`);
+  const { template } = found['spec'] as {
+    template: { spec: { containers: readonly [{ env: readonly Variable[] }] } };
+  };
+  return Object.fromEntries(
+    template.spec.containers[0].env.map(({ name, value, valueFrom }) => [
+      name,
+      value ?? valueFrom?.fieldRef.fieldPath ?? '',
+    ]),
+  );
+}
+
+const changed = [
+  'trustDomain=mesh.example',
+  'clusterDomain=k8s.example',
+  'clusterRanges={10.0.0.0/8,fd00::/8}',
+  'logLevel=debug',
+  'testing.minimumLifetime=5s',
+  'issuer.lifetime=365d',
+];
+
+describe('the operator', () => {
+  test('reads the defaults of the chart', async () => {
+    expect(readOperatorConfig(await environment('operator'))).toEqual({
+      ...readOperatorConfig({ TABARD_NAMESPACE: 'metadata.namespace', TABARD_POD_NAME: 'metadata.name' }),
+    });
+  });
+
+  test('gets every value', async () => {
+    expect(readOperatorConfig(await environment('operator', ...changed))).toMatchObject({
+      namespace: 'metadata.namespace',
+      podName: 'metadata.name',
+      trustDomain: 'mesh.example',
+      clusterDomain: 'k8s.example',
+      clusterRanges: ['10.0.0.0/8', 'fd00::/8'],
+      logLevel: 'debug',
+      minimumLifetimeMs: 5_000,
+      defaultIssuer: { lifetimeMs: 365 * 86_400_000 },
+    });
+  });
+
+  test('makes no issuer when told so', async () => {
+    expect(readOperatorConfig(await environment('operator', 'issuer.create=false')).defaultIssuer).toBeUndefined();
+  });
+});
+
+describe.each(['operator'])('the %s', (part) => {
+  test('is given no variable that it does not read', async () => {
+    const source = readFileSync(`${root}/${part}/config.ts`, 'utf8');
+    const given = Object.keys(await environment(part));
+    expect(given.filter((name) => !source.includes(`'${name}'`))).toEqual([]);
+  });
+});

@@ -30,6 +30,7 @@ import { inboundRule, ruleBreach } from './rule.ts';
 import { CredentialKeeper } from './tls/credentials.ts';
 import type { Generation } from './tls/generation.ts';
 import { DirectTransport } from './transport/direct.ts';
+import { aborted } from './wait.ts';
 
 /** What the data path is made of. */
 export interface CoreDeps {
@@ -100,10 +101,15 @@ export class Core {
     this.#connect();
   }
 
-  /** Whether this pod may be trusted to receive: certificate valid, bundle present, policy known. */
-  ready(): boolean {
+  /** What is missing until this pod may be trusted to receive; empty when nothing is. */
+  notReady(): readonly string[] {
+    const missing: string[] = [];
     const generation = this.#keeper.current();
-    return generation !== undefined && !generation.expired(this.#deps.clock.now());
+    if (this.#deps.source.current() === undefined) missing.push('certificate');
+    if (this.#self.current() === undefined) missing.push('policy');
+    if (missing.length === 0 && generation === undefined) missing.push('tls');
+    if (generation?.expired(this.#deps.clock.now()) === true) missing.push('own_certificate_expired');
+    return missing;
   }
 
   /** Takes over what an earlier container of this pod kept, and starts to listen. */
@@ -243,9 +249,4 @@ export class Core {
       failed: (err) => logger.error({ err, direction }, 'a connection failed by a fault of this proxy'),
     });
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -1,0 +1,53 @@
+// The sidecar process: real files, real clock, real redirect, and a stop in order.
+import { systemClock } from '../lib/clock.ts';
+import { CertificateFiles } from '../lib/runtime/certfiles.ts';
+import { Lifecycle } from '../lib/runtime/lifecycle.ts';
+import { createLogger } from '../lib/runtime/logger.ts';
+import { Metrics } from '../lib/runtime/metrics.ts';
+import { startAdmin } from './admin.ts';
+import type { SidecarConfig } from './config.ts';
+import { Core } from './core.ts';
+import { openOriginalDestination } from './destination/original.ts';
+import { ProbeRunner, parseProbes } from './probes.ts';
+import { aborted } from './wait.ts';
+
+/** What is left to do after the last connection: snapshots, sockets, the log. */
+const STOP_MARGIN_MS = 4_000;
+
+/** Runs until SIGTERM or a fault; resolves with the exit code. */
+export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
+  const clock = systemClock;
+  const logger = createLogger({ name: 'sidecar', level: config.logLevel });
+  const lifecycle = new Lifecycle({ logger, clock, stopTimeoutMs: config.drainMs + STOP_MARGIN_MS });
+  const undo = lifecycle.onSignals(process);
+  const metrics = new Metrics();
+  const rejected = metrics.counter({
+    name: 'tabard_certificate_files_rejected_total',
+    help: 'Sets of mounted certificate files that were refused, by fault; the last good ones stayed.',
+    labels: ['fault'],
+  });
+  const source = new CertificateFiles({
+    folder: config.tlsFolder,
+    clock,
+    logger,
+    onRejected: (fault) => rejected.inc({ fault }),
+  });
+  const core = new Core({ config, clock, logger, metrics, source, original: openOriginalDestination() });
+  const traffic = lifecycle.stage('traffic');
+  const background = lifecycle.stage('background');
+  const notReady = () => (lifecycle.stopping.aborted ? ['stopping'] : core.notReady());
+  const probes = new ProbeRunner({ probes: parseProbes(config.probes), podIps: config.podIps });
+  await source.refresh();
+  await core.start();
+  core.run(traffic, background);
+  background.run('certificate files', (signal) => source.run(signal));
+  const admin = await startAdmin({ notReady, metrics, probes, logger }, { port: config.ports.admin });
+  // The last to go: the kubelet asks while the others drain.
+  lifecycle.stage('admin').run('admin port', async (signal) => {
+    await aborted(signal);
+    await admin.close();
+  });
+  const code = await lifecycle.finished();
+  undo();
+  return code;
+}

@@ -52,4 +52,44 @@ describe('the metrics', () => {
     metrics.collectProcess();
     expect(await metrics.text()).toContain('process_resident_memory_bytes');
   });
+
+  test('label values and help texts are escaped', async () => {
+    const metrics = new Metrics();
+    metrics.counter({ name: 'x_total', help: 'one\ntwo \\', labels: ['a', 'b'] }).inc({ a: 'say "hi"\n\\' });
+    expect(await metrics.text()).toBe(
+      '# HELP x_total one\\ntwo \\\\\n# TYPE x_total counter\nx_total{a="say \\"hi\\"\\n\\\\",b=""} 1\n',
+    );
+  });
+
+  test('series are told apart by all of their labels', async () => {
+    const metrics = new Metrics();
+    const counter = metrics.counter({ name: 'x_total', help: 'x', labels: ['a', 'b'] });
+    counter.inc({ a: '1', b: '23' });
+    counter.inc({ a: '12', b: '3' });
+    counter.inc({ b: 3, a: 12 });
+    const text = await metrics.text();
+    expect(text).toContain('x_total{a="1",b="23"} 1\nx_total{a="12",b="3"} 2\n');
+  });
+
+  test('a bucket holds what is at its bound; what is beyond the last one is in +Inf', async () => {
+    const metrics = new Metrics();
+    const seconds = metrics.histogram({ name: 's', help: 'x', labels: ['k'], buckets: [1, 0.1] });
+    for (const value of [0.1, 0.5, 1, 7]) seconds.observe(value, { k: 'v' });
+    const text = await metrics.text();
+    const expected = [
+      's_bucket{k="v",le="0.1"} 1',
+      's_bucket{k="v",le="1"} 3',
+      's_bucket{k="v",le="+Inf"} 4',
+      's_sum{k="v"} 8.6',
+      's_count{k="v"} 4',
+    ];
+    expect(text).toContain(expected.join('\n'));
+  });
+
+  test('a family is declared once, and takes only its own labels', () => {
+    const metrics = new Metrics();
+    const counter = metrics.counter({ name: 'x_total', help: 'x', labels: ['a'] });
+    expect(() => metrics.gauge({ name: 'x_total', help: 'x' })).toThrow(RangeError);
+    expect(() => counter.inc({ b: '1' })).toThrow(RangeError);
+  });
 });

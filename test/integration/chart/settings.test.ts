@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readConfig as readOperatorConfig } from '../../../operator/config.ts';
+import { readConfig as readWebhookConfig } from '../../../webhook/config.ts';
 import { type Helm, openHelm } from '../../support/helm.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
@@ -72,7 +73,57 @@ describe('the operator', () => {
   });
 });
 
-describe.each(['operator'])('the %s', (part) => {
+describe('the webhook', () => {
+  test('reads the defaults of the chart', async () => {
+    const given = await environment('webhook');
+    const least = {
+      TABARD_NAMESPACE: 'metadata.namespace',
+      TABARD_POD_NAME: 'metadata.name',
+      TABARD_IMAGE: given['TABARD_IMAGE'],
+    };
+    expect(readWebhookConfig(given)).toEqual({ ...readWebhookConfig(least) });
+  });
+
+  test('gets every value', async () => {
+    const config = readWebhookConfig(
+      await environment(
+        'webhook',
+        ...changed,
+        'image.repository=registry.example/tabard,image.tag=v9,image.pullPolicy=Always',
+        'sidecar.imagePullSecrets={one,two}',
+        'sidecar.cpu=50m/1',
+        'sidecar.memory=128Mi/256Mi',
+        'sidecar.logLevel=trace',
+      ),
+    );
+    expect(config).toMatchObject({ podName: 'metadata.name', logLevel: 'debug' });
+    expect(config.sidecar).toEqual({
+      namespace: 'metadata.namespace',
+      image: 'registry.example/tabard:v9',
+      imagePullPolicy: 'Always',
+      imagePullSecrets: ['one', 'two'],
+      trustDomain: 'mesh.example',
+      controlAddress: 'tabard-operator.metadata.namespace.svc.k8s.example:16010',
+      defaults: {
+        cpu: { request: '50m', limit: '1' },
+        memory: { request: '128Mi', limit: '256Mi' },
+        logLevel: 'trace',
+      },
+    });
+    expect(config.serving).toMatchObject({ trustDomain: 'mesh.example', clusterDomain: 'k8s.example' });
+  });
+
+  test('is given more time to stop than it takes for its drain', async () => {
+    const found = (await helm.render()).find(
+      ({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'tabard-webhook',
+    );
+    const spec = found?.['spec'] as { template: { spec: { terminationGracePeriodSeconds: number } } } | undefined;
+    const { drainMs } = readWebhookConfig(await environment('webhook'));
+    expect((spec?.template.spec.terminationGracePeriodSeconds ?? 0) * 1000).toBeGreaterThan(drainMs + 10_000);
+  });
+});
+
+describe.each(['operator', 'webhook'])('the %s', (part) => {
   test('is given no variable that it does not read', async () => {
     const source = readFileSync(`${root}/${part}/config.ts`, 'utf8');
     const given = Object.keys(await environment(part));

@@ -2,8 +2,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Target } from './target.ts';
 
-/** One JSON log record of a sidecar. */
-export type Record_ = Readonly<Record<string, unknown>>;
+/** One log record of a sidecar; the members that the evidence looks at. */
+export interface SidecarRecord {
+  readonly msg: string;
+  readonly direction?: 'inbound' | 'outbound';
+  readonly reason?: string;
+  /** address:port */
+  readonly source?: string;
+  /** Identity that the other side proved. */
+  readonly peer?: string;
+  readonly peerSerial?: string;
+  readonly serial?: string;
+  readonly tls?: {
+    readonly version: string;
+    readonly cipher: string;
+    readonly group?: string;
+    readonly serial: string;
+  };
+}
 
 export interface PodView {
   readonly name: string;
@@ -60,9 +76,13 @@ export async function podsOf(target: Target, namespace: string, selector = ''): 
 }
 
 /** The log of a pod's sidecar, newest last. */
-export async function sidecarRecords(target: Target, namespace: string, pod: string): Promise<readonly Record_[]> {
+export async function sidecarRecords(
+  target: Target,
+  namespace: string,
+  pod: string,
+): Promise<readonly SidecarRecord[]> {
   const text = await target.kubectl(['-n', namespace, 'logs', pod, '-c', 'tabard-proxy', '--tail=3000']);
-  return text.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record_] : []));
+  return text.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as SidecarRecord] : []));
 }
 
 /** Polls twice a second; a timeout says what was awaited. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDuration } from '../../lib/clock.ts';
 import { demoImages } from './images.ts';
-import { podsOf, type Record_, sidecarRecords, until } from './look.ts';
+import { podsOf, type SidecarRecord, sidecarRecords, until } from './look.ts';
 import type { Talk } from './talk.ts';
 import type { Target } from './target.ts';
 
@@ -202,32 +202,33 @@ export async function showCertificates({ talk, target }: Stage): Promise<void> {
   talk.proof(new Set(rows.map(({ leaf }) => leaf.serialNumber)).size === rows.length, 'no two share a serial');
 }
 
-/** What the sidecars negotiated. */
+/** What the sidecars negotiated, as the load's sidecar logged it. */
 export async function showConnections({ talk, target, signal }: Stage): Promise<void> {
   talk.step('What the connections negotiated');
   const wanted = ['api', 'postgres', 'mariadb', 'redis'];
   const rows = await until('a connection to each service', 90, signal, async () => {
-    const found: Record_[] = [];
-    for (const app of wanted) {
-      const [pod] = await podsOf(target, 'shop', `app=${app}`);
-      const records = pod === undefined ? [] : await sidecarRecords(target, 'shop', pod.name);
-      const record = records.findLast(
-        (each) => each['msg'] === 'connection' && each['direction'] === 'inbound' && each['tls_version'] !== undefined,
-      );
-      if (record !== undefined) found.push({ ...record, app });
-    }
+    const [load] = await podsOf(target, 'shop', 'app=load');
+    const records = load === undefined ? [] : await sidecarRecords(target, 'shop', load.name);
+    const found = wanted.flatMap(
+      (service) =>
+        records.findLast(
+          (each) => each.msg === 'connection' && each.tls !== undefined && each.peer?.endsWith(`/svc/${service}`),
+        ) ?? [],
+    );
     return found.length === wanted.length ? found : undefined;
   });
   talk.table([
-    ['TO', 'FROM', 'VERSION', 'GROUP', 'CIPHER', 'SERIAL'],
-    ...rows.map((each) =>
-      ['app', 'source_identity', 'tls_version', 'tls_group', 'tls_cipher', 'serial'].map((key) =>
-        String(each[key] ?? '-').slice(0, 44),
-      ),
-    ),
+    ['PEER', 'VERSION', 'GROUP', 'CIPHER', "PEER'S SERIAL"],
+    ...rows.map(({ peer = '', tls, peerSerial = '' }) => [
+      peer,
+      tls?.version ?? '',
+      tls?.group ?? '(resumed)',
+      tls?.cipher ?? '',
+      peerSerial.slice(0, 16),
+    ]),
   ]);
   talk.proof(
-    rows.every((each) => each['tls_version'] === 'TLSv1.3'),
+    rows.every(({ tls }) => tls?.version === 'TLSv1.3'),
     'every one of them is TLS 1.3, both sides proven',
   );
 }
@@ -272,7 +273,7 @@ export async function refuseOutsider(stage: Stage): Promise<void> {
   talk.proof(!answer.ok, 'the outsider gets nothing');
   const record = await until('the log line of the refusal', 20, signal, async () =>
     (await sidecarRecords(target, 'shop', api.name)).findLast(
-      (each) => each['reason'] === 'plaintext' && each['source'] === outsider.ip,
+      (each) => each.reason === 'plaintext' && each.source?.startsWith(`${outsider.ip}:`),
     ),
   );
   talk.say(JSON.stringify(record));
@@ -286,14 +287,14 @@ export async function rotateUnderLoad({ talk, target, signal }: Stage): Promise<
     const text = await target.kubectl(['-n', 'shop', 'logs', 'deployment/load', '-c', 'load', '--tail=1']);
     return JSON.parse(text.trim()) as { calls: number; failed: number; reopened: number };
   };
-  const swaps = async (): Promise<readonly Record_[]> => {
+  const swaps = async (): Promise<readonly SidecarRecord[]> => {
     const [pod] = await podsOf(target, 'shop', 'app=api');
     return pod === undefined
       ? []
-      : (await sidecarRecords(target, 'shop', pod.name)).filter((each) => each['msg'] === 'certificate swapped');
+      : (await sidecarRecords(target, 'shop', pod.name)).filter((each) => each.msg === 'credentials in use');
   };
   const before = await report();
-  const known = new Set((await swaps()).map((each) => String(each['serial'])));
+  const known = new Set((await swaps()).map((each) => each.serial ?? ''));
   const seen = new Set<string>();
   await until(
     `${rotations} rotations`,
@@ -301,7 +302,7 @@ export async function rotateUnderLoad({ talk, target, signal }: Stage): Promise<
     signal,
     async () => {
       for (const swap of await swaps()) {
-        const serial = String(swap['serial']);
+        const serial = swap.serial ?? '';
         if (known.has(serial) || seen.has(serial)) continue;
         seen.add(serial);
         talk.say(`rotation ${seen.size}: the api's sidecar serves with serial ${serial}`);

@@ -1,7 +1,7 @@
 // Brings clusters up and down as a whole: one command at a time per cluster, reuse of a healthy one, left-overs of a crash
 // removed first.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureTools, findTools, type Toolbox } from './build.ts';
 import { cacheFolder, isRoot, runFolder, stateFolder } from './cache.ts';
@@ -96,13 +96,12 @@ export async function down(name: string, state: string | undefined, progress: Pr
   const range = record?.range ?? '10.199';
   const form = record?.form ?? (isRoot() ? 'full' : 'control-plane');
   const layout = layoutFor({ name, range, state: folder, form });
-  const known = existsSync(folder);
   await locked(layout, progress, async () => {
     refuseConflicts(layout, form);
     const tools = await findTools(CLUSTER_TOOLS).catch(() => undefined);
     await stopParts(layout, form, tools);
   });
-  return known;
+  return record !== undefined;
 }
 
 /** Stops every cluster whose owner, a process that asked for it, is gone. */

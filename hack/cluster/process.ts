@@ -24,10 +24,11 @@ export interface Daemon {
 export type DaemonHome = { readonly pids: string; readonly logs: string };
 
 const POLL_MS = 50;
+const LAUNCH_MS = 30_000;
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 // $1 is the pid file, $2 the number of cgroup files that follow, then comes the command.
 const LAUNCH = `
-cat "/proc/$$/stat" ${BOOT_ID} > "$1" || exit 70
+cat "/proc/$$/stat" ${BOOT_ID} > "$1.new" && mv "$1.new" "$1" || exit 70
 count=$2; shift 2
 while [ "$count" -gt 0 ]; do echo $$ > "$1" || exit 71; shift; count=$((count - 1)); done
 exec "$@"`;
@@ -38,6 +39,7 @@ export function startDaemon(daemon: Daemon, home: DaemonHome): void {
   mkdirSync(home.logs, { recursive: true });
   const log = logOf(daemon.name, home);
   if (existsSync(log)) renameSync(log, `${log}.old`);
+  rmSync(pidFileOf(daemon.name, home), { force: true });
   const enter = daemon.netns === undefined ? [] : ['nsenter', `--net=${daemon.netns}`, '--'];
   const cgroups = daemon.cgroups ?? [];
   const args = [pidFileOf(daemon.name, home), String(cgroups.length), ...cgroups, ...enter, ...daemon.argv];
@@ -76,14 +78,13 @@ export async function waitForDaemon(
   name: string,
   home: DaemonHome,
   ready: () => Promise<boolean> | boolean,
-  timeoutMs = 60_000,
+  timeoutMs = 120_000,
 ): Promise<void> {
   const start = performance.now();
   const log = logOf(name, home);
   while (!(await ready())) {
     const elapsed = performance.now() - start;
-    // The launcher needs a moment to write the pid file.
-    if (elapsed > 1000 && pidOf(name, home) === undefined) {
+    if (hasEnded(name, home, elapsed)) {
       throw new ClusterError(`${name} ended before it was ready`, {
         log,
         advice: 'read the log, then run the command again',
@@ -97,6 +98,12 @@ export async function waitForDaemon(
     }
     await sleep(POLL_MS);
   }
+}
+
+/** A busy machine may need a while until the launcher has written the pid file. */
+function hasEnded(name: string, home: DaemonHome, elapsedMs: number): boolean {
+  const isNoted = existsSync(pidFileOf(name, home));
+  return (isNoted || elapsedMs > LAUNCH_MS) && pidOf(name, home) === undefined;
 }
 
 /** Asks a daemon to end, waits, and kills it when it does not. Does nothing when it is not running. */

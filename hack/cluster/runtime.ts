@@ -26,10 +26,13 @@ export async function importImage(layout: Layout, tools: Toolbox, tar: string): 
   await run(tools.path('ctr'), ctr(layout, args), { timeoutMs: IMPORT_TIMEOUT_MS });
 }
 
-/** Removes all pods, running or left over by a crash. The kubelet must not be running. Returns how many there were. */
-export async function removePods(layout: Layout, tools: Toolbox): Promise<number> {
+/**
+ * Removes all pods, running or left over by a crash. The kubelet must not be running. Returns how many there were, or
+ * undefined when some could not be removed.
+ */
+export async function removePods(layout: Layout, tools: Toolbox): Promise<number | undefined> {
   const outcome = await tryRun(tools.path('purge'), [layout.containerdSocket], { timeoutMs: 90_000 });
-  return outcome.code === 0 ? Number(outcome.stdout) : 0;
+  return outcome.code === 0 ? Number(outcome.stdout) : undefined;
 }
 
 function ctr(layout: Layout, args: readonly string[]): readonly string[] {

@@ -10,13 +10,14 @@ import { etcd } from './daemons/etcd.ts';
 import { kubelet, kubeletLeaves } from './daemons/kubelet.ts';
 import { PROXY_LEAF, proxy } from './daemons/proxy.ts';
 import { createDns, dnsIsReady } from './dns.ts';
+import { ClusterError } from './failure.ts';
 import { type ImageArchive, programImage } from './images.ts';
 import { type ApiAddress, callApi, isReady } from './kubeapi.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import type { Layout } from './layout.ts';
 import { loadBridgeFilter, makeNetwork } from './network.ts';
 import { ensurePki } from './pki.ts';
-import { type Daemon, startDaemon, waitForDaemon } from './process.ts';
+import { type Daemon, logOf, startDaemon, waitForDaemon } from './process.ts';
 import type { Progress } from './progress.ts';
 import { containerdIsReady, importImage, listImages, removePods } from './runtime.ts';
 import { rememberSysctls, restoreSysctls } from './sysctls.ts';
@@ -52,9 +53,9 @@ export async function startNode(layout: Layout, tools: Toolbox, progress: Progre
   launch(scheduler(layout, tools, server));
   launch(proxy(layout, tools, server));
   await createDns(api, layout, coredns.reference);
-  await progress.step('node ready', () => waitForDaemon('kubelet', layout, () => nodeIsReady(layout), 90_000));
+  await progress.step('node ready', () => waitForDaemon('kubelet', layout, () => nodeIsReady(layout)));
   restoreSysctls(layout.state);
-  await progress.step('DNS ready', () => waitForDaemon('kubelet', layout, () => dnsIsReady(api), 90_000));
+  await progress.step('DNS ready', () => waitForDaemon('kubelet', layout, () => dnsIsReady(api)));
 }
 
 /** Starts the API server again after it was stopped, and waits until it is ready. */
@@ -101,7 +102,13 @@ async function prepare(layout: Layout): Promise<void> {
 
 async function readyRuntime(layout: Layout, tools: Toolbox, images: readonly ImageArchive[]): Promise<void> {
   await waitForDaemon('containerd', layout, () => containerdIsReady(layout, tools));
-  await removePods(layout, tools);
+  if ((await removePods(layout, tools)) === undefined) {
+    throw new ClusterError('pods of an earlier start cannot be removed', {
+      log: logOf('containerd', layout),
+      advice:
+        'forget the images, too: `node hack/cluster/main.ts down --purge` (with the same --name), then start again',
+    });
+  }
   const present = await listImages(layout, tools);
   for (const image of images) {
     if (!present.includes(image.reference)) await importImage(layout, tools, image.tar);

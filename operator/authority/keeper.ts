@@ -122,7 +122,10 @@ export class AuthorityKeeper {
       return;
     }
     const { fingerprint, notAfter } = next.authority;
-    logger.info({ fingerprint, notAfter, restored: restored !== undefined }, 'certificate authority written');
+    logger.info(
+      { fingerprint, notAfter: notAfter.toISOString(), restored: restored !== undefined },
+      'certificate authority written',
+    );
   }
 
   /** Uses a CA Secret that exists but is not in the store yet, or lost its label (restored from a backup, say). */

@@ -281,6 +281,27 @@ describe('the plan for a service with pods', () => {
   });
 });
 
+describe('a renewal that keeps failing', () => {
+  test('is tried at least twenty times, with waits of at most a twentieth of the life that is left', () => {
+    let now = renewAt;
+    let failure: Failure | undefined;
+    let tries = 0;
+    while (now < facts.notAfter) {
+      const { action, nextCheck } = planFor({ ...base, now, failure });
+      if (action.kind === 'issue') {
+        tries += 1;
+        failure = { count: tries, lastAt: now, wantedKey: wantedKey(wanted), message: 'no' };
+        continue;
+      }
+      if (nextCheck === undefined) throw new Error('nobody would look again');
+      const leftMs = facts.notAfter.getTime() - now.getTime();
+      expect(nextCheck.getTime() - now.getTime()).toBeLessThanOrEqual(Math.max(leftMs / 20, 100));
+      now = nextCheck;
+    }
+    expect(tries).toBeGreaterThan(100);
+  });
+});
+
 describe('the plan for a service without pods', () => {
   const ownerless: CurrentSecret = { ...held, owners: [] };
   test.each<[string, Partial<Snapshot>, string]>([

@@ -1,0 +1,129 @@
+// The cluster as certificates see it, read from the caches: a service's pods, the policy that governs them, the Services that
+// select them. Also answers which policy holds for any one pod, for the control API. No I/O.
+import { labels, written } from '../../lib/api/contract.ts';
+import type { EffectivePolicy } from '../../lib/api/control.ts';
+import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
+import type { Pod, Service } from '../../lib/kube/object.ts';
+import type { Store, StoreOptions } from '../../lib/kube/store.ts';
+import type { NamedService } from '../../lib/pki/identity.ts';
+import { effectivePolicy } from '../../lib/policy/effective.ts';
+import { portProtocols } from '../../lib/policy/protocols.ts';
+import { governing, type Labels, precedence, type Selected } from '../../lib/policy/select.ts';
+
+/** Indexes that the stores given to `Cluster` must declare. */
+export const clusterIndexes = {
+  pods: {
+    indexes: {
+      namespace: (pod: Pod) => (serviceKeyOf(pod) === undefined ? [] : [pod.metadata.namespace ?? '']),
+      tabardService: (pod: Pod) => [serviceKeyOf(pod) ?? []].flat(),
+    },
+  },
+  services: { indexes: { namespace: ({ metadata }: Service) => [metadata.namespace ?? ''] } },
+  policies: { indexes: { namespace: ({ metadata }: TLSPolicy) => [metadata.namespace ?? ''] } },
+} as const satisfies {
+  readonly pods: StoreOptions<Pod>;
+  readonly services: StoreOptions<Service>;
+  readonly policies: StoreOptions<TLSPolicy>;
+};
+
+/** `<namespace>/<service>` of an injected pod; undefined when it is not injected or shares the node's network. */
+export function serviceKeyOf({ metadata, spec }: Pod): string | undefined {
+  const service = metadata.annotations?.[written.service];
+  if (metadata.labels?.[labels.injected] !== 'true' || service === undefined || spec?.hostNetwork === true) {
+    return undefined;
+  }
+  return `${metadata.namespace ?? ''}/${service}`;
+}
+
+/** Finished: phase Succeeded or Failed. */
+export function isFinished({ status }: Pod): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
+}
+
+/** The pods of a service that are not finished. */
+export interface ServicePods {
+  /** Not being deleted. */
+  readonly live: readonly Pod[];
+  readonly leaving: readonly Pod[];
+}
+
+/** The caches. */
+export interface ClusterStores {
+  /** Injected pods (label tabard.dev/injected=true). */
+  readonly pods: Store<Pod>;
+  readonly services: Store<Service>;
+  readonly policies: Store<TLSPolicy>;
+}
+
+/** Answers from the caches. */
+export class Cluster {
+  readonly #stores: ClusterStores;
+
+  constructor(stores: ClusterStores) {
+    this.#stores = stores;
+  }
+
+  /** The unfinished pods of `<namespace>/<service>`. */
+  podsOf(key: string): ServicePods {
+    const pods = this.#stores.pods.byIndex('tabardService', key).filter((pod) => !isFinished(pod));
+    const isLeaving = ({ metadata }: Pod): boolean => metadata.deletionTimestamp !== undefined;
+    return { live: pods.filter((pod) => !isLeaving(pod)), leaving: pods.filter(isLeaving) };
+  }
+
+  /** Keys of the services of a namespace that have pods of any state. */
+  servicesIn(namespace: string): readonly string[] {
+    const keys = this.#stores.pods.byIndex('namespace', namespace).map((pod) => serviceKeyOf(pod) ?? '');
+    return [...new Set(keys)].sort();
+  }
+
+  /** Keys of all services that have pods. */
+  *services(): Iterable<string> {
+    for (const pod of this.#stores.pods.list()) {
+      const key = serviceKeyOf(pod);
+      if (key !== undefined) yield key;
+    }
+  }
+
+  /** Who governs a pod with these labels. */
+  selected(namespace: string, podLabels: Labels): Selected {
+    return governing(this.#stores.policies.byIndex('namespace', namespace), podLabels);
+  }
+
+  /**
+   * Who decides about the certificate of a service: the first, in the order of precedence, of those that govern its pods.
+   * Usually all pods have one; during a change of labels, or when two workloads share a service, they may not.
+   */
+  policyOf(pods: readonly Pod[]): TLSPolicy | undefined {
+    const found = pods.map(({ metadata }) => this.selected(metadata.namespace ?? '', metadata.labels ?? {}).policy);
+    return found.filter((policy) => policy !== undefined).sort(precedence)[0];
+  }
+
+  /** The Kubernetes Services that select any of these pods, all of one namespace. */
+  servicesOf(pods: readonly Pod[]): readonly NamedService[] {
+    return this.#selecting(pods).map(({ metadata, spec }) => ({
+      name: metadata.name,
+      headless: spec?.clusterIP === 'None',
+    }));
+  }
+
+  /** What holds for the connections of one pod. */
+  effective(pod: { readonly namespace: string; readonly name: string; readonly labels: Labels }): EffectivePolicy {
+    const { policy } = this.selected(pod.namespace, pod.labels);
+    const stored = this.#stores.pods.get(`${pod.namespace}/${pod.name}`);
+    return effectivePolicy(policy, stored === undefined ? [] : portProtocols(this.#selecting([stored]), stored));
+  }
+
+  #selecting(pods: readonly Pod[]): readonly Service[] {
+    const [first] = pods;
+    if (first === undefined) return [];
+    const services = this.#stores.services.byIndex('namespace', first.metadata.namespace ?? '');
+    return services.filter((service) => pods.some((pod) => selectsPod(service, pod)));
+  }
+}
+
+/** Whether a Service selects a pod. Without a selector it selects nothing; an ExternalName Service is an alias. */
+export function selectsPod({ spec }: Service, { metadata }: Pod): boolean {
+  const selector = Object.entries(spec?.selector ?? {});
+  if (selector.length === 0 || spec?.type === 'ExternalName') return false;
+  return selector.every(([key, value]) => metadata.labels?.[key] === value);
+}

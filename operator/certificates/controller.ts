@@ -1,0 +1,203 @@
+// Keeps every service's certificate as it should be: gather -> plan -> execute, one service at a time each, paced over all.
+// What a look came to goes to `outcomes`, from which status and metrics are made. Runs on the leader alone.
+import type { Clock } from '../../lib/clock.ts';
+import { AppError, messageOf } from '../../lib/errors.ts';
+import type { KubeClient } from '../../lib/kube/client.ts';
+import { Controller, type ReconcileResult } from '../../lib/kube/controller.ts';
+import { isKube, KubeError } from '../../lib/kube/errors.ts';
+import type { KubeMetrics } from '../../lib/kube/metrics.ts';
+import type { Logger } from '../../lib/runtime/logger.ts';
+import type { Metrics } from '../../lib/runtime/metrics.ts';
+import type { AuthoritySource } from '../authority/authority.ts';
+import type { Issuers } from '../issuers/issuers.ts';
+import type { Cluster } from './cluster.ts';
+import { type Executed, Executor } from './execute.ts';
+import { type CertificateStores, certificateFeeds, everything } from './feeds.ts';
+import { type Gathered, Gatherer, secretKeyOf } from './gather.ts';
+import { type CertificateMetrics, type CertificateTimes, certificateMetrics } from './metrics.ts';
+import type { Notices } from './notices.ts';
+import type { Outcomes } from './outcomes.ts';
+import { Owners } from './owners.ts';
+import { Pacer } from './pacer.ts';
+import { type Action, type Plan, planFor } from './plan.ts';
+import { RecentSecrets } from './recent.ts';
+import { wantedKey } from './snapshot.ts';
+
+/** What the controller works with and on. */
+export interface CertificateDeps {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly kubeMetrics: KubeMetrics;
+  readonly metrics: Metrics;
+  readonly stores: CertificateStores;
+  readonly cluster: Cluster;
+  readonly issuers: Issuers;
+  readonly authority: Pick<AuthoritySource, 'subscribe'>;
+  readonly outcomes: Outcomes;
+  readonly notices: Notices;
+  readonly trustDomain: string;
+  readonly clusterDomain: string;
+  /** Lowest lifetime of a leaf, milliseconds. */
+  readonly shortestMs: number;
+}
+
+/** Services that are looked at at once; signing itself is paced apart from it. */
+const workers = 16;
+
+/** The controller of all certificates. `run` once. */
+export class CertificateController {
+  readonly #deps: CertificateDeps;
+  readonly #recent: RecentSecrets;
+  readonly #gatherer: Gatherer;
+  readonly #executor: Executor;
+  readonly #pacer: Pacer;
+  readonly #controller: Controller;
+  readonly #metrics: CertificateMetrics;
+
+  constructor(deps: CertificateDeps) {
+    this.#deps = deps;
+    const { client, clock, logger, stores, cluster } = deps;
+    this.#recent = new RecentSecrets(stores.secrets, clock);
+    this.#gatherer = new Gatherer({ ...deps, secrets: this.#recent, owners: new Owners(client) });
+    this.#executor = new Executor(deps);
+    this.#pacer = new Pacer(clock, (key) => this.#controller.enqueue(key));
+    this.#metrics = certificateMetrics(
+      deps.metrics,
+      () => this.#times(),
+      () => this.#pacer.waiting,
+    );
+    this.#controller = new Controller({
+      name: 'certificates',
+      feeds: certificateFeeds(stores, cluster),
+      reconcile: (key, signal) => this.#reconcile(key, signal),
+      clock,
+      logger,
+      metrics: deps.kubeMetrics,
+      workers,
+    });
+  }
+
+  /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { authority, stores, cluster } = this.#deps;
+    const ends = [
+      this.#recent.follow(),
+      authority.subscribe(() => {
+        for (const key of everything(stores, cluster)) this.#controller.enqueue(key);
+      }),
+    ];
+    try {
+      await this.#controller.run(signal);
+    } finally {
+      for (const end of ends) end();
+    }
+  }
+
+  async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
+    let waits = false;
+    try {
+      const gathered = await this.#gatherer.gather(key, this.#deps.outcomes.failure(key), signal);
+      const plan = planFor(gathered.snapshot);
+      this.#note(key, gathered, plan);
+      const { action } = plan;
+      if (action.kind === 'keep') return this.#later(plan);
+      waits = action.kind === 'issue' && !this.#pacer.ask(key, expiresMs(gathered));
+      if (waits) return undefined;
+      return await this.#execute(action, gathered, signal);
+    } finally {
+      if (!waits) this.#pacer.done(key);
+    }
+  }
+
+  async #execute(
+    action: Exclude<Action, { kind: 'keep' }>,
+    gathered: Gathered,
+    signal: AbortSignal,
+  ): Promise<ReconcileResult> {
+    const { key } = gathered.snapshot;
+    const startedMs = this.#deps.clock.now().getTime();
+    try {
+      const executed = await this.#executor.execute(action, gathered, signal);
+      this.#done(action, gathered, executed, startedMs);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#recent.drop(secretKeyOf(key));
+      // Two writers met: the queue's own short back-off brings the newer state.
+      if (isKube(error, 'Conflict')) throw error;
+      this.#failed(action, gathered, error);
+    }
+    // Another look, at what is there now: it says when to come back.
+    return { after: 0 };
+  }
+
+  #done(action: Action, gathered: Gathered, executed: Executed, startedMs: number): void {
+    const { outcomes, logger, notices, clock } = this.#deps;
+    const { key } = gathered.snapshot;
+    if (executed.kind === 'foreign') this.#gatherer.noteForeign(key);
+    if (executed.kind === 'written' || executed.kind === 'overtaken')
+      this.#recent.note(secretKeyOf(key), executed.secret);
+    if (executed.kind !== 'written' && executed.kind !== 'deleted') return;
+    outcomes.succeeded(key);
+    const ms = clock.now().getTime() - startedMs;
+    if (action.kind !== 'issue' || executed.kind !== 'written' || executed.leaf === undefined) {
+      logger.info(
+        { service: key, action: action.kind, reason: 'reason' in action ? action.reason : '', ms },
+        'certificate secret changed',
+      );
+      return;
+    }
+    const { serial, notAfter } = executed.leaf;
+    this.#metrics.issued.inc({ reason: action.reason });
+    this.#metrics.issueSeconds.observe(ms / 1_000);
+    logger.info(
+      { service: key, reason: action.reason, why: action.message, serial, notAfter: notAfter.toISOString(), ms },
+      'certificate issued',
+    );
+    notices.issued(gathered, action.reason, executed.leaf);
+  }
+
+  #failed(action: Action, gathered: Gathered, error: unknown): void {
+    const { outcomes, logger, notices, clock } = this.#deps;
+    const { snapshot } = gathered;
+    const { key } = snapshot;
+    const now = clock.now();
+    const retryAfterMs = error instanceof KubeError ? error.retryAfterMs : undefined;
+    const failure = outcomes.failed(key, {
+      lastAt: now,
+      wantedKey: action.kind === 'issue' ? wantedKey(action.wanted) : action.kind,
+      message: messageOf(error),
+      ...(retryAfterMs === undefined ? {} : { notBefore: new Date(now.getTime() + retryAfterMs) }),
+    });
+    const code = error instanceof KubeError ? error.kind : error instanceof AppError ? error.code : 'unknown';
+    this.#metrics.failures.inc({ code });
+    logger.warn({ service: key, action: action.kind, failures: failure.count, err: error }, 'certificate not written');
+    notices.failed(gathered, failure);
+  }
+
+  #note(key: string, gathered: Gathered, { blocked, renewAt }: Plan): void {
+    const { outcomes, notices } = this.#deps;
+    const { current, pods, failure } = gathered.snapshot;
+    if (blocked !== undefined && outcomes.get(key)?.blocked?.reason !== blocked.reason)
+      notices.blocked(gathered, blocked);
+    outcomes.note(key, { current, blocked, renewAt, failure }, pods > 0);
+  }
+
+  #later({ nextCheck }: Plan): ReconcileResult {
+    if (nextCheck === undefined) return undefined;
+    return { after: Math.max(1, nextCheck.getTime() - this.#deps.clock.now().getTime()) };
+  }
+
+  *#times(): Iterable<CertificateTimes> {
+    for (const [key, { current, renewAt }] of this.#deps.outcomes.entries()) {
+      const [namespace = '', service = ''] = key.split('/');
+      if (current.kind !== 'held' || renewAt === undefined) continue;
+      yield { namespace, service, notAfter: current.facts.notAfter, renewAt };
+    }
+  }
+}
+
+/** The order of issuing: the soonest to expire first, and before those what pods wait for. */
+function expiresMs({ snapshot: { current, now } }: Gathered): number {
+  return current.kind === 'held' && current.facts.notAfter > now ? current.facts.notAfter.getTime() : 0;
+}

@@ -1,0 +1,129 @@
+// Carries a plan out: makes a key, has the leaf signed, writes the Secret in one request. A new Secret is created, so that
+// one that is there already is never overwritten; an existing one is applied on top of exactly the version that was judged.
+import { fieldManagers } from '../../lib/api/contract.ts';
+import type { OwnerReference } from '../../lib/api/tlspolicy.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { AppError } from '../../lib/errors.ts';
+import type { KubeClient } from '../../lib/kube/client.ts';
+import { isKube } from '../../lib/kube/errors.ts';
+import type { KubeInput, Secret } from '../../lib/kube/object.ts';
+import { resources } from '../../lib/kube/resources.ts';
+import { generateKey, privateKeyPem } from '../../lib/pki/keys.ts';
+import type { SignedLeaf } from '../issuers/issuer.ts';
+import type { Issuers } from '../issuers/issuers.ts';
+import type { Gathered } from './gather.ts';
+import type { Action } from './plan.ts';
+import { renewalTime } from './schedule.ts';
+import { rewrittenInput, secretInput, serviceOf } from './secret.ts';
+import type { CurrentSecret, Wanted } from './snapshot.ts';
+
+/** What executing works with. */
+export interface ExecuteDeps {
+  readonly client: Pick<KubeClient, 'get' | 'create' | 'apply' | 'delete'>;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly issuers: Issuers;
+  readonly trustDomain: string;
+}
+
+/** What came of it. */
+export type Executed =
+  | { readonly kind: 'written'; readonly secret: Secret; readonly leaf?: SignedLeaf }
+  | { readonly kind: 'deleted' }
+  /** Another writer made a Secret of ours first: this is it. */
+  | { readonly kind: 'overtaken'; readonly secret: Secret }
+  /** A Secret of somebody else has the name. */
+  | { readonly kind: 'foreign' };
+
+/** Carries out one action on one service. */
+export class Executor {
+  readonly #deps: ExecuteDeps;
+
+  constructor(deps: ExecuteDeps) {
+    this.#deps = deps;
+  }
+
+  /** Rejects with a KubeError or AppError; nothing is then changed, or the next try finds what was. */
+  async execute(action: Exclude<Action, { kind: 'keep' }>, gathered: Gathered, signal: AbortSignal): Promise<Executed> {
+    switch (action.kind) {
+      case 'issue':
+        return this.#issue(action.wanted, gathered, signal);
+      case 'rewrite':
+        return this.#rewrite(gathered, signal);
+      case 'delete':
+        await this.#delete(gathered.secret, signal);
+        return { kind: 'deleted' };
+    }
+  }
+
+  async #issue(wanted: Wanted, gathered: Gathered, signal: AbortSignal): Promise<Executed> {
+    const { issuers, trustDomain, clock } = this.#deps;
+    const { key, current } = gathered.snapshot;
+    const [namespace = '', service = ''] = key.split('/');
+    const issuer = issuers.named(wanted.issuer);
+    const state = issuers.state(wanted.issuer, clock.now());
+    if ('ready' in issuer || !state.ready)
+      throw new AppError('pki_invalid', 'the issuer can no longer sign', { retryable: true });
+    const keys = await generateKey(wanted.key);
+    const identity = { trustDomain, namespace, service };
+    const { dnsNames, lifetimeMs } = wanted;
+    const leaf = await issuer.sign({ ...keys, identity, dnsNames, lifetimeMs, now: clock.now() }, signal);
+    const input = secretInput({
+      namespace,
+      service,
+      leaf,
+      keyPem: privateKeyPem(keys.privateKey),
+      trustBundle: state.trustBundle,
+      wanted,
+      renewAt: renewalTime(leaf, wanted.renewAt),
+      owners: ownersOf(current, wanted.owners),
+    });
+    const written = await this.#write(input, gathered, signal);
+    return written.kind === 'written' ? { ...written, leaf } : written;
+  }
+
+  async #rewrite(gathered: Gathered, signal: AbortSignal): Promise<Executed> {
+    const { secret, snapshot } = gathered;
+    const service = secret === undefined ? undefined : serviceOf(secret);
+    if (secret === undefined || service === undefined)
+      throw new AppError('input_invalid', 'there is no Secret to rewrite');
+    const { issuer, current, wanted } = snapshot;
+    const bundle = issuer.ready ? issuer.trustBundle : undefined;
+    return this.#write(rewrittenInput(secret, service, bundle, ownersOf(current, wanted?.owners)), gathered, signal);
+  }
+
+  async #write(input: KubeInput, { secret, snapshot }: Gathered, signal: AbortSignal): Promise<Executed> {
+    const { client } = this.#deps;
+    const { current } = snapshot;
+    if (current.kind === 'broken' && current.recreate) await this.#delete(secret, signal);
+    else if (secret !== undefined) {
+      const { uid, resourceVersion } = secret.metadata;
+      const exact = { ...input, metadata: { ...input.metadata, uid, resourceVersion } };
+      const options = { signal, fieldManager: fieldManagers.operator, force: true };
+      return { kind: 'written', secret: await client.apply(resources.secrets, exact, options) };
+    }
+    try {
+      const options = { signal, fieldManager: fieldManagers.operator };
+      return { kind: 'written', secret: await client.create(resources.secrets, input, options) };
+    } catch (error) {
+      if (!isKube(error, 'AlreadyExists')) throw error;
+      const live = await client.get(resources.secrets, input.metadata, { signal });
+      return serviceOf(live) === undefined ? { kind: 'foreign' } : { kind: 'overtaken', secret: live };
+    }
+  }
+
+  async #delete(secret: Secret | undefined, signal: AbortSignal): Promise<void> {
+    if (secret === undefined) return;
+    const { name, namespace = '', uid, resourceVersion } = secret.metadata;
+    try {
+      await this.#deps.client.delete(resources.secrets, { name, namespace }, { signal, uid, resourceVersion });
+    } catch (error) {
+      if (!isKube(error, 'NotFound')) throw error;
+    }
+  }
+}
+
+/** Those that want it and those that have it: whose object is gone the garbage collector takes out. */
+function ownersOf(current: CurrentSecret, wanted: readonly OwnerReference[] = []): readonly OwnerReference[] {
+  const before = current.kind === 'held' || current.kind === 'broken' ? current.owners : [];
+  return [...new Map([...before, ...wanted].map((owner) => [owner.uid, owner])).values()];
+}

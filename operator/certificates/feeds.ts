@@ -1,0 +1,83 @@
+// From changes in the caches to the services whose certificate they may concern. A change that cannot matter to a
+// certificate (a pod's status, our own writes to a policy's status) asks for nothing.
+import { certificateSecretName } from '../../lib/api/contract.ts';
+import type { TLSIssuer, TLSPolicy } from '../../lib/api/tlspolicy.ts';
+import type { Feed } from '../../lib/kube/feed.ts';
+import type { KubeObject, Pod, Secret, Service } from '../../lib/kube/object.ts';
+import type { Store } from '../../lib/kube/store.ts';
+import { type Cluster, type ClusterStores, isFinished, serviceKeyOf } from './cluster.ts';
+
+/** The caches that certificates follow. */
+export interface CertificateStores extends ClusterStores {
+  /** Label app.kubernetes.io/managed-by=tabard. */
+  readonly secrets: Store<Secret>;
+  readonly issuers: Store<TLSIssuer>;
+}
+
+/** The feeds of `<namespace>/<service>` keys. */
+export function certificateFeeds(stores: CertificateStores, cluster: Cluster): readonly Feed[] {
+  const inNamespace = ({ metadata }: KubeObject): Iterable<string> => cluster.servicesIn(metadata.namespace ?? '');
+  return [
+    selective(stores.pods, podMatters, (pod) => [serviceKeyOf(pod) ?? []].flat()),
+    selective(stores.secrets, ({ metadata }) => metadata.resourceVersion, secretKeys),
+    selective(stores.services, serviceMatters, inNamespace),
+    selective(stores.policies, specMatters, inNamespace),
+    selective(stores.issuers, specMatters, () => everything(stores, cluster)),
+  ];
+}
+
+/** Keys of all services that have pods or a Secret. */
+export function* everything({ secrets }: CertificateStores, cluster: Cluster): Iterable<string> {
+  yield* cluster.services();
+  for (const secret of secrets.list()) yield* secretKeys(secret);
+}
+
+/** A feed that passes a change on only if what matters differs. */
+function selective<T extends KubeObject>(
+  store: Store<T>,
+  matters: (object: T) => unknown,
+  keysOf: (object: T) => Iterable<string>,
+): Feed {
+  return {
+    subscribe: (add) =>
+      store.subscribe((before, after) => {
+        if (before !== undefined && after !== undefined && text(matters(before)) === text(matters(after))) return;
+        const keys = new Set<string>(before === undefined ? [] : keysOf(before));
+        for (const key of after === undefined ? [] : keysOf(after)) keys.add(key);
+        for (const key of keys) add(key);
+      }),
+    *keys() {
+      for (const object of store.list()) yield* keysOf(object);
+    },
+    synced: (signal) => store.synced(signal),
+  };
+}
+
+function text(value: unknown): string {
+  return JSON.stringify(value) ?? '';
+}
+
+function podMatters(pod: Pod): unknown {
+  const { metadata } = pod;
+  return [
+    serviceKeyOf(pod),
+    metadata.labels,
+    metadata.ownerReferences,
+    metadata.deletionTimestamp === undefined,
+    isFinished(pod),
+  ];
+}
+
+function serviceMatters({ spec }: Service): unknown {
+  return [spec?.selector, spec?.type, spec?.clusterIP === 'None'];
+}
+
+function specMatters({ metadata }: TLSPolicy | TLSIssuer): unknown {
+  return [metadata.uid, metadata.generation];
+}
+
+/** By name alone: a Secret that has just lost our labels concerns its service most of all. */
+function secretKeys({ metadata }: Secret): readonly string[] {
+  const prefix = certificateSecretName('');
+  return metadata.name.startsWith(prefix) ? [`${metadata.namespace ?? ''}/${metadata.name.slice(prefix.length)}`] : [];
+}

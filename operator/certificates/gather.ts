@@ -1,0 +1,148 @@
+// Fills the snapshot that the planner decides on, from the caches; the API server is asked only for what no cache shows: the
+// workload behind a new ReplicaSet or Job, and whether a foreign Secret is still in the way.
+import { certificateSecretName, spiffeId, written } from '../../lib/api/contract.ts';
+import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { KubeClient } from '../../lib/kube/client.ts';
+import { isKube } from '../../lib/kube/errors.ts';
+import type { Pod, Secret } from '../../lib/kube/object.ts';
+import { metadataOf, resources } from '../../lib/kube/resources.ts';
+import { dnsNamesOf } from '../../lib/pki/identity.ts';
+import { certificateSettings } from '../../lib/policy/effective.ts';
+import type { Logger } from '../../lib/runtime/logger.ts';
+import type { Issuers } from '../issuers/issuers.ts';
+import type { Cluster } from './cluster.ts';
+import type { Owners } from './owners.ts';
+import type { RecentSecrets } from './recent.ts';
+import { SecretReader, serviceOf } from './secret.ts';
+import type { Failure, Snapshot, Wanted } from './snapshot.ts';
+
+/** What gathering reads from. */
+export interface GatherDeps {
+  readonly client: Pick<KubeClient, 'get'>;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly logger: Logger;
+  readonly cluster: Cluster;
+  readonly issuers: Issuers;
+  readonly secrets: RecentSecrets;
+  readonly owners: Owners;
+  readonly trustDomain: string;
+  readonly clusterDomain: string;
+  /** Lowest lifetime of a leaf, milliseconds. */
+  readonly shortestMs: number;
+}
+
+/** A snapshot with the objects behind it, for carrying the plan out. */
+export interface Gathered {
+  readonly snapshot: Snapshot;
+  readonly secret: Secret | undefined;
+  /** The policy that decides about the certificate; undefined = the defaults. */
+  readonly policy: TLSPolicy | undefined;
+}
+
+/** `<namespace>/<name>` of the Secret of `<namespace>/<service>`. */
+export function secretKeyOf(key: string): string {
+  const [namespace = '', service = ''] = key.split('/');
+  return `${namespace}/${certificateSecretName(service)}`;
+}
+
+/** Gathers, and remembers between times what no cache does. */
+export class Gatherer {
+  readonly #deps: GatherDeps;
+  readonly #reader = new SecretReader();
+  readonly #foreign = new Set<string>();
+  readonly #idleSince = new Map<string, Date>();
+
+  constructor(deps: GatherDeps) {
+    this.#deps = deps;
+  }
+
+  /** A Secret of that service's name turned out to be there, and not ours. */
+  noteForeign(key: string): void {
+    this.#foreign.add(key);
+  }
+
+  /** Everything about one service now. Rejects only for the signal or when the API server cannot be asked. */
+  async gather(key: string, failure: Failure | undefined, signal: AbortSignal): Promise<Gathered> {
+    const { clock, cluster, issuers } = this.#deps;
+    const { live, leaving } = cluster.podsOf(key);
+    const policy = cluster.policyOf(live);
+    const wanted = live.length === 0 ? undefined : await this.#wanted(key, live, policy, signal);
+    const secret = await this.#secret(key, signal);
+    const now = clock.now();
+    const recorded = secret === 'foreign' ? undefined : secret?.metadata.annotations?.[written.issuer];
+    const issuer = issuers.state(wanted?.issuer ?? recorded ?? '', now);
+    const current =
+      secret === 'foreign'
+        ? ({ kind: 'foreign' } as const)
+        : this.#reader.read(secret, issuer.ready ? issuer.trustBundle : undefined);
+    const idle = live.length + leaving.length === 0;
+    const snapshot: Snapshot = {
+      now,
+      key,
+      pods: live.length,
+      leaving: leaving.length,
+      idleSince: this.#idle(key, idle, current.kind !== 'absent', now),
+      wanted,
+      current,
+      issuer,
+      failure,
+    };
+    return { snapshot, policy, secret: secret === 'foreign' ? undefined : secret };
+  }
+
+  async #wanted(
+    key: string,
+    pods: readonly Pod[],
+    policy: TLSPolicy | undefined,
+    signal: AbortSignal,
+  ): Promise<Wanted> {
+    const { cluster, trustDomain, clusterDomain, shortestMs } = this.#deps;
+    const [namespace = '', service = ''] = key.split('/');
+    const { dnsNames: extra, ...settings } = certificateSettings(policy, shortestMs);
+    const services = cluster.servicesOf(pods);
+    return {
+      ...settings,
+      uri: spiffeId(trustDomain, namespace, service),
+      dnsNames: dnsNamesOf({ namespace, clusterDomain, services, extra }),
+      owners: await this.#owners(key, pods, signal),
+    };
+  }
+
+  /** A certificate is not kept waiting for its owner: it is written without, and again when the owner is known. */
+  async #owners(key: string, pods: readonly Pod[], signal: AbortSignal): Promise<Wanted['owners']> {
+    try {
+      return await this.#deps.owners.of(pods, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#deps.logger.warn({ service: key, err: error }, 'owner of pods not found');
+      return undefined;
+    }
+  }
+
+  async #secret(key: string, signal: AbortSignal): Promise<Secret | 'foreign' | undefined> {
+    const { client, secrets } = this.#deps;
+    const secretKey = secretKeyOf(key);
+    const known = secrets.get(secretKey);
+    if (known !== undefined || !this.#foreign.has(key)) return known;
+    const [namespace = '', name = ''] = secretKey.split('/');
+    try {
+      const live = await client.get(metadataOf(resources.secrets), { namespace, name }, { signal });
+      if (serviceOf(live) === undefined) return 'foreign';
+    } catch (error) {
+      if (!isKube(error, 'NotFound')) throw error;
+    }
+    this.#foreign.delete(key);
+    return undefined;
+  }
+
+  #idle(key: string, idle: boolean, hasSecret: boolean, now: Date): Date | undefined {
+    if (!idle || !hasSecret) {
+      this.#idleSince.delete(key);
+      return undefined;
+    }
+    const since = this.#idleSince.get(key) ?? now;
+    this.#idleSince.set(key, since);
+    return since;
+  }
+}

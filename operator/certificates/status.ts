@@ -1,0 +1,158 @@
+// What a TLSPolicy says of itself: the services it governs with their certificates, whether everything asked for holds, and
+// who still comes without TLS. Built from scratch each time; pure. Only transition times and plaintext clients that an
+// earlier operator saw are taken from the status before.
+import { mergeConditions, type WantedCondition } from '../../lib/api/conditions.ts';
+import type { ServiceStatus, TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
+import type { Fault } from '../../lib/policy/effective.ts';
+import type { Outcome } from './outcomes.ts';
+import { mergeClients, type PlaintextSight } from './plaintext.ts';
+
+/** A service with pods that the policy governs. */
+export interface GovernedService {
+  readonly name: string;
+  /** Live pods that this policy governs. */
+  readonly pods: number;
+  /** What the last look at its certificate came to; undefined = there was none yet. */
+  readonly outcome: Outcome | undefined;
+  /** Name of the policy that decides about the certificate, where it is another. */
+  readonly decidedBy: string | undefined;
+}
+
+/** Everything that a policy's status follows from. */
+export interface StatusInput {
+  readonly policy: TLSPolicy;
+  readonly now: Date;
+  readonly faults: readonly Fault[];
+  /** In order of their names. */
+  readonly services: readonly GovernedService[];
+  /** Older policies that govern pods which this one selects, too, with how many. */
+  readonly overruledBy: readonly { readonly name: string; readonly pods: number }[];
+  /** Who was seen with plaintext by the sidecars. */
+  readonly clients: readonly PlaintextSight[];
+  /** Every live pod has reported, and for long enough that a plaintext client would have been seen. */
+  readonly watched: boolean;
+}
+
+type Verdict = Pick<WantedCondition, 'status' | 'reason' | 'message'>;
+
+/** Services named in a message; the rest is counted. */
+const namedInMessage = 3;
+/** Failures in a row that count although the certificate in use is still valid. */
+const worrying = 3;
+
+/** The status of a policy at a moment. */
+export function policyStatus(input: StatusInput): TLSPolicyStatus {
+  const { policy, now, services } = input;
+  const { generation } = policy.metadata;
+  const observed = generation === undefined ? {} : { observedGeneration: generation };
+  const conditions: readonly WantedCondition[] = [
+    { type: 'Ready', ...readiness(services, now), ...observed },
+    { type: 'Accepted', ...acceptance(input.faults), ...observed },
+    { type: 'Conflicted', ...conflict(input), ...observed },
+  ];
+  const listed = services.map((service) => serviceStatus(service, now));
+  const expires = listed.flatMap(({ notAfter }) => notAfter ?? []).sort()[0];
+  const plaintextClients = mergeClients(policy.status?.plaintextClients, input.clients, now);
+  return {
+    ...observed,
+    conditions: mergeConditions(policy.status?.conditions, conditions, now),
+    services: listed,
+    servicesReady: `${listed.filter(({ ready }) => ready).length}/${listed.length}`,
+    ...(expires === undefined ? {} : { expires }),
+    plaintextClients,
+    ...(isPermissive(policy)
+      ? { strictReady: input.watched && listed.length > 0 && plaintextClients.length === 0 }
+      : {}),
+  };
+}
+
+/** Whether any port of the policy lets plaintext in. */
+export function isPermissive({ spec }: TLSPolicy): boolean {
+  return spec.mode === 'Permissive' || (spec.ports ?? []).some(({ mode }) => mode === 'Permissive');
+}
+
+function serviceStatus({ name, pods, outcome }: GovernedService, now: Date): ServiceStatus {
+  const current = outcome?.current;
+  if (current?.kind !== 'held') return { name, pods, ready: false };
+  const { serial, notBefore, notAfter } = current.facts;
+  const renewAt = outcome?.renewAt;
+  return {
+    name,
+    serial,
+    notBefore: seconds(notBefore),
+    notAfter: seconds(notAfter),
+    ...(renewAt === undefined ? {} : { renewAt: seconds(renewAt) }),
+    issuer: current.issuer,
+    pods,
+    ready: isValid(outcome, now),
+  };
+}
+
+function isValid(outcome: Outcome | undefined, now: Date): boolean {
+  const current = outcome?.current;
+  return current?.kind === 'held' && current.facts.notBefore <= now && now < current.facts.notAfter;
+}
+
+function readiness(services: readonly GovernedService[], now: Date): Verdict {
+  if (services.length === 0) {
+    return { status: 'True', reason: 'NoServices', message: 'no injected pod is governed by this policy' };
+  }
+  const problems = services.flatMap((service) => problemOf(service, now) ?? []);
+  // What stands in the way for long comes before what is only on its way.
+  const [first] = [...problems].sort((a, b) => Number(a.reason === 'Issuing') - Number(b.reason === 'Issuing'));
+  if (first !== undefined) {
+    const named = problems.slice(0, namedInMessage).map(({ name, message }) => `${name}: ${message}`);
+    const more = problems.length > namedInMessage ? [`and ${problems.length - namedInMessage} more services`] : [];
+    return { status: 'False', reason: first.reason, message: [...named, ...more].join('; ') };
+  }
+  const count =
+    services.length === 1
+      ? 'the service has a valid certificate'
+      : `all ${services.length} services have valid certificates`;
+  return { status: 'True', reason: 'CertificatesValid', message: count };
+}
+
+interface Problem {
+  readonly name: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+function problemOf({ name, outcome }: GovernedService, now: Date): Problem | undefined {
+  const { blocked, failure, current } = outcome ?? {};
+  if (blocked !== undefined) return { name, ...blocked };
+  const valid = isValid(outcome, now);
+  if (failure !== undefined && (!valid || failure.count >= worrying)) {
+    const message = `its certificate could not be written ${failure.count} times in a row: ${failure.message}`;
+    return { name, reason: 'IssuanceFailed', message };
+  }
+  if (valid) return undefined;
+  const why = current?.kind === 'held' ? 'its certificate is not valid now' : 'it has no certificate yet';
+  return { name, reason: 'Issuing', message: `${why}; a new one is being issued` };
+}
+
+function acceptance(faults: readonly Fault[]): Verdict {
+  if (faults.length === 0) return { status: 'True', reason: 'Accepted', message: 'everything in it holds as written' };
+  const message = faults.map(({ field, message }) => `${field}: ${message}`).join('; ');
+  return { status: 'False', reason: 'Adjusted', message };
+}
+
+function conflict({ overruledBy, services }: StatusInput): Verdict {
+  if (overruledBy.length > 0) {
+    const named = overruledBy.map(({ name, pods }) => `"${name}" (${pods} ${pods === 1 ? 'pod' : 'pods'})`).join(', ');
+    const message = `older policies govern pods that this one selects, too: ${named}; let their selectors differ`;
+    return { status: 'True', reason: 'OlderPolicyHolds', message };
+  }
+  const shared = services.filter(({ decidedBy }) => decidedBy !== undefined);
+  if (shared.length > 0) {
+    const named = shared.map(({ name, decidedBy }) => `${name} by "${decidedBy}"`).join(', ');
+    const message = `pods of one service are governed by different policies, and it has one certificate, decided: ${named}`;
+    return { status: 'True', reason: 'SharedService', message };
+  }
+  return { status: 'False', reason: 'NoConflict', message: 'no other policy governs pods that this one selects' };
+}
+
+/** RFC 3339 in whole seconds, as Kubernetes writes times. */
+function seconds(at: Date): string {
+  return at.toISOString().replace(/\.\d+Z$/, 'Z');
+}

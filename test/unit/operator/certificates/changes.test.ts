@@ -1,0 +1,242 @@
+import { X509Certificate } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { KubeError } from '../../../../lib/kube/errors.ts';
+import { resources } from '../../../../lib/kube/resources.ts';
+import { chainVerdict } from '../../../../lib/pki/verify.ts';
+import { dataOf } from '../../../../operator/certificates/secret.ts';
+import { CertificateBench } from '../../../support/certificates.ts';
+
+const hour = 3_600_000;
+let bench: CertificateBench;
+
+beforeEach(async () => {
+  bench = await new CertificateBench().start();
+});
+afterEach(() => bench.stop());
+
+const exists = (value: unknown): boolean => value !== undefined;
+const ca = (): X509Certificate => new X509Certificate(bench.authority.current()?.authority.certificate ?? '');
+const failing = (verb: string, resource: string, error: () => KubeError): void => {
+  bench.kube.onCall = (call) => {
+    if (call.verb === verb && call.resource === resource) throw error();
+  };
+};
+
+describe('renewal', () => {
+  test('happens by itself, with a new key and no gap', async () => {
+    bench.service('web');
+    bench.pod('web-1');
+    await bench.issued();
+    const before = { serial: bench.serial(), key: bench.leaf().publicKey, until: bench.leaf().validToDate };
+    await bench.pass(15 * hour);
+    expect(bench.serial()).toBe(before.serial === undefined ? '' : bench.serial());
+    await bench.pass(2 * hour);
+    await bench.until(
+      () => bench.serial(),
+      (serial) => serial !== before.serial,
+    );
+    expect(bench.leaf().publicKey.equals(before.key)).toBe(false);
+    expect(bench.leaf().validFromDate < before.until).toBe(true);
+    expect(bench.dnsNames()).toHaveLength(4);
+  });
+
+  test('over ten days never leaves the service without a valid certificate', async () => {
+    bench.pod('web-1');
+    await bench.issued();
+    const serials = new Set<string | undefined>();
+    for (let step = 0; step < 10 * 12; step += 1) {
+      await bench.pass(2 * hour);
+      serials.add(bench.serial());
+      // Signing takes real time, of which the test's clock knows nothing: an hour of it, at most.
+      await bench.until(
+        () => bench.leaf().validToDate,
+        (until) => until.getTime() > bench.clock.now().getTime() + hour,
+      );
+    }
+    expect(serials.size).toBeGreaterThan(11);
+    expect(serials.size).toBeLessThan(20);
+  }, 20_000);
+
+  test('that fails is tried again, and the valid certificate stays meanwhile', async () => {
+    bench.policy('all');
+    bench.pod('web-1');
+    const serial = await bench.issued();
+    failing('apply', 'secrets', () => new KubeError('Unavailable', 'the API server is away'));
+    await bench.pass(20 * hour);
+    await bench.quiet();
+    expect(bench.serial()).toBe(serial);
+    expect(bench.condition('all', 'Ready')).toBe('False IssuanceFailed');
+    expect(bench.status('all')?.services).toMatchObject([{ name: 'web', ready: true }]);
+    expect(bench.events.filter((event) => event === 'Warning IssuanceFailed TLSPolicy/all')).toHaveLength(1);
+    bench.kube.onCall = () => undefined;
+    await bench.pass(6 * 60_000);
+    await bench.until(
+      () => bench.serial(),
+      (next) => next !== serial,
+    );
+    await bench.until(
+      () => bench.condition('all', 'Ready'),
+      (text) => text === 'True CertificatesValid',
+    );
+  });
+});
+
+describe('changes', () => {
+  test('of the Services in front of a service change its names', async () => {
+    bench.service('web');
+    bench.pod('web-1');
+    await bench.issued();
+    bench.service('www', { app: 'web' });
+    await bench.until(
+      () => bench.dnsNames(),
+      (seen) => seen.includes('www.shop.svc'),
+    );
+    await bench.kube.delete(resources.services, { namespace: 'shop', name: 'web' });
+    await bench.until(
+      () => bench.dnsNames(),
+      (seen) => !seen.includes('web'),
+    );
+    expect(bench.dnsNames()).toEqual(['www', 'www.shop', 'www.shop.svc', 'www.shop.svc.cluster.local']);
+  });
+
+  test('of other Services change nothing', async () => {
+    bench.service('web');
+    bench.pod('web-1');
+    const serial = await bench.issued();
+    bench.service('api', { app: 'api' });
+    await bench.quiet();
+    expect(bench.serial()).toBe(serial);
+  });
+
+  test('a headless Service gives the names of its pods', async () => {
+    bench.service('db', { app: 'db' }, 'None');
+    bench.pod('db-0', 'db');
+    await bench.issued('db');
+    expect(bench.dnsNames('db')).toContain('*.db.shop.svc.cluster.local');
+  });
+
+  test('of the policy are followed', async () => {
+    bench.policy('all');
+    bench.pod('web-1');
+    const serial = await bench.issued();
+    bench.policy('all', { certificate: { key: 'Ed25519' } });
+    await bench.until(
+      () => bench.serial(),
+      (next) => next !== serial,
+    );
+    expect(bench.leaf().publicKey.asymmetricKeyType).toBe('ed25519');
+  });
+
+  test("of a pod's status or of a policy's status ask for nothing", async () => {
+    bench.policy('all');
+    const pod = bench.pod('web-1');
+    await bench.issued();
+    await bench.quiet();
+    const seen = bench.calls();
+    bench.kube.seed(resources.pods, {
+      ...pod,
+      metadata: { ...pod.metadata },
+      status: { phase: 'Running', podIP: '10.1.1.1' },
+    });
+    await bench.quiet();
+    expect(seen).toEqual([]);
+  });
+
+  test('of the CA have every certificate issued anew', async () => {
+    bench.pod('web-1');
+    bench.pod('api-1', 'api');
+    await bench.issued();
+    await bench.issued('api');
+    const before = ca();
+    await bench.kube.delete(resources.secrets, { namespace: 'tabard-system', name: 'tabard-ca' });
+    const other = await new CertificateBench().start();
+    const replacement = other.kube.all(resources.secrets).find(({ metadata }) => metadata.name === 'tabard-ca');
+    await other.stop();
+    const labels = { 'app.kubernetes.io/managed-by': 'tabard' };
+    bench.kube.seed(resources.secrets, {
+      ...replacement,
+      metadata: { name: 'tabard-ca', namespace: 'tabard-system', labels },
+    });
+    for (const service of ['web', 'api']) {
+      await bench.until(
+        () => bench.leaf(service).checkIssued(before),
+        (old) => !old,
+      );
+      const verdict = chainVerdict({ leaf: bench.leaf(service), bundle: [ca()], now: bench.clock.now() });
+      expect(verdict).toMatchObject({ ok: true });
+      expect(dataOf(bench.secret(service) ?? never(), 'ca.crt')).toBe(bench.authority.current()?.trustBundle);
+    }
+  });
+
+  test('to an issuer that is missing leave the good certificate and say so', async () => {
+    bench.policy('all');
+    bench.pod('web-1');
+    const serial = await bench.issued();
+    await bench.until(
+      () => bench.condition('all', 'Ready'),
+      (text) => text === 'True CertificatesValid',
+    );
+    bench.policy('all', { certificate: { issuer: 'nobody' } });
+    await bench.until(
+      () => bench.condition('all', 'Ready'),
+      (text) => text === 'False IssuerMissing',
+    );
+    expect(bench.serial()).toBe(serial);
+    expect(bench.status('all')?.services).toMatchObject([{ name: 'web', ready: true, serial }]);
+    expect(bench.events).toContain('Warning IssuerMissing TLSPolicy/all');
+    bench.policy('all');
+    await bench.until(
+      () => bench.condition('all', 'Ready'),
+      (text) => text === 'True CertificatesValid',
+    );
+    expect(bench.serial()).toBe(serial);
+  });
+
+  test('another writer that was first is not overwritten with a second certificate', async () => {
+    let once = true;
+    bench.kube.onCall = ({ verb, resource }) => {
+      if (!once || verb !== 'create' || resource !== 'secrets') return;
+      once = false;
+      throw new KubeError('Conflict', 'somebody else was first', { status: 409 });
+    };
+    bench.pod('web-1');
+    await bench.issued();
+    expect(once).toBe(false);
+  });
+});
+
+describe('many services', () => {
+  test('get their certificates at once, each its own', async () => {
+    for (let index = 0; index < 60; index += 1) bench.pod(`s${index}-1`, `s${index}`);
+    const serials = () => Array.from({ length: 60 }, (_, index) => bench.serial(`s${index}`));
+    const seen = await bench.until(serials, (each) => each.every(exists));
+    expect(new Set(seen).size).toBe(60);
+  });
+
+  test('are counted and timed in metrics', async () => {
+    bench.pod('web-1');
+    await bench.issued();
+    await bench.quiet();
+    const text = await bench.deps.registry.text();
+    expect(text).toContain('tabard_certificates_issued_total{reason="Missing"} 1');
+    expect(text).toContain(
+      `tabard_certificate_expiration_timestamp_seconds{namespace="shop",service="web"} ${bench.leaf().validToDate.getTime() / 1_000}`,
+    );
+    expect(text).toMatch(/tabard_certificate_renewal_timestamp_seconds\{namespace="shop",service="web"\} \d+/);
+    expect(text).toContain('tabard_certificates_waiting 0');
+  });
+
+  test('leave no key material in the log', async () => {
+    bench.pod('web-1');
+    await bench.issued();
+    await bench.quiet();
+    const log = JSON.stringify(bench.deps.lines);
+    expect(log).toContain('certificate issued');
+    expect(log).not.toContain('PRIVATE KEY');
+    expect(log).not.toContain(bench.secret()?.data?.['tls.key']);
+  });
+});
+
+function never(): never {
+  throw new Error('the Secret is not there');
+}

@@ -82,6 +82,8 @@ export class TlsAcceptor {
     const timer = setTimeout(() => settle('timeout'), deadlineMs);
     raw.on('close', closed);
     this.#pending.set(key, settle);
+    // A handshake cannot go on over half a connection: until it is done, an end is an end (documented: may be changed later).
+    raw.allowHalfOpen = false;
     server.emit('connection', raw);
     return promise;
   }
@@ -92,6 +94,7 @@ export class TlsAcceptor {
     server.on('secureConnection', (socket: TLSSocket) => {
       // From here on an error of the socket has a listener for as long as it lives; whoever takes it adds its own.
       socket.on('error', () => socket.destroy());
+      socket.allowHalfOpen = true;
       const settle = this.#pending.get(keyOf(socket));
       if (settle === undefined) socket.destroy();
       else settle({ socket });

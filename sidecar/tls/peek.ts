@@ -17,6 +17,7 @@ export function peek(socket: Socket, deadlineMs: number): Promise<Peeked> {
   const settle = (outcome: Peeked['outcome']): void => {
     clearTimeout(timer);
     socket.off('readable', read);
+    socket.off('end', closed);
     socket.off('close', closed);
     if (held.length > 0 && !socket.destroyed) socket.unshift(held);
     resolve({ outcome, bytes: held });
@@ -26,11 +27,11 @@ export function peek(socket: Socket, deadlineMs: number): Promise<Peeked> {
     if (Buffer.isBuffer(chunk)) held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
     const kind = classify(held);
     if (kind !== 'undecided') settle(kind);
-    else if (chunk === null && socket.readableEnded) settle('closed');
   };
   const closed = (): void => settle('closed');
   const timer = setTimeout(() => settle(socket.destroyed ? 'closed' : 'silent'), deadlineMs);
   socket.on('readable', read);
+  socket.on('end', closed);
   socket.on('close', closed);
   return promise;
 }

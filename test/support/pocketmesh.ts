@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Authority } from '../../lib/pki/ca.ts';
 import { FakeControl } from './control.ts';
-import { type TestLeaf, testAuthority } from './pki.ts';
+import { DAY_MS, type TestLeaf, testAuthority } from './pki.ts';
 import { type SelfOptions, startSidecar, type TestSidecar, type TestSidecarOptions, testSelf } from './sidecar.ts';
 
 /** What an application does with a connection. */
@@ -66,7 +66,8 @@ export class Mesh {
   }
 
   static async start(): Promise<Mesh> {
-    const authority = await testAuthority();
+    // Old enough to have signed certificates that have expired since.
+    const authority = await testAuthority({ now: new Date(Date.now() - 3 * DAY_MS) });
     return new Mesh(authority, await FakeControl.start(authority));
   }
 

@@ -109,13 +109,13 @@ describe('PatchBuilder', () => {
     });
     fc.assert(
       fc.property(document, fc.array(step, { maxLength: 8 }), (start, steps) => {
-        const patch = new PatchBuilder(start as JsonObject);
+        const patch = new PatchBuilder(start);
         for (const { kind, path, value } of steps) {
           try {
-            if (kind === 'set') patch.set(path, value as Json);
-            else if (kind === 'append') patch.append(path, value as Json);
+            if (kind === 'set') patch.set(path, value);
+            else if (kind === 'append') patch.append(path, value);
             else if (kind === 'remove') patch.remove(path);
-            else patch.insert(path, Math.min(1, arrayAt(patch.document, ...path).length), value as Json);
+            else patch.insert(path, Math.min(1, arrayAt(patch.document, ...path).length), value);
           } catch (error) {
             expect(error).toBeInstanceOf(AppError);
           }

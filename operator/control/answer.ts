@@ -13,9 +13,10 @@ export interface Refusal {
 export function refuse(stream: ServerHttp2Stream, { status, reason, message }: Refusal): void {
   if (stream.destroyed || stream.headersSent) return;
   stream.respond({ ':status': status, 'content-type': 'application/json', 'cache-control': 'no-store' });
-  stream.end(`${JSON.stringify({ reason, message })}\n`);
-  // RFC 9113 section 8.1: an answer may come before the request is complete; NO_ERROR asks the client to stop sending.
-  if (!stream.endAfterHeaders) stream.close(constants.NGHTTP2_NO_ERROR);
+  stream.end(`${JSON.stringify({ reason, message })}\n`, () => {
+    // RFC 9113 section 8.1: an answer may come before the request is complete; NO_ERROR asks the client to stop sending.
+    if (!stream.endAfterHeaders) stream.close(constants.NGHTTP2_NO_ERROR);
+  });
 }
 
 /** Answers that all went well and there is nothing to say. */

@@ -83,6 +83,7 @@ export class ControlSession {
     if (this.#http.destroyed) return;
     this.#http.goaway(constants.NGHTTP2_NO_ERROR);
     for (const stream of this.#streams) stream.end();
+    this.#http.close();
     this.#deps.clock.sleep(leaveMs, this.#deps.signal).then(
       () => this.#http.destroy(),
       () => this.#http.destroy(),

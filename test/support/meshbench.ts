@@ -189,16 +189,21 @@ export const defaultPolicy: EffectivePolicy = {
   accessLog: 'None',
 };
 
-/** A mesh in the hands of a test: policies by Tabard service name, a clock that is moved by hand. */
-export class MeshBench {
-  readonly clock = new StoodClock();
+/** A mesh in the hands of a test: policies by Tabard service name, a clock of its choice. */
+export class MeshBench<C extends Clock = StoodClock> {
+  readonly clock: C;
   readonly policies = new Map<string, Partial<EffectivePolicy>>();
-  readonly mesh: Mesh = createMesh({
-    trustDomain: 'cluster.local',
-    clusterDomain: 'cluster.local',
-    clock: this.clock,
-    policyOf: ({ service: name }: MeshPod) => ({ ...defaultPolicy, ...this.policies.get(name) }),
-  });
+  readonly mesh: Mesh;
+
+  constructor(clock: C) {
+    this.clock = clock;
+    this.mesh = createMesh({
+      trustDomain: 'cluster.local',
+      clusterDomain: 'cluster.local',
+      clock,
+      policyOf: ({ service: name }: MeshPod) => ({ ...defaultPolicy, ...this.policies.get(name) }),
+    });
+  }
 
   /** Objects appear or change, in this order. */
   apply(...objects: readonly KubeObject[]): this {
@@ -257,7 +262,7 @@ export interface DestinationRow {
 
 /** What a new mesh answers for the destinations of a case. */
 export function answers({ objects, gone = [], later = [], policies = {}, at }: DestinationRow): Record<string, string> {
-  const bench = new MeshBench();
+  const bench = new MeshBench(new StoodClock());
   for (const [name, policy] of Object.entries(policies)) bench.policies.set(name, policy);
   bench
     .apply(...objects)

@@ -6,7 +6,7 @@ import type { Line, SnapshotClient } from '../../../../operator/control/snapshot
 import { Topics } from '../../../../operator/control/topics.ts';
 import { parseDestination } from '../../../../operator/mesh/address.ts';
 import { unseenGraceMs } from '../../../../operator/mesh/unseen.ts';
-import { MeshBench, pod, service, slice } from '../../../support/meshbench.ts';
+import { MeshBench, pod, StoodClock, service, slice } from '../../../support/meshbench.ts';
 
 const web: SnapshotClient = { uid: 'uid-shop-web-1', node: 'node-1' };
 const api1 = pod({ name: 'api-1', ips: ['10.0.0.1'] });
@@ -21,6 +21,10 @@ interface Heard {
 }
 
 class Bench extends MeshBench {
+  constructor() {
+    super(new StoodClock());
+  }
+
   readonly abort = new AbortController();
   bundle = 'PEM 1';
   readonly topics = new Topics({

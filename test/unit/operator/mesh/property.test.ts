@@ -6,7 +6,7 @@ import { type EndpointSlice, type KubeObject, keyOf, type Pod } from '../../../.
 import { parseDestination } from '../../../../operator/mesh/address.ts';
 import type { Destination } from '../../../../operator/mesh/destination.ts';
 import type { Touched } from '../../../../operator/mesh/mesh.ts';
-import { MeshBench, pod, service, slice } from '../../../support/meshbench.ts';
+import { MeshBench, pod, StoodClock, service, slice } from '../../../support/meshbench.ts';
 
 const apps = ['api', 'web', 'db'] as const;
 const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1'] as const;
@@ -148,7 +148,7 @@ describe('any sequence of events', () => {
   test('leads to the answers of a new mesh with the same objects', () => {
     fc.assert(
       fc.property(sequence, fc.infiniteStream(fc.nat()), (events, order) => {
-        const bench = new MeshBench();
+        const bench = new MeshBench(new StoodClock());
         const cluster = new Cluster();
         bench.mesh.settled();
         for (const { object, gone } of events) {
@@ -156,7 +156,7 @@ describe('any sequence of events', () => {
           bench.clock.ms += 100;
         }
         quiesce(bench, cluster);
-        const fresh = new MeshBench();
+        const fresh = new MeshBench(new StoodClock());
         const shuffled = [...cluster.objects.values()]
           .map((object) => ({ object, rank: order.next().value }))
           .sort((a, b) => a.rank - b.rank);
@@ -170,7 +170,7 @@ describe('any sequence of events', () => {
   test('tells a subscriber of everything that changes an answer', () => {
     fc.assert(
       fc.property(sequence, (events) => {
-        const bench = new MeshBench();
+        const bench = new MeshBench(new StoodClock());
         const cluster = new Cluster();
         bench.mesh.settled();
         const subscriber = new Subscriber(bench);
@@ -190,7 +190,7 @@ describe('any sequence of events', () => {
   test('never lends a pod the identity of another, and never calls a live injected pod outside', () => {
     fc.assert(
       fc.property(sequence, (events) => {
-        const bench = new MeshBench();
+        const bench = new MeshBench(new StoodClock());
         const cluster = new Cluster();
         bench.mesh.settled();
         for (const { object, gone } of events) {

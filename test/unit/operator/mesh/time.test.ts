@@ -1,14 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import { retirementMs } from '../../../../operator/mesh/retired.ts';
 import { unseenGraceMs } from '../../../../operator/mesh/unseen.ts';
-import { MeshBench, pod, service, slice } from '../../../support/meshbench.ts';
+import { MeshBench, pod, StoodClock, service, slice } from '../../../support/meshbench.ts';
 
 const api1 = pod({ name: 'api-1', ips: ['10.0.0.1'] });
 const api = service({ name: 'api', ips: ['10.96.0.1'] });
 const apiSlice = slice({ name: 'api-x', of: 'api', endpoints: [{ ip: '10.0.0.1', pod: 'api-1' }] });
 
 function settledBench(): MeshBench {
-  const bench = new MeshBench();
+  const bench = new MeshBench(new StoodClock());
   bench.mesh.settled();
   return bench;
 }
@@ -44,7 +44,7 @@ describe('a slice that is ahead of the pods', () => {
   });
 
   test('a Service that certainly has other pods is not held back', () => {
-    const bench = new MeshBench().apply(api, apiSlice);
+    const bench = new MeshBench(new StoodClock()).apply(api, apiSlice);
     bench.mesh.settled();
     const two = [
       { ip: '10.0.0.1', pod: 'api-1' },
@@ -55,7 +55,7 @@ describe('a slice that is ahead of the pods', () => {
   });
 
   test('before the first lists are complete there is nothing to wait for', () => {
-    const bench = new MeshBench().apply(api, apiSlice);
+    const bench = new MeshBench(new StoodClock()).apply(api, apiSlice);
     expect(bench.at('10.96.0.1:80')).toBe('unknown');
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Touched } from '../../../../operator/mesh/mesh.ts';
-import { MeshBench, pod, service, slice } from '../../../support/meshbench.ts';
+import { MeshBench, pod, StoodClock, service, slice } from '../../../support/meshbench.ts';
 
 const api1 = pod({ name: 'api-1', ips: ['10.0.0.1'] });
 const api = service({ name: 'api', ips: ['10.96.0.1'], spec: { externalIPs: ['198.51.100.7'] } });
@@ -17,7 +17,7 @@ function touchedBy(bench: MeshBench, change: () => void): readonly string[] {
 }
 
 describe('what a change touches', () => {
-  const full = () => new MeshBench().apply(api1, api, apiSlice);
+  const full = () => new MeshBench(new StoodClock()).apply(api1, api, apiSlice);
 
   test.each<[string, readonly string[], (bench: MeshBench) => void]>([
     [

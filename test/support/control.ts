@@ -27,6 +27,7 @@ export class FakeControl {
   readonly #streams = new Map<ServerHttp2Stream, { readonly identity: string; readonly path: string }>();
   readonly #sessions = new Set<ServerHttp2Session>();
   #version = 0;
+  #port = 0;
 
   private constructor(leaf: TestLeaf) {
     this.identity = leaf.identity;
@@ -57,7 +58,17 @@ export class FakeControl {
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#port;
+  }
+
+  /** Where a sidecar finds it, also while it is stopped. */
+  get address(): { readonly port: number; readonly identity: string } {
+    return { port: this.#port, identity: this.identity };
+  }
+
+  /** Writes a line as it is to everybody who holds a path open. */
+  sendRaw(path: string, text: string): void {
+    for (const [stream, held] of this.#streams) if (decodeURIComponent(held.path) === path) stream.write(text);
   }
 
   /** Paths that are held open now. */
@@ -69,6 +80,7 @@ export class FakeControl {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.listen(port, '127.0.0.1', resolve);
     await promise;
+    this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   /** What the pods of an identity are told of themselves. */

@@ -82,8 +82,11 @@ export class Mesh {
     this.#ends.push(end);
   }
 
-  /** An application on a free port. */
-  async application(behaviour: Behaviour): Promise<{ readonly port: number; readonly seen: () => number }> {
+  /** An application on a free port of a loopback address. */
+  async application(
+    behaviour: Behaviour,
+    host: string = '127.0.0.1',
+  ): Promise<{ readonly port: number; readonly seen: () => number }> {
     let connections = 0;
     const open = new Set<Socket>();
     const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -93,7 +96,7 @@ export class Mesh {
       socket.on('error', () => undefined);
       behaviour(socket);
     });
-    server.listen(0, '127.0.0.1');
+    server.listen(0, host);
     await once(server, 'listening');
     this.onEnd(() => {
       server.close();

@@ -51,7 +51,7 @@ export interface TestSidecar {
 /** How a sidecar is made. */
 export interface TestSidecarOptions {
   readonly authority: Authority;
-  readonly control: FakeControl;
+  readonly control: Pick<FakeControl, 'port' | 'identity'>;
   readonly service: string;
   readonly leaf?: LeafOptions;
   readonly podIps?: readonly string[];

@@ -3,7 +3,6 @@
 
 import type { Condition } from '../../lib/api/conditions.ts';
 import { fieldManagers } from '../../lib/api/contract.ts';
-import type { StatusReport } from '../../lib/api/control.ts';
 import { sameJson } from '../../lib/api/equal.ts';
 import type { TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -11,23 +10,16 @@ import type { KubeClient } from '../../lib/kube/client.ts';
 import { Controller, type ReconcileResult } from '../../lib/kube/controller.ts';
 import { isKube } from '../../lib/kube/errors.ts';
 import { type EventRecorder, subjectOf } from '../../lib/kube/events.ts';
-import { feed } from '../../lib/kube/feed.ts';
+import type { Feed } from '../../lib/kube/feed.ts';
 import type { KubeMetrics } from '../../lib/kube/metrics.ts';
-import { type KubeObject, keyOf, type Pod } from '../../lib/kube/object.ts';
+import { type KubeObject, keyOf } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
-import { policyFaults } from '../../lib/policy/effective.ts';
+import type { Store } from '../../lib/kube/store.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Cluster, ClusterStores } from './cluster.ts';
+import { type ReportsView, statusInput } from './governed.ts';
 import type { Outcomes } from './outcomes.ts';
-import type { PlaintextSight } from './plaintext.ts';
-import { type GovernedService, policyStatus } from './status.ts';
-
-/** What sidecars reported (operator/control): the members that a status is made from. */
-export interface ReportsView {
-  ofPod(podUid: string): { readonly report: StatusReport } | undefined;
-  plaintextClients(service: { readonly namespace: string; readonly service: string }): readonly PlaintextSight[];
-  subscribe(listener: (service: { readonly namespace: string; readonly service: string }) => void): () => void;
-}
+import { policyStatus } from './status.ts';
 
 /** What the controller works with and on. */
 export interface PolicyDeps {
@@ -46,8 +38,6 @@ export interface PolicyDeps {
 
 /** Changes within this time are written together. */
 const gatherMs = 200;
-/** How long the sidecars must have been watched before their silence says that nobody comes without TLS. */
-export const watchMs = 3_600_000;
 /** Longest time between two looks, for what only time changes. */
 const againMs = 600_000;
 
@@ -62,7 +52,7 @@ export class PolicyController {
     const { clock, logger, kubeMetrics: metrics, stores } = deps;
     this.#controller = new Controller({
       name: 'policies',
-      feeds: [feed(stores.policies)],
+      feeds: [newPolicies(stores.policies)],
       reconcile: (key, signal) => this.#reconcile(key, signal),
       clock,
       logger,
@@ -78,10 +68,7 @@ export class PolicyController {
     const touched = (object: KubeObject | undefined): void => this.#touch(object?.metadata.namespace);
     const ends = [
       stores.pods.subscribe((before, after) => touched(after ?? before)),
-      // The namespace's other policies: what one governs another may now lose or win.
-      stores.policies.subscribe((before, after) => {
-        if (before?.metadata.generation !== after?.metadata.generation) touched(after ?? before);
-      }),
+      stores.policies.subscribe((before, after) => this.#policyChanged(before, after)),
       outcomes.subscribe((key) => this.#touch(key.split('/')[0])),
       reports.subscribe(({ namespace }) => this.#touch(namespace)),
     ];
@@ -90,6 +77,12 @@ export class PolicyController {
     } finally {
       for (const end of ends) end();
     }
+  }
+
+  /** A change of a spec concerns the namespace's other policies, which may now lose or win pods; any other itself alone. */
+  #policyChanged(before: TLSPolicy | undefined, after: TLSPolicy | undefined): void {
+    if (before?.metadata.generation !== after?.metadata.generation) this.#touch((after ?? before)?.metadata.namespace);
+    else if (after !== undefined) this.#controller.enqueue(keyOf(after.metadata), gatherMs);
   }
 
   #touch(namespace: string | undefined): void {
@@ -103,7 +96,7 @@ export class PolicyController {
     const policy = stores.policies.get(key);
     if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) return undefined;
     const now = clock.now();
-    const status = this.#status(policy, now);
+    const status = policyStatus(statusInput(this.#deps, policy, now, now.getTime() - this.#startedMs));
     if (!sameJson(status, policy.status)) {
       const { name, namespace = '' } = policy.metadata;
       const input = { metadata: { name, namespace }, status };
@@ -119,52 +112,6 @@ export class PolicyController {
     const changes = (status.services ?? []).flatMap(({ notAfter, ready }) => (ready ? Date.parse(notAfter ?? '') : []));
     const next = Math.min(...changes.map((at) => at - now.getTime()), againMs);
     return { after: Math.max(1_000, next) };
-  }
-
-  #status(policy: TLSPolicy, now: Date): TLSPolicyStatus {
-    const { cluster, reports, shortestMs } = this.#deps;
-    const namespace = policy.metadata.namespace ?? '';
-    const services: GovernedService[] = [];
-    const overruled = new Map<string, number>();
-    const governed: Pod[] = [];
-    for (const key of cluster.servicesIn(namespace)) {
-      const { live } = cluster.podsOf(key);
-      const ours = live.filter((pod) => this.#governs(policy, pod, overruled));
-      if (ours.length > 0) services.push(this.#service(policy, key, live, ours.length));
-      governed.push(...ours);
-    }
-    const clients = services.flatMap(({ name }) => reports.plaintextClients({ namespace, service: name }));
-    return policyStatus({
-      policy,
-      now,
-      faults: policyFaults(policy, shortestMs),
-      services,
-      overruledBy: [...overruled].map(([name, pods]) => ({ name, pods })).sort((a, b) => a.name.localeCompare(b.name)),
-      clients,
-      watched: this.#watched(governed, now),
-    });
-  }
-
-  /** Whether the policy governs a pod; where an older one does in its place, that is counted. */
-  #governs(policy: TLSPolicy, { metadata }: Pod, overruled: Map<string, number>): boolean {
-    const selected = this.#deps.cluster.selected(metadata.namespace ?? '', metadata.labels ?? {});
-    const winner = selected.policy?.metadata;
-    if (winner?.uid === policy.metadata.uid) return true;
-    const lost = selected.overruled.some((each) => each.metadata.uid === policy.metadata.uid);
-    if (lost && winner !== undefined) overruled.set(winner.name, (overruled.get(winner.name) ?? 0) + 1);
-    return false;
-  }
-
-  #service(policy: TLSPolicy, key: string, live: readonly Pod[], pods: number): GovernedService {
-    const { cluster, outcomes } = this.#deps;
-    const decides = cluster.policyOf(live)?.metadata;
-    const decidedBy = decides?.uid === policy.metadata.uid ? undefined : decides?.name;
-    return { name: key.split('/')[1] ?? '', pods, outcome: outcomes.get(key), decidedBy };
-  }
-
-  #watched(pods: readonly Pod[], now: Date): boolean {
-    if (now.getTime() - this.#startedMs < watchMs) return false;
-    return pods.every(({ metadata }) => this.#deps.reports.ofPod(metadata.uid) !== undefined);
   }
 
   /** Events for conditions that turned for the worse; that they are well again is seen in the status. */
@@ -183,6 +130,18 @@ export class PolicyController {
       this.#deps.events.record(subjectOf(policy), facts);
     }
   }
+}
+
+/** New policies are looked at without delay; all else that happens to one is gathered with what happens beside it. */
+function newPolicies(store: Store<TLSPolicy>): Feed {
+  return {
+    subscribe: (add) =>
+      store.subscribe((before, after) => {
+        if (before === undefined && after !== undefined) add(keyOf(after.metadata));
+      }),
+    keys: () => store.list().map(({ metadata }) => keyOf(metadata)),
+    synced: (signal) => store.synced(signal),
+  };
 }
 
 function find(status: TLSPolicyStatus | undefined, type: string): Condition | undefined {

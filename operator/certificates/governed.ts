@@ -1,0 +1,74 @@
+// What a policy governs just now, gathered from the caches, from the last looks at certificates and from what sidecars
+// reported. No I/O.
+import type { StatusReport } from '../../lib/api/control.ts';
+import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
+import type { Pod } from '../../lib/kube/object.ts';
+import { policyFaults } from '../../lib/policy/effective.ts';
+import type { Cluster } from './cluster.ts';
+import type { Outcomes } from './outcomes.ts';
+import type { PlaintextSight } from './plaintext.ts';
+import type { GovernedService, StatusInput } from './status.ts';
+
+/** What sidecars reported (operator/control): the members that a status is made from. */
+export interface ReportsView {
+  ofPod(podUid: string): { readonly report: StatusReport } | undefined;
+  plaintextClients(service: { readonly namespace: string; readonly service: string }): readonly PlaintextSight[];
+  subscribe(listener: (service: { readonly namespace: string; readonly service: string }) => void): () => void;
+}
+
+/** Where it is gathered from. */
+export interface GovernedSources {
+  readonly cluster: Cluster;
+  readonly outcomes: Outcomes;
+  readonly reports: ReportsView;
+  /** Lowest lifetime of a leaf, milliseconds. */
+  readonly shortestMs: number;
+}
+
+/** How long the sidecars must have been watched before their silence says that nobody comes without TLS. */
+export const watchMs = 3_600_000;
+
+/** Everything that a policy's status follows from. `watchedMs`: for how long reports have been collected. */
+export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Date, watchedMs: number): StatusInput {
+  const { cluster, outcomes, reports, shortestMs } = sources;
+  const namespace = policy.metadata.namespace ?? '';
+  const services: GovernedService[] = [];
+  const overruled = new Map<string, number>();
+  const governed: Pod[] = [];
+  for (const key of cluster.servicesIn(namespace)) {
+    const { live } = cluster.podsOf(key);
+    const ours = live.filter((pod) => governs(cluster, policy, pod, overruled));
+    governed.push(...ours);
+    if (ours.length === 0) continue;
+    const name = key.split('/')[1] ?? '';
+    services.push({
+      name,
+      pods: ours.length,
+      outcome: outcomes.get(key),
+      decidedBy: otherThan(policy, cluster.policyOf(live)),
+    });
+  }
+  return {
+    policy,
+    now,
+    faults: policyFaults(policy, shortestMs),
+    services,
+    overruledBy: [...overruled].map(([name, pods]) => ({ name, pods })).sort((a, b) => a.name.localeCompare(b.name)),
+    clients: services.flatMap(({ name }) => reports.plaintextClients({ namespace, service: name })),
+    watched: watchedMs >= watchMs && governed.every(({ metadata }) => reports.ofPod(metadata.uid) !== undefined),
+  };
+}
+
+/** Whether the policy governs a pod; where an older one does in its place, that is counted. */
+function governs(cluster: Cluster, policy: TLSPolicy, { metadata }: Pod, overruled: Map<string, number>): boolean {
+  const selected = cluster.selected(metadata.namespace ?? '', metadata.labels ?? {});
+  const winner = selected.policy?.metadata;
+  if (winner?.uid === policy.metadata.uid) return true;
+  const lost = selected.overruled.some((each) => each.metadata.uid === policy.metadata.uid);
+  if (lost && winner !== undefined) overruled.set(winner.name, (overruled.get(winner.name) ?? 0) + 1);
+  return false;
+}
+
+function otherThan(policy: TLSPolicy, decides: TLSPolicy | undefined): string | undefined {
+  return decides?.metadata.uid === policy.metadata.uid ? undefined : decides?.metadata.name;
+}

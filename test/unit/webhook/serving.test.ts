@@ -51,7 +51,7 @@ async function makeConfiguration({ client }: Deps): Promise<void> {
   });
 }
 
-function replica(deps: Deps) {
+function replica(deps: Deps, periodMs = minute) {
   const { client, clock, logger, registry } = deps;
   const id = Math.random().toString(36).slice(2);
   const served: ServingCredentials[] = [];
@@ -68,6 +68,7 @@ function replica(deps: Deps) {
     logger,
     settings,
     publisher,
+    periodMs,
     onCredentials: (credentials) => served.push(credentials),
     steps: registry.counter({ name: `steps_${id}_total`, help: 'x', labels: ['step'] }),
     expiry: registry.gauge({ name: `expiry_${id}`, help: 'x', labels: ['certificate'] }),
@@ -167,13 +168,13 @@ describe('the serving certificate', () => {
   test('over many lives of certificate and CA, what any replica serves is always trusted, and old CAs go', async () => {
     const deps = kubeDeps();
     await makeConfiguration(deps);
-    const replicas = [replica(deps), replica(deps)];
+    const replicas = [replica(deps, 3 * minute), replica(deps, 3 * minute)];
     for (let second = 0; second < 5; second += 1) await pass(deps, 1_000);
     await until(deps, () => replicas.every(ready));
     const seen = new Set<string>();
     let most = 0;
-    for (let elapsed = 0; elapsed < 450; elapsed += 2) {
-      await pass(deps, 2 * minute);
+    for (let elapsed = 0; elapsed < 450; elapsed += 3) {
+      await pass(deps, 3 * minute);
       const cas = await trusted(deps);
       most = Math.max(most, cas.length);
       for (const each of cas) seen.add(fingerprint(each));

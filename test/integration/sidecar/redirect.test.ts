@@ -241,8 +241,8 @@ describe('the program', () => {
       redirect(fresh, environment, prefix);
     } catch (error) {
       const { status, stdout } = error as { readonly status: number; readonly stdout: string };
-      const { code, err } = JSON.parse(stdout) as { readonly code: string; readonly err: { readonly message: string } };
-      return { status, code, message: err.message };
+      const { code, why } = JSON.parse(stdout) as { readonly code: string; readonly why: string };
+      return { status, code, message: why };
     }
     throw new Error('the redirect was expected to fail');
   }

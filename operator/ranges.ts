@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { KubeObject, Node, Pod, Service, ServiceCIDR } from '../lib/kube/object.ts';
 import type { Store } from '../lib/kube/store.ts';
+import { aborted } from '../lib/runtime/signals.ts';
 import { clusterRanges } from './cidr.ts';
 
 export interface RangesDeps {
@@ -50,7 +51,7 @@ export class ClusterRanges {
       services.subscribe((...change) => this.#note(change, ({ spec }) => spec?.clusterIPs)),
       pods.subscribe((...change) => this.#note(change, addressesOf)),
     ];
-    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    const stopped = aborted(signal);
     while (!signal.aborted) {
       this.#changed = Promise.withResolvers();
       this.#work();

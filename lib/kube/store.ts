@@ -1,5 +1,6 @@
 // The cache of one kind: the last known objects by key, indexes over them, and a feed of changes.
 // Objects are deeply frozen JSON; the reflector writes, everybody else reads. It decides nothing and does no I/O.
+import { orAborted } from '../runtime/signals.ts';
 import { type KubeObject, keyOf } from './object.ts';
 
 /** Told of each change. `before` undefined = new, `after` undefined = gone (`before` is the last known state). */
@@ -87,16 +88,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   }
 
   async synced(signal: AbortSignal): Promise<void> {
-    if (this.#hasSynced) return;
-    signal.throwIfAborted();
-    const aborted = Promise.withResolvers<never>();
-    const abort = () => aborted.reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      await Promise.race([this.#synced.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+    if (!this.#hasSynced) await orAborted(this.#synced.promise, signal);
   }
 
   /**

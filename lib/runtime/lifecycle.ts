@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import { systemClock } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import type { Logger } from './logger.ts';
+import { aborted } from './signals.ts';
 
 /** A part: runs until its signal is aborted, then cleans up and returns. Returning early is fine, throwing is fatal. */
 export type Part = (signal: AbortSignal) => Promise<void>;
@@ -119,9 +120,4 @@ export class Lifecycle {
     this.#logger.error({ stage: stage.name, parts: [...stage.running.values()] }, 'parts did not stop in time');
     return false;
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

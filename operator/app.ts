@@ -1,0 +1,143 @@
+// Constructs the operator and connects its parts; the only place that does. Every replica keeps the caches and serves the
+// control API; the one that holds the lease also writes. Stop order: watches, controllers, lease, events, servers.
+import { GROUP, names, VERSION } from '../lib/api/contract.ts';
+import { systemClock } from '../lib/clock.ts';
+import { EventRecorder } from '../lib/kube/events.ts';
+import { LeaderElector } from '../lib/kube/leader.ts';
+import { kubeMetrics as declareKubeMetrics } from '../lib/kube/metrics.ts';
+import { connect } from '../lib/kube/rest.ts';
+import { Lifecycle } from '../lib/runtime/lifecycle.ts';
+import { createLogger } from '../lib/runtime/logger.ts';
+import { Metrics } from '../lib/runtime/metrics.ts';
+import { aborted, orAborted } from '../lib/runtime/signals.ts';
+import { startAdmin } from './admin.ts';
+import { ClusterAuthority } from './authority/authority.ts';
+import { createCaches } from './caches.ts';
+import { Cluster } from './certificates/cluster.ts';
+import type { OperatorConfig } from './config.ts';
+import { ReportStore } from './control/report.ts';
+import { type ControlServer, startControlServer } from './control/server.ts';
+import { leaderParts } from './leading.ts';
+import { ClusterRanges } from './ranges.ts';
+import { ServingCertificate } from './serving.ts';
+import { meshComplete, meshFrom } from './view.ts';
+
+/** Clients of the control API are sent to the other replica over this long before a replica ends. */
+const drainMs = 10_000;
+
+/** Everything, constructed and connected, nothing running. */
+function construct(config: OperatorConfig) {
+  const clock = systemClock;
+  const logger = createLogger({ name: 'operator', level: config.logLevel });
+  const metrics = new Metrics();
+  metrics.collectProcess();
+  const kubeMetrics = declareKubeMetrics(metrics);
+  const { namespace, podName, trustDomain, clusterDomain, kubeconfig } = config;
+  const connection = connect({
+    userAgent: `${names.operator}/${VERSION}`,
+    clock,
+    metrics: kubeMetrics,
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+  });
+  const kube = { client: connection.client, clock, logger, metrics: kubeMetrics };
+  const caches = createCaches(kube);
+  const { stores } = caches;
+  const authority = new ClusterAuthority(namespace, trustDomain);
+  authority.follow(stores.secrets);
+  const mine = { clock, logger, namespace, trustDomain, clusterDomain };
+  const events = new EventRecorder({ ...kube, controller: `${GROUP}/operator`, instance: podName });
+  const reports = new ReportStore(clock);
+  const cluster = new Cluster(stores);
+  return {
+    config,
+    clock,
+    logger,
+    metrics,
+    connection,
+    caches,
+    stores,
+    events,
+    reports,
+    elector: new LeaderElector({ ...kube, namespace, name: names.operator, identity: podName }),
+    leading: leaderParts({ ...kube, config, metrics, kubeMetrics, events, stores, cluster, authority, reports }),
+    mesh: meshFrom({ ...mine, stores }),
+    ranges: new ClusterRanges({ ...stores, clock, configured: config.clusterRanges }),
+    serving: new ServingCertificate({ ...mine, authority }),
+  };
+}
+
+type Operator = ReturnType<typeof construct>;
+
+/** Runs the operator until it is told to stop; the exit code. Rejects when it cannot start at all. */
+export async function runOperator(config: OperatorConfig): Promise<0 | 1> {
+  const operator = construct(config);
+  const { logger, connection, caches, elector, leading, events, ranges, serving } = operator;
+  const life = new Lifecycle({ logger });
+  const watches = life.stage('watches');
+  const controllers = life.stage('controllers');
+  const lease = life.stage('lease');
+  const eventing = life.stage('events');
+  const servers = life.stage('servers');
+
+  let control: ControlServer | undefined;
+  const notReady = (): readonly string[] => [
+    ...(life.stopping.aborted ? ['stopping'] : []),
+    ...caches.notReady(),
+    ...(control === undefined ? ['control API: not listening yet'] : []),
+  ];
+  servers.run('admin', (signal) => serveAdmin(operator, notReady, signal));
+  servers.run('serving certificate', (signal) => serving.run(signal));
+  servers.run('control API', (signal) => serveControl(operator, signal, (server) => (control = server)));
+  eventing.run('events', (signal) => events.run(signal));
+  caches.start(watches);
+  watches.run('ranges', (signal) => ranges.run(signal));
+  lease.run('leader lease', (signal) => elector.run(signal));
+  for (const [name, part] of Object.entries(leading)) {
+    controllers.run(name, async (signal) => {
+      await orAborted(elector.acquired, signal);
+      await part(signal);
+    });
+  }
+  const leave = life.onSignals(process);
+  const code = await life.finished();
+  leave();
+  connection.close();
+  return code;
+}
+
+async function serveAdmin(
+  { config, metrics, logger }: Operator,
+  notReady: () => readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const admin = await startAdmin({ notReady, metrics }, config.adminPort);
+  logger.info({ port: admin.port }, 'admin server listening');
+  await aborted(signal);
+  await admin.close();
+}
+
+/** The control API begins once the mesh is complete: before, it would say that nobody is in it. */
+async function serveControl(
+  { config, clock, logger, metrics, stores, mesh, reports, ranges, serving }: Operator,
+  signal: AbortSignal,
+  listening: (server: ControlServer) => void,
+): Promise<void> {
+  await meshComplete(mesh, stores, signal);
+  await orAborted(serving.first, signal);
+  const server = await startControlServer({
+    mesh,
+    reports,
+    clock,
+    logger,
+    metrics,
+    certificates: serving.source,
+    trustDomain: config.trustDomain,
+    clusterRanges: () => ranges.current(),
+    listen: { port: config.controlPort },
+  });
+  listening(server);
+  const leave = ranges.subscribe(() => server.rangesChanged());
+  await aborted(signal);
+  leave();
+  await server.stop({ drainMs });
+}

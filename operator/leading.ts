@@ -1,0 +1,75 @@
+// What only the leader does: keep the CA and the issuers, the certificates, and the status of policies.
+import type { Clock } from '../lib/clock.ts';
+import type { KubeClient } from '../lib/kube/client.ts';
+import { Controller } from '../lib/kube/controller.ts';
+import type { EventRecorder } from '../lib/kube/events.ts';
+import type { KubeMetrics } from '../lib/kube/metrics.ts';
+import type { Part } from '../lib/runtime/lifecycle.ts';
+import type { Logger } from '../lib/runtime/logger.ts';
+import type { Metrics } from '../lib/runtime/metrics.ts';
+import type { ClusterAuthority } from './authority/authority.ts';
+import { AuthorityKeeper } from './authority/keeper.ts';
+import type { Caches } from './caches.ts';
+import type { Cluster } from './certificates/cluster.ts';
+import { CertificateController } from './certificates/controller.ts';
+import type { ReportsView } from './certificates/governed.ts';
+import { Notices } from './certificates/notices.ts';
+import { Outcomes } from './certificates/outcomes.ts';
+import { PolicyController } from './certificates/policies.ts';
+import type { OperatorConfig } from './config.ts';
+import { Issuers } from './issuers/issuers.ts';
+import { SelfSignedIssuer } from './issuers/selfsigned.ts';
+
+export interface LeadingDeps {
+  readonly config: OperatorConfig;
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly kubeMetrics: KubeMetrics;
+  readonly events: EventRecorder;
+  readonly stores: Caches;
+  readonly cluster: Cluster;
+  readonly authority: ClusterAuthority;
+  readonly reports: ReportsView;
+}
+
+/** The leader's controllers by name, to be run once this replica leads. */
+export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
+  const { config, client, clock, logger, metrics, kubeMetrics, events, stores, cluster, authority, reports } = deps;
+  const { namespace, trustDomain, clusterDomain, defaultIssuer, minimumLifetimeMs: shortestMs } = config;
+  const outcomes = new Outcomes();
+  const shared = { client, clock, logger, kubeMetrics, stores, cluster, outcomes, shortestMs };
+  const keeper = new AuthorityKeeper({
+    ...shared,
+    ...stores,
+    events,
+    authority,
+    namespace,
+    trustDomain,
+    defaultIssuer,
+  });
+  const issuers = new Controller({
+    name: 'issuers',
+    feeds: keeper.feeds(),
+    reconcile: (name, signal) => keeper.reconcile(name, signal),
+    clock,
+    logger,
+    metrics: kubeMetrics,
+  });
+  const certificates = new CertificateController({
+    ...shared,
+    metrics,
+    issuers: new Issuers(stores.issuers, new SelfSignedIssuer(authority)),
+    authority,
+    notices: new Notices(events),
+    trustDomain,
+    clusterDomain,
+  });
+  const policies = new PolicyController({ ...shared, events, reports });
+  return {
+    issuers: (signal) => issuers.run(signal),
+    certificates: (signal) => certificates.run(signal),
+    policies: (signal) => policies.run(signal),
+  };
+}

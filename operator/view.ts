@@ -1,0 +1,39 @@
+// Connects the caches to the mesh: each change is passed on as it comes, and the mesh is told when it knows everything.
+import type { Clock } from '../lib/clock.ts';
+import type { Caches } from './caches.ts';
+import { createMesh, type Mesh } from './mesh/mesh.ts';
+import { policySource } from './mesh/policysource.ts';
+
+export interface MeshViewDeps {
+  readonly stores: Caches;
+  readonly clock: Clock;
+  readonly trustDomain: string;
+  readonly clusterDomain: string;
+}
+
+/** The mesh, fed from the caches from now on. */
+export function meshFrom({ stores, clock, trustDomain, clusterDomain }: MeshViewDeps): Mesh {
+  const { pods, services, slices, policies } = stores;
+  const policyOf = policySource({
+    policiesIn: (namespace) => policies.byIndex('namespace', namespace),
+    servicesIn: (namespace) => services.byIndex('namespace', namespace),
+    pod: (key) => pods.get(key),
+  });
+  const mesh = createMesh({ trustDomain, clusterDomain, clock, policyOf });
+  policies.subscribe((before, after) => {
+    // A status that was written changes nothing for anybody's connections.
+    if (before?.metadata.generation === after?.metadata.generation) return;
+    mesh.policiesChanged((after ?? before)?.metadata.namespace);
+  });
+  services.subscribe((before, after) => mesh.serviceChanged(before, after));
+  slices.subscribe((before, after) => mesh.sliceChanged(before, after));
+  pods.subscribe((before, after) => mesh.podChanged(before, after));
+  return mesh;
+}
+
+/** Resolves when every kind that the mesh is made of was listed once; the mesh then knows that it is complete. */
+export async function meshComplete(mesh: Mesh, stores: Caches, signal: AbortSignal): Promise<void> {
+  const { pods, services, slices, policies } = stores;
+  await Promise.all([pods, services, slices, policies].map((store) => store.synced(signal)));
+  mesh.settled();
+}

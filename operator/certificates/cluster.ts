@@ -1,13 +1,10 @@
 // The cluster as certificates see it, read from the caches: a service's pods, the policy that governs them, the Services that
-// select them. Also answers which policy holds for any one pod, for the control API. No I/O.
+// select them. No I/O.
 import { labels, written } from '../../lib/api/contract.ts';
-import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Pod, Service } from '../../lib/kube/object.ts';
 import type { Store, StoreOptions } from '../../lib/kube/store.ts';
 import type { NamedService } from '../../lib/pki/identity.ts';
-import { effectivePolicy } from '../../lib/policy/effective.ts';
-import { portProtocols } from '../../lib/policy/protocols.ts';
 import { governing, type Labels, precedence, type Selected } from '../../lib/policy/select.ts';
 
 /** Indexes that the stores given to `Cluster` must declare. */
@@ -100,29 +97,17 @@ export class Cluster {
 
   /** The Kubernetes Services that select any of these pods, all of one namespace. */
   servicesOf(pods: readonly Pod[]): readonly NamedService[] {
-    return this.#selecting(pods).map(({ metadata, spec }) => ({
-      name: metadata.name,
-      headless: spec?.clusterIP === 'None',
-    }));
-  }
-
-  /** What holds for the connections of one pod. */
-  effective(pod: { readonly namespace: string; readonly name: string; readonly labels: Labels }): EffectivePolicy {
-    const { policy } = this.selected(pod.namespace, pod.labels);
-    const stored = this.#stores.pods.get(`${pod.namespace}/${pod.name}`);
-    return effectivePolicy(policy, stored === undefined ? [] : portProtocols(this.#selecting([stored]), stored));
-  }
-
-  #selecting(pods: readonly Pod[]): readonly Service[] {
     const [first] = pods;
     if (first === undefined) return [];
-    const services = this.#stores.services.byIndex('namespace', first.metadata.namespace ?? '');
-    return services.filter((service) => pods.some((pod) => selectsPod(service, pod)));
+    return this.#stores.services
+      .byIndex('namespace', first.metadata.namespace ?? '')
+      .filter((service) => pods.some((pod) => selectsPod(service, pod)))
+      .map(({ metadata, spec }) => ({ name: metadata.name, headless: spec?.clusterIP === 'None' }));
   }
 }
 
 /** Whether a Service selects a pod. Without a selector it selects nothing; an ExternalName Service is an alias. */
-export function selectsPod({ spec }: Service, { metadata }: Pod): boolean {
+function selectsPod({ spec }: Service, { metadata }: Pod): boolean {
   const selector = Object.entries(spec?.selector ?? {});
   if (selector.length === 0 || spec?.type === 'ExternalName') return false;
   return selector.every(([key, value]) => metadata.labels?.[key] === value);

@@ -186,7 +186,9 @@ describe('requests', () => {
 
 describe('watches', () => {
   test('yield events as they come and end in order when the server ends them', async () => {
-    const { client } = await serving((_, response) => {
+    let url: string | undefined;
+    const { client } = await serving((request, response) => {
+      url = request.url;
       response.write(line('a', 2).slice(0, 10));
       setTimeout(() => response.write(`${line('a', 2).slice(10)}${line('b', 3)}`), 20);
       setTimeout(() => response.end('{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"}}}\n'), 40);
@@ -195,6 +197,7 @@ describe('watches', () => {
     for await (const event of client.watch(configmaps, watchOptions()))
       seen.push(`${event.type} ${event.resourceVersion}`);
     expect(seen).toEqual(['ADDED 2', 'ADDED 3', 'BOOKMARK 9']);
+    expect(url).toBe('/api/v1/configmaps?watch=true&allowWatchBookmarks=true&resourceVersion=1&timeoutSeconds=300');
   });
 
   async function failureOf(client: RestClient, more: Partial<WatchOptions> = {}): Promise<unknown> {

@@ -1,0 +1,75 @@
+// The operator as a process of its own, as the chart runs it, for tests against a real API server.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const entry = resolve(import.meta.dirname, '../../operator/main.ts');
+
+/** One log line of the process. */
+export type OperatorLine = { readonly level: string; readonly msg: string } & Readonly<Record<string, unknown>>;
+
+/** A running replica. */
+export interface OperatorProcess {
+  readonly name: string;
+  readonly lines: readonly OperatorLine[];
+  /** The exit code; undefined while it runs, -1 when a signal ended it. */
+  readonly exitCode: number | undefined;
+  /** Status and text of the admin server's answer; status 0 while nobody answers. */
+  admin(path: '/ready' | '/live' | '/metrics'): Promise<{ readonly status: number; readonly text: string }>;
+  /** Sends SIGTERM or SIGKILL; resolves with the exit code when it is gone. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number>;
+}
+
+/** Starts a replica. All its ports are free ones. */
+export function startOperatorProcess(options: {
+  readonly name: string;
+  readonly kubeconfig: string;
+  readonly namespace: string;
+  readonly env?: Readonly<Record<string, string>>;
+}): OperatorProcess {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry], {
+    env: {
+      KUBECONFIG: options.kubeconfig,
+      TABARD_NAMESPACE: options.namespace,
+      TABARD_POD_NAME: options.name,
+      TABARD_ADMIN_PORT: '0',
+      TABARD_CONTROL_PORT: '0',
+      ...options.env,
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines: OperatorLine[] = [];
+  if (child.stdout !== null) {
+    createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line) as OperatorLine));
+  }
+  let exitCode: number | undefined;
+  const exited = once(child, 'exit').then(([code]) => (exitCode = typeof code === 'number' ? code : -1));
+  return {
+    name: options.name,
+    lines,
+    get exitCode() {
+      return exitCode;
+    },
+    admin: (path) => ask(lines, path),
+    end: async (signal) => {
+      kill(child, signal);
+      return await exited;
+    },
+  };
+}
+
+async function ask(lines: readonly OperatorLine[], path: string): Promise<{ status: number; text: string }> {
+  const port = lines.find(({ msg }) => msg === 'admin server listening')?.['port'];
+  if (typeof port !== 'number') return { status: 0, text: '' };
+  try {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(5_000) });
+    return { status: answer.status, text: await answer.text() };
+  } catch {
+    return { status: 0, text: '' };
+  }
+}
+
+function kill(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
+  if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+}

@@ -43,6 +43,10 @@ capabilities:
 {{- define "tabard.scheduling" -}}
 serviceAccountName: tabard-{{ .component }}
 automountServiceAccountToken: true
+# The variables that Kubernetes makes of a Service named tabard-webhook would be taken for settings.
+enableServiceLinks: false
+# Service links would set TABARD_WEBHOOK_PORT and the like, which are settings here.
+enableServiceLinks: false
 {{- with .context.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}

@@ -22,7 +22,7 @@ export interface ServingDeps {
 }
 
 const lifetimeMs = 86_400_000;
-/** A failed renewal leaves eight hours; this often it is tried again. */
+/** A failed renewal leaves eight hours; this often it is tried again. Also the shortest time between two renewals. */
 const retryMs = 60_000;
 
 /** Keeps the certificate. `run` once. */
@@ -81,7 +81,8 @@ export class ServingCertificate {
       if (verdict.good) {
         logger.info({ serial, notAfter }, 'serving certificate made');
         this.#first.resolve();
-        return ((notAfter.getTime() - now.getTime()) * 2) / 3;
+        // A CA near its end gives ever shorter ones; the pause keeps that from becoming a loop.
+        return Math.max(retryMs, ((notAfter.getTime() - now.getTime()) * 2) / 3);
       }
       logger.error({ fault: verdict.fault, detail: verdict.detail }, 'serving certificate is no good');
     } catch (error) {

@@ -20,8 +20,8 @@ const EVERY_MS = 30_000;
 /** A first plaintext connection and a change are told soon, a burst of them in one report. */
 const SETTLE_MS = 500;
 const RETRY_MS = 3_000;
-/** Different clients and ports in one report; more are not told apart. */
-const MAX_SEEN = 1_000;
+/** Different clients and ports in one report (the control API takes 256); more are not told apart. */
+const MAX_SEEN = 250;
 
 /** Sends reports. */
 export class StatusReporter {

@@ -64,6 +64,8 @@ export class Discovery {
 
   /** Waits for the first answer where there is none yet, within bounds. Never rejects. */
   async lookup(address: string, port: number): Promise<Lookup> {
+    // A link-local address with its zone leads nowhere beyond this node, and the control API knows none.
+    if (address.includes('%')) return { kind: 'pass', why: 'not_in_mesh' };
     const key = destinationKey(address, port);
     const entry = this.#entries.get(key) ?? this.#follow(key, undefined);
     entry.usedMs = this.#deps.clock.now().getTime();

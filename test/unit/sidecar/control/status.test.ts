@@ -1,0 +1,88 @@
+import { describe, expect, test } from '@jest/globals';
+import type { StatusReport } from '../../../../lib/api/control.ts';
+import { type Applied, StatusReporter } from '../../../../sidecar/control/status.ts';
+import { TestClock } from '../../../support/clock.ts';
+
+const applied: Applied = {
+  podName: 'web-0',
+  podUid: 'u',
+  selfVersion: 'v1',
+  bundleFingerprint: 'f',
+  serial: 'AB',
+  notAfter: '2026-01-02T00:00:00.000Z',
+};
+
+function bench() {
+  const clock = new TestClock();
+  const reports: StatusReport[] = [];
+  const state = { arrives: true, known: true };
+  const reporter = new StatusReporter({
+    clock,
+    post: async (_path, body) => {
+      if (state.arrives) reports.push(body);
+      return state.arrives;
+    },
+    applied: () => (state.known ? applied : undefined),
+  });
+  const stop = new AbortController();
+  void reporter.run(stop.signal);
+  return { clock, reports, state, reporter };
+}
+
+const client = { address: '10.0.0.9', port: 80, refused: true };
+
+describe('reports', () => {
+  test('come every thirty seconds', async () => {
+    const { clock, reports } = bench();
+    await clock.advance(92_000);
+    expect(reports).toEqual([1, 2, 3].map(() => ({ ...applied, plaintext: [] })));
+  });
+
+  test('come soon after a change, once for a burst', async () => {
+    const { clock, reports, reporter } = bench();
+    reporter.touch();
+    reporter.touch();
+    await clock.advance(1_000);
+    expect(reports.length).toBe(1);
+  });
+
+  test('count plaintext by client, port and outcome, and count it once', async () => {
+    const { clock, reports, reporter } = bench();
+    reporter.plaintext(client);
+    reporter.plaintext(client);
+    reporter.plaintext({ ...client, refused: false });
+    await clock.advance(1_000);
+    expect(reports[0]?.plaintext).toEqual([
+      { ...client, count: 2 },
+      { ...client, refused: false, count: 1 },
+    ]);
+    await clock.advance(60_000);
+    expect(reports[1]?.plaintext).toEqual([]);
+  });
+
+  test('that do not arrive lose nothing and are tried again soon', async () => {
+    const { clock, reports, reporter, state } = bench();
+    state.arrives = false;
+    reporter.plaintext(client);
+    await clock.advance(1_000);
+    reporter.plaintext(client);
+    await clock.advance(1_000);
+    state.arrives = true;
+    await clock.advance(10_000);
+    expect(reports[0]?.plaintext).toEqual([{ ...client, count: 2 }]);
+  });
+
+  test('are not sent before there is something to say', async () => {
+    const { clock, reports, state } = bench();
+    state.known = false;
+    await clock.advance(60_000);
+    expect(reports).toEqual([]);
+  });
+
+  test('name a bounded number of clients', async () => {
+    const { clock, reports, reporter } = bench();
+    for (let i = 0; i < 1_000; i += 1) reporter.plaintext({ ...client, port: i });
+    await clock.advance(1_000);
+    expect(reports[0]?.plaintext.length).toBe(250);
+  });
+});

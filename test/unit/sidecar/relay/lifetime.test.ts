@@ -1,0 +1,102 @@
+import { describe, expect, test } from '@jest/globals';
+import { deadlineOf, type Look, lifeVerdict } from '../../../../sidecar/relay/lifetime.ts';
+
+const hour = 3_600_000;
+const base: Look = {
+  nowMs: 1_000_000,
+  changedMs: 1_000_000,
+  traffic: { bytesIn: 1, bytesOut: 1, last: 'out' },
+  idleTimeoutMs: hour,
+  deadline: { atMs: 9e9, quietFromMs: 8e9, reason: 'expired' },
+};
+
+describe('lifeVerdict', () => {
+  test.each<[string, Partial<Look>, object]>([
+    ['goes on while nothing speaks against it', {}, { act: 'keep' }],
+    [
+      'ends when nothing was sent for the idle timeout',
+      { changedMs: 1_000_000 - hour },
+      { act: 'close', ending: 'idle' },
+    ],
+    [
+      'is ended at a quiet moment near the end of its time',
+      { changedMs: 999_000, deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' } },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is left alone near the end of its time while bytes flow',
+      { deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' } },
+      { act: 'keep' },
+    ],
+    [
+      'is left alone near the end of its time while an answer is awaited',
+      {
+        changedMs: 999_000,
+        traffic: { bytesIn: 1, bytesOut: 0, last: 'in' },
+        deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' },
+      },
+      { act: 'keep' },
+    ],
+    [
+      'is cut when a certificate has expired, whatever goes on',
+      { deadline: { atMs: 1_000_000, quietFromMs: 0, reason: 'own_certificate_expired' } },
+      { act: 'cut', reason: 'own_certificate_expired' },
+    ],
+    [
+      'is cut at its maximum age in the middle of a transfer, so that it is not taken for complete',
+      { deadline: { atMs: 1_000_000, quietFromMs: 0, reason: undefined } },
+      { act: 'cut', reason: 'reset' },
+    ],
+    [
+      'is closed at its maximum age when quiet',
+      { changedMs: 999_000, deadline: { atMs: 1_000_000, quietFromMs: 0, reason: undefined } },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'that never carried a byte counts as quiet',
+      {
+        changedMs: 999_000,
+        traffic: { bytesIn: 0, bytesOut: 0, last: undefined },
+        deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' },
+      },
+      { act: 'close', ending: 'aged' },
+    ],
+  ])('a connection %s', (_name, change, verdict) => {
+    expect(lifeVerdict({ ...base, ...change })).toEqual(verdict);
+  });
+});
+
+describe('deadlineOf', () => {
+  const limits = {
+    startedMs: 0,
+    maxAgeMs: 12 * hour,
+    ownNotAfterMs: 24 * hour,
+    peerNotAfterMs: 23 * hour,
+    opener: true,
+  };
+
+  test('is the maximum age when that comes first, and nobody is to blame', () => {
+    expect(deadlineOf(limits)).toEqual({ atMs: 12 * hour, reason: undefined, quietFromMs: 12 * hour - 60_000 });
+  });
+
+  test("is the peer's expiry when that comes first", () => {
+    expect(deadlineOf({ ...limits, peerNotAfterMs: hour })).toMatchObject({ atMs: hour, reason: 'expired' });
+  });
+
+  test('is the own expiry when that comes first', () => {
+    expect(deadlineOf({ ...limits, ownNotAfterMs: hour })).toMatchObject({
+      atMs: hour,
+      reason: 'own_certificate_expired',
+    });
+  });
+
+  test('looks for quiet moments in the last fifth of a short time, later on the side that was called', () => {
+    expect(deadlineOf({ ...limits, ownNotAfterMs: 20_000 }).quietFromMs).toBe(16_000);
+    expect(deadlineOf({ ...limits, ownNotAfterMs: 20_000, opener: false }).quietFromMs).toBe(18_000);
+  });
+
+  test('does not need certificates', () => {
+    const plain = { startedMs: 5, maxAgeMs: 10, ownNotAfterMs: undefined, peerNotAfterMs: undefined, opener: false };
+    expect(deadlineOf(plain)).toEqual({ atMs: 15, reason: undefined, quietFromMs: 14 });
+  });
+});

@@ -1,0 +1,106 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Reason } from '../../../../lib/api/reasons.ts';
+import { type LiveConnection, LiveConnections, type LiveFacts } from '../../../../sidecar/relay/live.ts';
+import type { Ending, Relay, RelayEnd, Traffic } from '../../../../sidecar/relay/relay.ts';
+import { settle, TestClock } from '../../../support/clock.ts';
+
+class FakeRelay implements Relay {
+  readonly finished: Promise<RelayEnd>;
+  readonly #resolve: (end: RelayEnd) => void;
+  seen: Traffic = { bytesIn: 1, bytesOut: 1, last: 'out' };
+  ended: string | undefined;
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<RelayEnd>();
+    this.finished = promise;
+    this.#resolve = resolve;
+  }
+
+  traffic(): Traffic {
+    return this.seen;
+  }
+
+  close(ending: Exclude<Ending, 'closed' | 'failed'>): void {
+    this.ended ??= ending;
+    this.#resolve({ bytesIn: 1, bytesOut: 1, ending });
+  }
+
+  cut(reason: Reason): void {
+    this.ended ??= `cut ${reason}`;
+    this.#resolve({ bytesIn: 1, bytesOut: 1, ending: 'failed', reason });
+  }
+}
+
+const hour = 3_600_000;
+
+function bench() {
+  const clock = new TestClock();
+  const live = new LiveConnections(clock);
+  const add = (facts: Partial<LiveFacts> = {}, change: Partial<LiveConnection> = {}): FakeRelay => {
+    const relay = new FakeRelay();
+    const atMs = clock.now().getTime() + 12 * hour;
+    live.add({
+      facts: { direction: 'inbound', port: 80, transport: 'mutual', ...facts },
+      relay,
+      deadline: { atMs, quietFromMs: atMs, reason: undefined },
+      idleTimeoutMs: hour,
+      ...change,
+    });
+    return relay;
+  };
+  return { clock, live, add };
+}
+
+describe('live connections', () => {
+  test('are counted by direction until they have finished', async () => {
+    const { live, add } = bench();
+    const first = add();
+    add({ direction: 'outbound' });
+    add({ direction: 'outbound' });
+    expect([live.count('inbound'), live.count('outbound')]).toEqual([1, 2]);
+    first.cut('reset');
+    await settle();
+    expect([live.count('inbound'), live.count('outbound')]).toEqual([0, 2]);
+  });
+
+  test('are ended when idle, but not while bytes come', async () => {
+    const { clock, live, add } = bench();
+    const stop = new AbortController();
+    void live.run(stop.signal);
+    const idle = add({}, { idleTimeoutMs: 5_000 });
+    const busy = add({}, { idleTimeoutMs: 5_000 });
+    for (let second = 0; second < 10; second += 1) {
+      busy.seen = { ...busy.seen, bytesIn: busy.seen.bytesIn + 1 };
+      await clock.advance(1_000);
+    }
+    expect([idle.ended, busy.ended]).toEqual(['idle', undefined]);
+    stop.abort();
+  });
+
+  test('are cut when what holds for them no longer allows them', () => {
+    const { live, add } = bench();
+    const plain = add({ transport: 'plaintext' });
+    const mutual = add();
+    expect(live.enforce(({ transport }) => (transport === 'plaintext' ? 'plaintext' : undefined))).toBe(1);
+    expect([plain.ended, mutual.ended]).toEqual(['cut plaintext', undefined]);
+  });
+
+  test('are drained when quiet; the rest is cut at the end', async () => {
+    const { clock, live, add } = bench();
+    const stop = new AbortController();
+    void live.run(stop.signal);
+    const quiet = add();
+    const waiting = add();
+    waiting.seen = { bytesIn: 1, bytesOut: 0, last: 'in' };
+    live.drain();
+    await clock.advance(1_500);
+    expect([quiet.ended, waiting.ended]).toEqual(['drained', undefined]);
+    const late = new AbortController();
+    const empty = live.empty(late.signal);
+    late.abort();
+    await empty;
+    expect(live.endAll()).toBe(1);
+    expect(waiting.ended).toBe('cut reset');
+    stop.abort();
+  });
+});

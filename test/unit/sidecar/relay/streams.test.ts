@@ -1,0 +1,156 @@
+import { type Duplex, duplexPair } from 'node:stream';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { Leg, Relay, RelayEnd } from '../../../../sidecar/relay/relay.ts';
+import { relayStreams } from '../../../../sidecar/relay/streams.ts';
+
+interface Bench {
+  readonly relay: Relay;
+  /** The application that opened the connection, and the one that was dialled. */
+  readonly client: Duplex;
+  readonly server: Duplex;
+  readonly halves: { readonly near: Duplex; readonly far: Duplex };
+  readonly resets: string[];
+}
+
+function bench(): Bench {
+  const [near, client] = duplexPair();
+  const [far, server] = duplexPair();
+  const resets: string[] = [];
+  const leg = (name: string, stream: Duplex, other: Duplex): Leg => ({
+    stream,
+    reset: () => {
+      resets.push(name);
+      stream.destroy();
+      other.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }));
+    },
+  });
+  for (const socket of [client, server]) socket.on('error', () => undefined);
+  return {
+    relay: relayStreams(leg('near', near, client), leg('far', far, server)),
+    client,
+    server,
+    halves: { near, far },
+    resets,
+  };
+}
+
+/** All that a stream gives until its end. Not by `for await`: that would destroy the other direction, too. */
+function collect(stream: Duplex): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  return new Promise((resolve) => stream.once('end', () => resolve(Buffer.concat(chunks))));
+}
+
+async function send(stream: Duplex, chunks: readonly Uint8Array[]): Promise<void> {
+  for (const chunk of chunks) {
+    if (!stream.write(chunk)) await new Promise((resolve) => stream.once('drain', resolve));
+    if (chunk.length % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  stream.end();
+}
+
+describe('a relay', () => {
+  test('delivers exactly what was sent, in both directions, however it is split', async () => {
+    const chunks = fc.array(fc.uint8Array({ maxLength: 4_000 }), { maxLength: 30 });
+    await fc.assert(
+      fc.asyncProperty(chunks, chunks, async (up, down) => {
+        const { relay, client, server, resets } = bench();
+        const results = await Promise.all([collect(client), collect(server), send(client, up), send(server, down)]);
+        const [sentUp, sentDown] = [Buffer.concat(up), Buffer.concat(down)];
+        expect(results[1].equals(sentUp)).toBe(true);
+        expect(results[0].equals(sentDown)).toBe(true);
+        const end: RelayEnd = { bytesIn: sentUp.length, bytesOut: sentDown.length, ending: 'closed' };
+        expect(await relay.finished).toEqual(end);
+        expect(resets).toEqual([]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('lets one direction go on after the other has ended', async () => {
+    const { relay, client, server } = bench();
+    client.end('question');
+    expect(String(await collect(server))).toBe('question');
+    server.write('a long ');
+    await new Promise((resolve) => setImmediate(resolve));
+    server.end('answer');
+    expect(String(await collect(client))).toBe('a long answer');
+    expect(await relay.finished).toMatchObject({ ending: 'closed', bytesIn: 8, bytesOut: 13 });
+  });
+
+  test.each([
+    ['near', 'far'],
+    ['far', 'near'],
+  ] as const)('resets the other half when the %s one breaks off', async (broken, other) => {
+    const { relay, halves, client, resets } = bench();
+    client.write('x');
+    await new Promise((resolve) => setImmediate(resolve));
+    halves[broken].destroy(Object.assign(new Error('read'), { code: 'ECONNRESET' }));
+    expect(await relay.finished).toEqual({ bytesIn: 1, bytesOut: 0, ending: 'failed', reason: 'reset' });
+    expect(resets).toEqual([other]);
+  });
+
+  test('resets the other half when one vanishes without an error or an end', async () => {
+    const { relay, halves, resets } = bench();
+    halves.near.destroy();
+    expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'reset' });
+    expect(resets).toEqual(['far']);
+  });
+
+  test('cuts both halves on demand and says why', async () => {
+    const { relay, resets } = bench();
+    relay.cut('revoked');
+    relay.cut('denied');
+    expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'revoked' });
+    expect(resets).toEqual(['near', 'far']);
+  });
+
+  test('writes what it has read before it closes in order', async () => {
+    const { relay, client, server } = bench();
+    client.write('last words');
+    await new Promise((resolve) => setImmediate(resolve));
+    relay.close('drained');
+    expect(String(await collect(server))).toBe('last words');
+    expect(await relay.finished).toMatchObject({ ending: 'drained', bytesIn: 10 });
+  });
+
+  test('counts as it goes and knows the way of the last byte', async () => {
+    const { relay, client, server } = bench();
+    expect(relay.traffic()).toEqual({ bytesIn: 0, bytesOut: 0, last: undefined });
+    client.write('abc');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(relay.traffic()).toEqual({ bytesIn: 3, bytesOut: 0, last: 'in' });
+    server.write('de');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(relay.traffic()).toEqual({ bytesIn: 3, bytesOut: 2, last: 'out' });
+    relay.cut('reset');
+    await relay.finished;
+  });
+
+  test('takes the reason from the half that failed', async () => {
+    const [near] = duplexPair();
+    const [far] = duplexPair();
+    const reset = (stream: Duplex) => () => void stream.destroy();
+    const relay = relayStreams(
+      { stream: near, reset: reset(near) },
+      { stream: far, reset: reset(far), explain: () => 'expired' },
+    );
+    far.destroy(new Error('alert'));
+    expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'expired' });
+  });
+
+  test('that begins with a half already lost is over at once', async () => {
+    const [near] = duplexPair();
+    const [far] = duplexPair();
+    near.on('error', () => undefined);
+    near.destroy();
+    await new Promise((resolve) => setImmediate(resolve));
+    const relay = relayStreams(
+      { stream: near, reset: () => void near.destroy() },
+      { stream: far, reset: () => void far.destroy() },
+    );
+    expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'reset' });
+    expect(far.destroyed).toBe(true);
+  });
+});

@@ -1,5 +1,6 @@
 // Probes and metrics over plain HTTP on the pod's address: /ready, /live, /metrics. Nothing here changes anything.
 import { type FastifyInstance, fastify } from 'fastify';
+import { systemCode } from '../lib/errors.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
 
 export interface AdminDeps {
@@ -30,8 +31,18 @@ export async function startAdmin(deps: AdminDeps, port: number): Promise<Admin> 
     const text = await deps.metrics.text();
     return reply.type(deps.metrics.contentType).send(text);
   });
-  await server.listen({ port, host: '::' });
+  await listen(server, port);
   return { port: portOf(server), close: () => server.close() };
+}
+
+/** `::` takes IPv4, too; a node may have no IPv6 at all. */
+async function listen(server: FastifyInstance, port: number): Promise<void> {
+  try {
+    await server.listen({ port, host: '::' });
+  } catch (error) {
+    if (systemCode(error) !== 'EAFNOSUPPORT' && systemCode(error) !== 'EADDRNOTAVAIL') throw error;
+    await server.listen({ port, host: '0.0.0.0' });
+  }
 }
 
 function portOf(server: FastifyInstance): number {

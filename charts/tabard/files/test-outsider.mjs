@@ -1,4 +1,5 @@
-// The client without a sidecar of `helm test`: its plaintext must be refused, by a connection that ends without an answer.
+// The client without a sidecar of `helm test`: its plaintext must be refused, either in words (403 with a header that names
+// the reason) or by a connection that ends without an answer.
 import { connect } from 'node:net';
 
 const { hostname, port } = new URL(process.env.SERVER);
@@ -24,6 +25,8 @@ socket.on('error', (error) => {
   if (!connected) end(1, `FAILED: ${hostname}:${port} cannot be reached, so nothing is proven: ${error.message}`);
 });
 socket.on('close', () => {
+  const reason = /^HTTP\/1\.1 403 [\s\S]*\r\nx-tabard-reason: (\w+)\r\n/.exec(answer)?.[1];
+  if (reason !== undefined) end(0, `ok: the client without a sidecar was refused: ${reason}.`);
   if (answer !== '') end(1, `FAILED: plaintext was answered: ${JSON.stringify(answer.slice(0, 80))}`);
   end(0, 'ok: the client without a sidecar was refused.');
 });

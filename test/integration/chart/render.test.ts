@@ -29,6 +29,7 @@ interface Container {
 interface PodSpec {
   readonly containers: readonly [Container];
   readonly priorityClassName?: string;
+  readonly enableServiceLinks: boolean;
   readonly securityContext: unknown;
   readonly topologySpreadConstraints: unknown;
   readonly affinity: Readonly<Record<string, unknown>>;
@@ -135,6 +136,10 @@ describe.each(parts)('the %s', (part) => {
       readOnlyRootFilesystem: true,
       capabilities: { drop: ['ALL'] },
     });
+  });
+
+  test('hears nothing of Services in its environment, which would look like its settings', () => {
+    expect(deployment(objects, `tabard-${part}`).template.spec.enableServiceLinks).toBe(false);
   });
 
   test('states its resources, priority and spread, and is asked for its health', () => {

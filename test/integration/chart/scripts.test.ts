@@ -66,23 +66,31 @@ async function nobody(): Promise<string> {
   return url;
 }
 
-const handshakes = (count: number) => `# HELP tabard_handshakes_total x
+const metrics = (count: number) => `# HELP tabard_handshakes_total x
 tabard_handshakes_total{direction="inbound",result="ok",reason=""} 7
 tabard_handshakes_total{direction="outbound",result="failed",reason="unknown_ca"} 7
 tabard_handshakes_total{direction="outbound",result="ok",reason=""} ${count}
 `;
 
+/** The admin port of a sidecar that has made so many handshakes; its address as the client is told. */
+async function sidecar(handshakes: number): Promise<string> {
+  const url = await listening(
+    createHttpServer((request, response) => response.end(request.url === '/ready' ? 'ok\n' : metrics(handshakes))),
+  );
+  return url.replace(/\/$/, '');
+}
+
 describe('the injected client', () => {
   test('is content with an answer for which its sidecar made a handshake', async () => {
-    const env = { SERVER: await answering('hello'), METRICS: await answering(handshakes(1)) };
+    const env = { SERVER: await answering('hello'), SIDECAR: await sidecar(1) };
     expect(await outcome('client', env)).toEqual([
       0,
-      'ok: the injected client was answered "hello" over mutual TLS (1 handshake).\n',
+      'ok: the injected client was answered "hello" over mutual TLS (handshakes: 1).\n',
     ]);
   });
 
   test('is not content with an answer in plaintext', async () => {
-    const env = { SERVER: await answering('hello'), METRICS: await answering(handshakes(0)) };
+    const env = { SERVER: await answering('hello'), SIDECAR: await sidecar(0) };
     const [code, said] = await outcome('client', env);
     expect(said).toContain('FAILED: the call was answered, but the sidecar made no TLS handshake');
     expect(code).toBe(1);
@@ -97,15 +105,17 @@ describe('the injected client', () => {
         else response.end('late');
       }),
     );
-    const [code, said] = await outcome('client', { SERVER: late, METRICS: await answering(handshakes(2)) });
+    const [code, said] = await outcome('client', { SERVER: late, SIDECAR: await sidecar(2) });
     expect(said).toContain('answered "late"');
     expect(code).toBe(0);
   });
 
   test('gives up on a server that never answers, and says why', async () => {
-    const env = { SERVER: await nobody(), METRICS: await answering(handshakes(1)), PATIENCE_MS: '600' };
+    const env = { SERVER: await nobody(), SIDECAR: await sidecar(1), PATIENCE_MS: '600' };
     const [code, said] = await outcome('client', env);
-    expect(said).toMatch(/^FAILED: .* did not answer: .*ECONNREFUSED/);
+    expect(said).toMatch(/^FAILED: .* did not answer as it should: .*ECONNREFUSED/);
+    expect(said).toContain("The sidecar's readiness: ok\n");
+    expect(said).toContain('result="failed",reason="unknown_ca"} 7');
     expect(code).toBe(1);
   });
 });
@@ -119,6 +129,23 @@ describe('the client without a sidecar', () => {
       0,
       'ok: the client without a sidecar was refused.\n',
     ]);
+  });
+
+  test('is content with a refusal in words, and passes on its reason', async () => {
+    const refusal =
+      'HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nx-tabard-reason: plaintext\r\nconnection: close\r\n\r\nno';
+    const url = await raw((socket) => socket.on('data', () => socket.end(refusal)));
+    expect(await outcome('outsider', { SERVER: url })).toEqual([
+      0,
+      'ok: the client without a sidecar was refused: plaintext.\n',
+    ]);
+  });
+
+  test('is not content with a refusal by somebody else', async () => {
+    const url = await listening(createHttpServer((_, response) => response.writeHead(403).end('not you')));
+    const [code, said] = await outcome('outsider', { SERVER: url });
+    expect(said).toContain('FAILED: plaintext was answered: "HTTP/1.1 403 Forbidden');
+    expect(code).toBe(1);
   });
 
   test('is not content with an answer', async () => {

@@ -59,6 +59,7 @@ export const TOOLS = {
     name: 'helm-unittest',
     programs: { 'helm-unittest': 'github.com/helm-unittest/helm-unittest/cmd/helm-unittest' },
   },
+  zlint: { name: 'zlint', programs: { zlint: 'github.com/zmap/zlint/v3/cmd/zlint' } },
   'helm-docs': { name: 'helm-docs', programs: { 'helm-docs': 'github.com/norwoodj/helm-docs/cmd/helm-docs' } },
 } as const satisfies Readonly<Record<string, Tool>>;
 

@@ -314,6 +314,10 @@ export async function rotateUnderLoad({ talk, target, signal }: Stage): Promise<
   const after = await report();
   const calls = after.calls - before.calls;
   const failed = after.failed - before.failed;
+  const reopened = after.reopened - before.reopened;
+  talk.say(
+    `${reopened} lasting connections were closed at a quiet moment, because the certificate they stood on came to its end, and opened anew`,
+  );
   talk.proof(
     failed === 0 && calls > 100,
     `${failed} failed of ${calls} calls over HTTP, gRPC, WebSocket, PostgreSQL, MariaDB and Redis, on lasting and on new connections`,

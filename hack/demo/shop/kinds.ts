@@ -53,8 +53,11 @@ const http: Kind = async (host) => {
   };
 };
 
+/** Channels of one process share a connection otherwise, and a new channel would be no new connection. */
+const ownConnection = { 'grpc.use_local_subchannel_pool': 1 };
+
 const grpc: Kind = async (host) => {
-  const client = new GrpcClient(`${host}:9090`, credentials.createInsecure());
+  const client = new GrpcClient(`${host}:9090`, credentials.createInsecure(), ownConnection);
   const pass = (value: Buffer): Buffer => value;
   return {
     call: async (text) => {
@@ -75,7 +78,7 @@ const grpc: Kind = async (host) => {
 
 /** Calls over one stream that lives as long as the line. */
 const grpcStream: Kind = async (host) => {
-  const client = new GrpcClient(`${host}:9090`, credentials.createInsecure());
+  const client = new GrpcClient(`${host}:9090`, credentials.createInsecure(), ownConnection);
   const pass = (value: Buffer): Buffer => value;
   const stream: ClientDuplexStream<Buffer, Buffer> = client.makeBidiStreamRequest('/shop.Echo/Chat', pass, pass);
   const inbox = mailbox();

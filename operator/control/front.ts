@@ -16,6 +16,7 @@ import { canonicalAddress } from '../mesh/address.ts';
 import type { ControlLimits } from './limits.ts';
 import { type ControlClient, judgeClient, type PeerVerdict, type Trust } from './peer.ts';
 import type { Refusals } from './refusals.ts';
+import type { Admitted } from './session.ts';
 
 export interface FrontDeps {
   /** Its trust bundle must hold every CA of the mesh. */
@@ -25,7 +26,7 @@ export interface FrontDeps {
   readonly refusals: Refusals;
   readonly clock: Clock;
   /** A verified client, ready for HTTP/2. The socket is the callee's from now on. */
-  admitted(socket: TLSSocket, client: { readonly client: ControlClient; readonly address: string }): void;
+  admitted(socket: TLSSocket, of: Admitted): void;
   /** The trust bundle is another one now. */
   trustChanged(): void;
 }

@@ -1,4 +1,5 @@
 // How much one client, and all of them together, may cost. Times in milliseconds.
+import type { ServerOptions } from 'node:http2';
 
 export interface ControlLimits {
   /** Streams of one pod over all its connections; a sidecar follows at most 1,000 destinations. */
@@ -43,3 +44,19 @@ export const controlLimits: ControlLimits = {
   pingTimeoutMs: 10_000,
   idleMs: 60_000,
 };
+
+/** The bounds that the HTTP/2 library keeps itself. */
+export function http2Options(limits: ControlLimits): ServerOptions {
+  return {
+    settings: {
+      maxConcurrentStreams: limits.streamsPerPod + limits.postsPerSession,
+      maxHeaderListSize: limits.headerBytes,
+    },
+    maxHeaderListPairs: 32,
+    // Megabytes. A stream takes a few kilobytes of it while its line is under way.
+    maxSessionMemory: 64,
+    // CVE-2023-44487. A sidecar that drops all its destinations at once resets a thousand streams, and seldom.
+    streamResetBurst: 2 * limits.streamsPerPod,
+    streamResetRate: 100,
+  };
+}

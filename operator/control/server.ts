@@ -1,6 +1,5 @@
 // The control API (design section 4, docs/control-api.md): HTTP/2 over mTLS, snapshots pushed to sidecars, their reports taken in.
 // Puts its parts together, starts and stops them; the rules are in the parts.
-import { performServerHandshake, type ServerOptions } from 'node:http2';
 import type { Clock } from '../../lib/clock.ts';
 import type { CertificateSource } from '../../lib/runtime/credentials.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
@@ -98,9 +97,7 @@ function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal):
     limits,
     refusals,
     clock,
-    admitted: (socket, of) => {
-      fleet.add(new ControlSession(performServerHandshake(socket, http2Options(limits)), of, sessionDeps));
-    },
+    admitted: (socket, of) => fleet.add(new ControlSession(socket, of, sessionDeps)),
     trustChanged: () => {
       topics.selfChanged();
       fleet.judgeAgain(({ client }) => front.judge(client.certificate));
@@ -118,19 +115,4 @@ function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal):
   const shared = { topics, members, book, reports, refusals, metrics };
   const sessionDeps: SessionDeps = { ...shared, limits, clock, logger, signal, closed };
   return { front, fleet, topics, book };
-}
-
-function http2Options(limits: ControlLimits): ServerOptions {
-  return {
-    settings: {
-      maxConcurrentStreams: limits.streamsPerPod + limits.postsPerSession,
-      maxHeaderListSize: limits.headerBytes,
-    },
-    maxHeaderListPairs: 32,
-    // Megabytes. A stream takes a few kilobytes of it while its line is under way.
-    maxSessionMemory: 64,
-    // CVE-2023-44487. A sidecar that drops all its destinations at once resets a thousand streams, and seldom.
-    streamResetBurst: 2 * limits.streamsPerPod,
-    streamResetRate: 100,
-  };
 }

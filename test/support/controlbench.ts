@@ -1,6 +1,7 @@
 // A real control API on loopback with a mesh that the test feeds, and clients that speak to it as sidecars do. Pods have
 // addresses of 127.0.0.0/8, so that a client may choose which pod it is.
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import type { Authority } from '../../lib/pki/ca.ts';
@@ -32,6 +33,7 @@ export class ControlBench {
   readonly server: ControlServer;
   readonly bench: MeshBench<Clock>;
   readonly #clients = new Set<ControlTestClient>();
+  readonly #valves = new Set<Valve>();
   #stopped = false;
 
   private constructor(
@@ -76,10 +78,17 @@ export class ControlBench {
     return new ControlBench({ ...parts, server });
   }
 
+  /** A way to the server that can be shut. */
+  async valve(): Promise<Valve> {
+    const valve = await Valve.to(this.server.port);
+    this.#valves.add(valve);
+    return valve;
+  }
+
   /** A client with a good certificate of service `web` of `shop`, at 127.0.0.1, unless told otherwise. */
   async client(options: ClientOptions = {}): Promise<ControlTestClient> {
     const leaf = options.leaf ?? (await testLeaf(options.authority ?? this.authority, options.of ?? {}));
-    const client = await ControlTestClient.connect(this.server.port, leaf, options);
+    const client = await ControlTestClient.connect(options.through?.port ?? this.server.port, leaf, options);
     this.#clients.add(client);
     return client;
   }
@@ -102,7 +111,7 @@ export class ControlBench {
 
   /** Ends the clients, then the server. */
   async stop(): Promise<void> {
-    for (const client of this.#clients) client.end();
+    for (const each of [...this.#clients, ...this.#valves]) each.end();
     await this.drain(0);
   }
 
@@ -120,7 +129,58 @@ async function offer(source: MemoryCertificateSource, authority: Authority, bund
   if (!verdict.good) throw new Error(verdict.detail);
 }
 
+/** A way to the server that can be shut: nothing is read from the server then, and nothing more reaches it. */
+export class Valve {
+  readonly #server: Server;
+  readonly #sockets: Socket[] = [];
+  #isShut = false;
+
+  private constructor(to: number) {
+    this.#server = createServer((near) => {
+      const far = connect(to, '127.0.0.1');
+      for (const [from, onto] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.#sockets.push(from);
+        if (this.#isShut) from.pause();
+        from.on('data', (chunk) => onto.write(chunk));
+        from.on('error', () => undefined);
+        from.on('close', () => onto.destroy());
+      }
+    });
+  }
+
+  static async to(port: number): Promise<Valve> {
+    const valve = new Valve(port);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    valve.#server.listen(0, '127.0.0.1', resolve);
+    await promise;
+    return valve;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  shut(): void {
+    this.#isShut = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  open(): void {
+    this.#isShut = false;
+    for (const socket of this.#sockets) socket.resume();
+  }
+
+  end(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
 export interface ClientOptions {
+  readonly through?: Valve;
   readonly of?: LeafOptions;
   readonly authority?: Authority;
   readonly leaf?: TestLeaf;

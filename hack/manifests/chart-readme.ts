@@ -9,7 +9,7 @@ interface Row {
 
 const head = `# The Tabard chart
 
-Mutual TLS for every service of a Kubernetes cluster. Needs Kubernetes 1.30 or newer and Helm 3.18 or newer (tested with Helm 4).
+Mutual TLS for every service of a Kubernetes cluster. Needs Kubernetes 1.30 or newer; works with Helm 3 and 4.
 
 \`\`\`sh
 helm install tabard charts/tabard -n tabard-system --create-namespace --wait

@@ -14,10 +14,16 @@ const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
 const trustDomainForm = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
 const spiffeForm = new RegExp(`^spiffe://((?=[^/]{1,253}/)${label}(?:\\.${label})*)/ns/(${label})/svc/(${label})$`);
 const dnsNameForm = trustDomainForm;
+const serviceForm = /^[a-z0-9](?:[a-z0-9-]{0,54}[a-z0-9])?$/;
 
 /** Whether a text can be a trust domain: a lower-case DNS name, since the CA's name constraint is put on it as a host. */
 export function isTrustDomain(text: string): boolean {
   return trustDomainForm.test(text);
+}
+
+/** Whether a text can be the name of a service: a DNS label that leaves room for the `tabard-` of its Secret's name. */
+export function isServiceName(text: string): boolean {
+  return serviceForm.test(text);
 }
 
 /** The SPIFFE URI of an identity. */

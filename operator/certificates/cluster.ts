@@ -4,7 +4,7 @@ import { labels, written } from '../../lib/api/contract.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Pod, Service } from '../../lib/kube/object.ts';
 import type { Store, StoreOptions } from '../../lib/kube/store.ts';
-import type { NamedService } from '../../lib/pki/identity.ts';
+import { isServiceName, type NamedService } from '../../lib/pki/identity.ts';
 import { governing, type Labels, precedence, type Selected } from '../../lib/policy/select.ts';
 
 /** Indexes that the stores given to `Cluster` must declare. */
@@ -23,12 +23,14 @@ export const clusterIndexes = {
   readonly policies: StoreOptions<TLSPolicy>;
 };
 
-/** `<namespace>/<service>` of an injected pod; undefined when it is not injected or shares the node's network. */
+/**
+ * `<namespace>/<service>` of an injected pod; undefined when it is not injected or shares the node's network, and when its
+ * service is no name that admission would have written: somebody marked the pod by hand.
+ */
 export function serviceKeyOf({ metadata, spec }: Pod): string | undefined {
   const service = metadata.annotations?.[written.service];
-  if (metadata.labels?.[labels.injected] !== 'true' || service === undefined || spec?.hostNetwork === true) {
-    return undefined;
-  }
+  if (metadata.labels?.[labels.injected] !== 'true' || spec?.hostNetwork === true) return undefined;
+  if (service === undefined || !isServiceName(service)) return undefined;
   return `${metadata.namespace ?? ''}/${service}`;
 }
 
@@ -36,6 +38,9 @@ export function serviceKeyOf({ metadata, spec }: Pod): string | undefined {
 export function isFinished({ status }: Pod): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
+
+/** Most Kubernetes Services that one certificate names. */
+export const maximumServices = 64;
 
 /** The pods of a service that are not finished. */
 export interface ServicePods {
@@ -95,14 +100,19 @@ export class Cluster {
     return found.filter((policy) => policy !== undefined).sort(precedence)[0];
   }
 
-  /** The Kubernetes Services that select any of these pods, all of one namespace. */
+  /**
+   * The Kubernetes Services that select any of these pods, all of one namespace, in the order of their names. Only so many as a
+   * certificate can name: with thousands of names no handshake would take it (OpenSSL refuses chains above 100 kB).
+   */
   servicesOf(pods: readonly Pod[]): readonly NamedService[] {
     const [first] = pods;
     if (first === undefined) return [];
     return this.#stores.services
       .byIndex('namespace', first.metadata.namespace ?? '')
       .filter((service) => pods.some((pod) => selectsPod(service, pod)))
-      .map(({ metadata, spec }) => ({ name: metadata.name, headless: spec?.clusterIP === 'None' }));
+      .map(({ metadata, spec }) => ({ name: metadata.name, headless: spec?.clusterIP === 'None' }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .slice(0, maximumServices);
   }
 }
 

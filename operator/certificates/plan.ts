@@ -1,5 +1,6 @@
 // What to do about one service's certificate, and when to look again: a pure function of a snapshot. Checks are asked in
 // order and the first that is violated gives the reason. What is valid stays until something better is signed.
+import type { OwnerReference } from '../../lib/api/tlspolicy.ts';
 import {
   absenceNeed,
   changeNeed,
@@ -71,18 +72,25 @@ function planActive(snapshot: Snapshot, wanted: Wanted): Plan {
 function planIdle(snapshot: Snapshot): Plan {
   const { current, idleSince, leaving, now } = snapshot;
   if (current.kind !== 'held') return { action: keep };
-  if (current.owners.length === 0 && leaving === 0) {
+  if (current.owners.length === 0) {
+    if (leaving > 0) return { action: keep };
     const goAt = after(idleSince ?? now, orphanGraceMs);
     if (now < goAt) return { action: keep, nextCheck: goAt };
     const message = 'no pod of the service has been there for ten minutes and no workload owns the Secret';
     return { action: { kind: 'delete', reason: 'Orphaned', message } };
   }
+  if (!current.owners.some(comesBack)) return { action: keep };
   const recorded = recordedWants(current);
   const renewAt = current.renewAt ?? renewalTime(current.facts, recorded.renewAt);
   const need =
     issuerNeed(current, recorded.issuer, snapshot.issuer) ?? timeNeed(current.facts, now) ?? dueNeed(renewAt, now);
   const plan = need === undefined ? settled(snapshot, recorded, renewAt) : issuing(snapshot, recorded, need);
   return { ...plan, renewAt };
+}
+
+/** A Job and a pod made by hand run once: what is left of them needs no fresh certificate. */
+function comesBack({ kind }: OwnerReference): boolean {
+  return kind !== 'Job' && kind !== 'Pod';
 }
 
 /** What a Secret without pods was made for. */

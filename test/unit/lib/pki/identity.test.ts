@@ -4,6 +4,7 @@ import {
   formatIdentity,
   identityOf,
   isDnsName,
+  isServiceName,
   isTrustDomain,
   parseAlternativeNames,
   parseIdentity,
@@ -51,6 +52,23 @@ describe('SPIFFE identities', () => {
       expect(isTrustDomain(name)).toBe(false);
     },
   );
+});
+
+describe('names of services', () => {
+  test.each([
+    ['web', true],
+    ['0', true],
+    ['a'.repeat(56), true],
+    ['a'.repeat(57), false],
+    ['a/b', false],
+    ['..', false],
+    ['web-', false],
+    ['Web', false],
+    ['web\n', false],
+    ['', false],
+  ])('"%s": %s', (name, expected) => {
+    expect(isServiceName(name)).toBe(expected);
+  });
 });
 
 describe('the identity in a certificate', () => {

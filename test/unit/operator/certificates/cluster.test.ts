@@ -28,6 +28,7 @@ describe('the cluster as certificates see it', () => {
     pod({ name: 'api-1', namespace: 'other' }),
     pod({ name: 'host-1', hostNetwork: true }),
     pod({ name: 'plain-1', injected: false }),
+    pod({ name: 'sly-1', service: 'web/../../ca' }),
   ]);
   stores.services.replace([
     service({ name: 'web', ports: [{ port: 80, targetPort: 8080, appProtocol: 'http', protocol: 'TCP' }] }),
@@ -65,9 +66,24 @@ describe('the cluster as certificates see it', () => {
   test('names the Services that select the pods, of their own namespace', () => {
     const named = cluster.servicesOf(cluster.podsOf('shop/web').live);
     expect(named).toEqual([
-      { name: 'web', headless: false },
       { name: 'db', headless: true },
+      { name: 'web', headless: false },
     ]);
+  });
+});
+
+describe('a pod with more Services than a certificate can name', () => {
+  test('is named by the first of them', () => {
+    const crowd = {
+      pods: new ObjectStore<Pod>(clusterIndexes.pods),
+      services: new ObjectStore<Service>(clusterIndexes.services),
+      policies: new ObjectStore<TLSPolicy>(clusterIndexes.policies),
+    };
+    crowd.services.replace(
+      Array.from({ length: 200 }, (_, index) => service({ name: `s${1_000 + index}`, selector: { app: 'web' } })),
+    );
+    const named = new Cluster(crowd).servicesOf([pod({ name: 'web-1' })]);
+    expect([named.length, named[0]?.name, named.at(-1)?.name]).toEqual([64, 's1000', 's1063']);
   });
 });
 

@@ -312,6 +312,7 @@ describe('the plan for a service without pods', () => {
     ['keeps the Secret of a workload that may come back', { now: at(0.5 * day) }, 'keep'],
     ['renews it as it was, so that pods that come back find it fresh', { now: renewAt }, 'issue NearingExpiry'],
     ['issues it again after it expired', { now: at(3 * day) }, 'issue Expired'],
+    ['does not renew what a finished Job left', { now: renewAt, current: { ...held, owners: [job] } }, 'keep'],
     ['follows its issuer to another CA', { issuer: { ...issuer, keyId: 'CA2' } }, 'issue IssuerChanged'],
     ['writes a changed trust bundle', { issuer: { ...issuer, bundleFingerprint: 'other' } }, 'rewrite BundleChanged'],
     ['keeps it when its issuer is gone', { issuer: missing }, 'keep'],

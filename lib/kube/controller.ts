@@ -1,5 +1,6 @@
 // The loop of an operator: feeds put keys into a queue, workers reconcile one key at a time, failures come back later.
 // Seeing (the stores) and doing (reconcile) are apart: nothing that fails here is lost, and no key can stop the loop.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { AppError, messageOf } from '../errors.ts';
 import { deadline } from '../runtime/deadline.ts';
@@ -83,6 +84,9 @@ export class Controller {
     for (let key = await this.#queue.take(); key !== undefined; key = await this.#queue.take()) {
       await this.#one(key, signal);
       this.#queue.done(key);
+      // Reconciles that find nothing to do never wait; thousands in a row would keep timers and sockets from their turn,
+      // and with them the renewal of the lease.
+      await nextTurn();
     }
   }
 

@@ -80,5 +80,5 @@ export class TestClock implements Clock {
 
 /** Lets everything run that needs no time and no input. */
 export async function settle(): Promise<void> {
-  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 6; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -272,6 +272,18 @@ describe('the controller', () => {
     await expect(running).rejects.toThrow('stopped');
   });
 
+  test('lets timers and sockets have their turn while thousands of keys find nothing to do', async () => {
+    let runs = 0;
+    const deps = started(async () => void (runs += 1), { workers: 4 });
+    deps.store.replace(Array.from({ length: 500 }, (_, index) => map(`m${index}`, 1)));
+    await settle();
+    expect(runs).toBeGreaterThan(0);
+    expect(runs).toBeLessThan(100);
+    deps.stop.abort();
+    await deps.running;
+    expect(runs).toBe(500);
+  });
+
   test('shows how many keys are ready and how long the oldest waits', async () => {
     const deps = started(async () => deps.clock.sleep(4_000));
     deps.store.replace(['a', 'b', 'c'].map((name) => map(name, 1)));

@@ -11,7 +11,7 @@ import { buildImage } from '../../../hack/image/build.ts';
 import type { Image } from '../../../hack/image/oci.ts';
 import { link, makeNetns } from '../../support/capture/netns.ts';
 
-const programs: readonly Program[] = ['webhook', 'sidecar', 'redirect'];
+const programs: readonly Program[] = ['operator', 'webhook', 'sidecar', 'redirect'];
 const root = resolve(import.meta.dirname, '../../..');
 let work: string;
 let rootfs: string;

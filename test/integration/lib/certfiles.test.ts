@@ -2,13 +2,15 @@
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { systemClock } from '../../../lib/clock.ts';
 import type { Authority } from '../../../lib/pki/ca.ts';
 import { CertificateFiles } from '../../../lib/runtime/certfiles.ts';
 import type { CredentialFault, Credentials } from '../../../lib/runtime/credentials.ts';
 import { createLogger } from '../../../lib/runtime/logger.ts';
 import { type TestLeaf, testAuthority, testLeaf } from '../../support/pki.ts';
+
+jest.setTimeout(30_000);
 
 let authority: Authority;
 let first: TestLeaf;
@@ -85,7 +87,7 @@ describe('a projected volume', () => {
     const running = files.run(stop.signal);
     await files.refresh();
     expect(files.current()?.key).toBe(first.key);
-    const change = nextChange(files, 2_000);
+    const change = nextChange(files, 10_000);
     await project(filesOf(second));
     expect((await change).key).toBe(second.key);
     stop.abort();
@@ -97,7 +99,7 @@ describe('a projected volume', () => {
     folder = join(real, 'later');
     const files = open(50);
     const running = files.run(stop.signal);
-    const change = nextChange(files, 2_000);
+    const change = nextChange(files, 10_000);
     await project(filesOf(first));
     expect((await change).key).toBe(first.key);
     expect(rejected).toEqual(['unreadable']);
@@ -125,7 +127,7 @@ describe('a projected volume', () => {
     for (let reads = 0; reads < 5; reads += 1) await files.refresh();
     expect(files.current()?.key).toBe(first.key);
     expect(rejected).toEqual([fault]);
-    const change = nextChange(files, 2_000);
+    const change = nextChange(files, 10_000);
     await project(filesOf(second));
     expect((await change).key).toBe(second.key);
     stop.abort();

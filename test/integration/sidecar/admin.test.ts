@@ -1,12 +1,14 @@
 import { once } from 'node:events';
 import { createServer as createHttp } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { RewrittenProbe } from '../../../lib/api/probes.ts';
 import { createLogger } from '../../../lib/runtime/logger.ts';
 import { Metrics } from '../../../lib/runtime/metrics.ts';
 import { type AdminServer, startAdmin } from '../../../sidecar/admin.ts';
 import { ProbeRunner } from '../../../sidecar/probes.ts';
+
+jest.setTimeout(30_000);
 
 let reasons: string[];
 let admin: AdminServer;
@@ -143,8 +145,8 @@ describe('the admin port', () => {
   test('ends a client that does not finish its request', async () => {
     const started = performance.now();
     expect(await talk('GET /ready HTTP/1.1\r\nHost:')).toContain('408');
-    expect(performance.now() - started).toBeLessThan(8_000);
-  }, 10_000);
+    expect(performance.now() - started).toBeLessThan(12_000);
+  });
 
   test('rejects when its port is taken', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
@@ -173,7 +175,7 @@ describe('the admin port', () => {
     }
     const started = performance.now();
     await both.close();
-    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(performance.now() - started).toBeLessThan(5_000);
   });
 
   test('gives the same answers when its state cannot be told', async () => {

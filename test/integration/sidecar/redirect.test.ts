@@ -1,6 +1,6 @@
 // The redirect container's program in a real network namespace, with real traffic, IPv4 and IPv6. Needs root.
 import { resolve } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { env, PROXY_UID } from '../../../lib/api/contract.ts';
 import { type Exclusions, redirectScript } from '../../../sidecar/redirect/rules.ts';
 import { link, makeNetns, type Netns } from '../../support/capture/netns.ts';
@@ -10,6 +10,8 @@ const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
 const POD = { v4: '10.66.0.2', v6: 'fd66::2' };
 const PEER = { v4: '10.66.0.1', v6: 'fd66::1' };
 const APP_UID = 1000;
+
+jest.setTimeout(60_000);
 
 let pod: Netns;
 let peer: Netns;
@@ -38,7 +40,7 @@ beforeAll(async () => {
     listen(pod, APP_UID, [':::8080', '127.0.0.1:8081', '::1:8081', ':::9090', 'udp:0.0.0.0:5353']),
     listen(peer, 0, [':::80', ':::3306', 'udp::::53']),
   ]);
-}, 60_000);
+});
 
 afterAll(async () => {
   await pod.remove();
@@ -65,9 +67,10 @@ async function listen(netns: Netns, uid: number, at: readonly string[]): Promise
   await netns.start([...node, `${root}/test/support/capture/listen.ts`, ...targets], { uid, env: { ROLE: role } });
 }
 
-function dial(netns: Netns, uid: number, targets: readonly string[]): readonly unknown[] {
+function dial(netns: Netns, uid: number, targets: readonly string[], timeoutMs = 10_000): readonly unknown[] {
   const full = targets.map((each) => (each.startsWith('udp') ? each : `tcp:${each}`));
-  return JSON.parse(netns.run([...node, `${root}/test/support/capture/dial.ts`, ...full], { uid })) as unknown[];
+  const command = [...node, `${root}/test/support/capture/dial.ts`, ...full];
+  return JSON.parse(netns.run(command, { uid, env: { DIAL_TIMEOUT_MS: String(timeoutMs) } })) as unknown[];
 }
 
 async function dialSoon(netns: Netns, uid: number, targets: readonly string[]): Promise<readonly unknown[]> {
@@ -177,8 +180,8 @@ describe('what would go round the capture', () => {
       'nft',
       'add table ip other; add chain ip other pre { type filter hook prerouting priority raw; }; add rule ip other pre tcp dport 8080 notrack; add chain ip other out { type filter hook output priority raw; }; add rule ip other out tcp dport 80 notrack',
     ]);
-    expect(dial(peer, APP_UID, [`${POD.v4}:8080`])).toEqual(['timeout']);
-    expect(dial(pod, APP_UID, [`${PEER.v4}:80`])).toEqual(['timeout']);
+    expect(dial(peer, APP_UID, [`${POD.v4}:8080`], 700)).toEqual(['timeout']);
+    expect(dial(pod, APP_UID, [`${PEER.v4}:80`], 700)).toEqual(['timeout']);
   });
 
   test('rules of another program at the standard priority come second', () => {

@@ -3,12 +3,12 @@
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 
-const TIMEOUT_MS = 700;
+const timeoutMs = Number(process.env['DIAL_TIMEOUT_MS'] ?? 10_000);
 
 function dial(argument: string): Promise<unknown> {
   const { protocol, host = '', port } = /^(?<protocol>tcp|udp):(?<host>.+):(?<port>\d+)$/.exec(argument)?.groups ?? {};
   return new Promise((resolve) => {
-    setTimeout(() => resolve('timeout'), TIMEOUT_MS).unref();
+    setTimeout(() => resolve('timeout'), timeoutMs).unref();
     if (protocol === 'udp') {
       const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
       socket.on('message', (message) => resolve(JSON.parse(message.toString())));

@@ -43,7 +43,7 @@ export interface CertificateDeps {
 }
 
 /** Services that are looked at at once; signing itself is paced apart from it. */
-const workers = 16;
+const workers = 32;
 
 /** The controller of all certificates. `run` once. */
 export class CertificateController {

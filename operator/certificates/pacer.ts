@@ -12,7 +12,7 @@ export interface Pace {
 }
 
 /** Fifty renewals a second is about what the API server stores without others noticing; two hundred thousand an hour. */
-export const defaultPace: Pace = { rate: { perSecond: 50, burst: 100 }, concurrency: 8 };
+export const defaultPace: Pace = { rate: { perSecond: 50, burst: 100 }, concurrency: 16 };
 
 /** How often to look whether the rate lets the next one through. */
 const tickMs = 20;

@@ -36,8 +36,9 @@ export interface PolicyDeps {
   readonly shortestMs: number;
 }
 
-/** Changes within this time are written together. */
+/** Changes within this time are written together; longer by so much per service, since a large status costs more to write. */
 const gatherMs = 200;
+const gatherPerServiceMs = 5;
 /** Longest time between two looks, for what only time changes. */
 const againMs = 600_000;
 
@@ -45,6 +46,8 @@ const againMs = 600_000;
 export class PolicyController {
   readonly #deps: PolicyDeps;
   readonly #controller: Controller;
+  /** How long to gather changes for a policy, by key. */
+  readonly #gatherMs = new Map<string, number>();
   #startedMs = 0;
 
   constructor(deps: PolicyDeps) {
@@ -82,27 +85,35 @@ export class PolicyController {
   /** A change of a spec concerns the namespace's other policies, which may now lose or win pods; any other itself alone. */
   #policyChanged(before: TLSPolicy | undefined, after: TLSPolicy | undefined): void {
     if (before?.metadata.generation !== after?.metadata.generation) this.#touch((after ?? before)?.metadata.namespace);
-    else if (after !== undefined) this.#controller.enqueue(keyOf(after.metadata), gatherMs);
+    else if (after !== undefined) this.#later(keyOf(after.metadata));
   }
 
   #touch(namespace: string | undefined): void {
     for (const policy of this.#deps.stores.policies.byIndex('namespace', namespace ?? '')) {
-      this.#controller.enqueue(keyOf(policy.metadata), gatherMs);
+      this.#later(keyOf(policy.metadata));
     }
+  }
+
+  #later(key: string): void {
+    this.#controller.enqueue(key, this.#gatherMs.get(key) ?? gatherMs);
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
     const { stores, client, clock } = this.#deps;
     const policy = stores.policies.get(key);
-    if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) return undefined;
+    if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) {
+      this.#gatherMs.delete(key);
+      return undefined;
+    }
     const now = clock.now();
-    const status = policyStatus(statusInput(this.#deps, policy, now, now.getTime() - this.#startedMs));
+    const input = statusInput(this.#deps, policy, now, now.getTime() - this.#startedMs);
+    this.#gatherMs.set(key, gatherMs + input.services.length * gatherPerServiceMs);
+    const status = policyStatus(input);
     if (!sameJson(status, policy.status)) {
       const { name, namespace = '' } = policy.metadata;
-      const input = { metadata: { name, namespace }, status };
       try {
         const options = { signal, fieldManager: fieldManagers.operator, force: true };
-        await client.applyStatus(resources.tlspolicies, input, options);
+        await client.applyStatus(resources.tlspolicies, { metadata: { name, namespace }, status }, options);
       } catch (error) {
         if (isKube(error, 'NotFound')) return undefined;
         throw error;

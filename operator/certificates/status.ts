@@ -35,6 +35,8 @@ export interface StatusInput {
 
 type Verdict = Pick<WantedCondition, 'status' | 'reason' | 'message'>;
 
+/** Most services that a status lists; the counts are of all. */
+const mostServices = 200;
 /** Services named in a message; the rest is counted. */
 const namedInMessage = 3;
 /** Failures in a row that count although the certificate in use is still valid. */
@@ -56,7 +58,7 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
   return {
     ...observed,
     conditions: mergeConditions(policy.status?.conditions, conditions, now),
-    services: listed,
+    services: shown(listed),
     servicesReady: `${listed.filter(({ ready }) => ready).length}/${listed.length}`,
     ...(expires === undefined ? {} : { expires }),
     plaintextClients,
@@ -64,6 +66,14 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
       ? { strictReady: input.watched && listed.length > 0 && plaintextClients.length === 0 }
       : {}),
   };
+}
+
+/** As many services as a status can hold in reason, those that are not ready first; in the order of their names. */
+function shown(services: readonly ServiceStatus[]): readonly ServiceStatus[] {
+  if (services.length <= mostServices) return services;
+  const first = [...services.filter(({ ready }) => !ready), ...services.filter(({ ready }) => ready)];
+  const kept = new Set(first.slice(0, mostServices));
+  return services.filter((service) => kept.has(service));
 }
 
 /** Whether any port of the policy lets plaintext in. */

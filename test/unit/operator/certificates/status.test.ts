@@ -166,6 +166,22 @@ describe('the rest of the status', () => {
     expect(status).toMatchObject({ servicesReady: '1/2', expires: '2026-11-23T11:00:00Z', observedGeneration: 1 });
   });
 
+  test('lists two hundred services, those that are not ready first, and counts all', () => {
+    const services = Array.from({ length: 300 }, (_, index) =>
+      service(`s${1_000 + index}`, index >= 290 ? absent : good),
+    );
+    const status = policyStatus(input({ services }));
+    expect(status.servicesReady).toBe('290/300');
+    const names = status.services?.map(({ name }) => name) ?? [];
+    expect([names.length, names[0], names[189], names[190], names[199]]).toEqual([
+      200,
+      's1000',
+      's1189',
+      's1290',
+      's1299',
+    ]);
+  });
+
   test('gives every condition the generation that it is about', () => {
     const status = policyStatus(input({ policy: testPolicy('all', {}, { generation: 7 }) }));
     expect(status.conditions?.map(({ observedGeneration }) => observedGeneration)).toEqual([7, 7, 7]);

@@ -169,7 +169,7 @@ class ClusterMesh implements Mesh {
     this.#policies.refresh(next);
     this.#retire(known);
     const selectedBefore = [...this.#selection.servicesOf(next.uid)];
-    this.#selection.podChanged(known, next, (namespace) => this.#services.inNamespace(namespace));
+    this.#selection.podChanged(known, next, this.#services);
     this.#tellPod(next, known, selectedBefore);
   }
 
@@ -179,7 +179,7 @@ class ClusterMesh implements Mesh {
     this.#policies.drop(known.uid);
     this.#retire(known);
     const selectedBefore = [...this.#selection.servicesOf(known.uid)];
-    this.#selection.podChanged(known, undefined, () => []);
+    this.#selection.podChanged(known, undefined, this.#services);
     this.#tellPod(known, undefined, selectedBefore);
   }
 

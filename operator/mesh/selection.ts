@@ -1,7 +1,7 @@
 // Which Services select which injected pods, by their labels: known as soon as a pod exists, well before an EndpointSlice
 // lists it. Follows pods and Services as they change. Pure.
 import { RefIndex } from './refs.ts';
-import { type MeshService, selects } from './services.ts';
+import { type MeshService, type Services, selects } from './services.ts';
 import type { MeshPod } from './workloads.ts';
 
 /** Live injected pods by selecting Service, both ways. */
@@ -11,11 +11,7 @@ export class Selection {
   readonly #pods = new Map<string, Map<string, MeshPod>>();
 
   /** Follows a pod: `after` undefined or finished = no longer selected by anything. */
-  podChanged(
-    before: MeshPod | undefined,
-    after: MeshPod | undefined,
-    servicesIn: (namespace: string) => Iterable<MeshService>,
-  ): void {
+  podChanged(before: MeshPod | undefined, after: MeshPod | undefined, services: Pick<Services, 'selecting'>): void {
     if (before !== undefined) {
       const siblings = this.#pods.get(before.namespace);
       siblings?.delete(before.uid);
@@ -26,14 +22,16 @@ export class Selection {
     const siblings = this.#pods.get(after.namespace);
     if (siblings === undefined) this.#pods.set(after.namespace, new Map([[after.uid, after]]));
     else siblings.set(after.uid, after);
-    for (const service of servicesIn(after.namespace)) this.#link(service, after);
+    for (const service of services.selecting(after.namespace, after.labels)) this.#link(service, after.uid);
   }
 
   /** Follows a Service. */
   serviceChanged(before: MeshService | undefined, after: MeshService | undefined): void {
     if (before !== undefined) for (const uid of this.#podsOf.of(before.key)) this.#unlink(before.key, uid);
-    if (after === undefined) return;
-    for (const pod of this.#pods.get(after.namespace)?.values() ?? []) this.#link(after, pod);
+    if (after?.selector === undefined) return;
+    for (const { uid, labels } of this.#pods.get(after.namespace)?.values() ?? []) {
+      if (selects(after.selector, labels)) this.#link(after.key, uid);
+    }
   }
 
   /** Keys of the Services that select a pod. */
@@ -51,10 +49,9 @@ export class Selection {
     return this.#podsOf.has(service);
   }
 
-  #link(service: MeshService, pod: MeshPod): void {
-    if (service.selector === undefined || !selects(service.selector, pod.labels)) return;
-    this.#podsOf.add(service.key, pod.uid);
-    this.#servicesOf.add(pod.uid, service.key);
+  #link(service: string, uid: string): void {
+    this.#podsOf.add(service, uid);
+    this.#servicesOf.add(uid, service);
   }
 
   #unlink(service: string, uid: string): void {

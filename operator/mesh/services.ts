@@ -3,6 +3,7 @@
 // (CVE-2020-8554). Pure.
 import { keyOf, type Service } from '../../lib/kube/object.ts';
 import { canonicalAddress, type Family, familyOf } from './address.ts';
+import { RefIndex } from './refs.ts';
 
 /** Which endpoints a client of the Service may be given. */
 export type Spread =
@@ -90,19 +91,28 @@ export interface VirtualAddress {
   readonly family: Family;
 }
 
-/** The Services by key, by namespace and by address. */
+/** Where a Service with a selector is filed: under the first label that it asks for. */
+function shelfOf({ namespace, selector = {} }: MeshService): string | undefined {
+  const [first] = Object.entries(selector);
+  return first === undefined ? undefined : shelf(namespace, first);
+}
+
+function shelf(namespace: string, [key, value]: readonly [string, string]): string {
+  return `${namespace} ${key}=${value}`;
+}
+
+/** The Services by key, by address and by what they select. */
 export class Services {
   readonly #services = new Map<string, MeshService>();
-  readonly #namespaces = new Map<string, Map<string, MeshService>>();
+  readonly #shelves = new RefIndex();
   readonly #cluster = new Map<string, readonly MeshService[]>();
   readonly #external = new Map<string, readonly MeshService[]>();
 
   set(service: MeshService): void {
     this.delete(service.key);
     this.#services.set(service.key, service);
-    const siblings = this.#namespaces.get(service.namespace);
-    if (siblings === undefined) this.#namespaces.set(service.namespace, new Map([[service.key, service]]));
-    else siblings.set(service.key, service);
+    const selecting = shelfOf(service);
+    if (selecting !== undefined) this.#shelves.add(selecting, service.key);
     // Two Services share a ClusterIP only while one of them is already gone: the newer is the one that exists.
     claim(this.#cluster, service.clusterAddresses, service, (a, b) => b.createdMs - a.createdMs || byUid(a, b));
     claim(this.#external, service.externalAddresses, service, (a, b) => a.createdMs - b.createdMs || byUid(a, b));
@@ -112,9 +122,8 @@ export class Services {
     const service = this.#services.get(key);
     if (service === undefined) return;
     this.#services.delete(key);
-    const siblings = this.#namespaces.get(service.namespace);
-    siblings?.delete(key);
-    if (siblings?.size === 0) this.#namespaces.delete(service.namespace);
+    const selecting = shelfOf(service);
+    if (selecting !== undefined) this.#shelves.remove(selecting, key);
     release(this.#cluster, service.clusterAddresses, key);
     release(this.#external, service.externalAddresses, key);
   }
@@ -123,9 +132,10 @@ export class Services {
     return this.#services.get(key);
   }
 
-  /** The Services of one namespace. */
-  inNamespace(namespace: string): Iterable<MeshService> {
-    return this.#namespaces.get(namespace)?.values() ?? [];
+  /** Keys of the Services of a namespace that select a pod with these labels. */
+  selecting(namespace: string, labels: Readonly<Record<string, string>>): readonly string[] {
+    const candidates = Object.entries(labels).flatMap((label) => [...this.#shelves.of(shelf(namespace, label))]);
+    return candidates.filter((key) => selects(this.#services.get(key)?.selector ?? {}, labels));
   }
 
   /** The Service of a ClusterIP; `no_port` when it has no such TCP port; undefined when the address is no ClusterIP. */

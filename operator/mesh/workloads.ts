@@ -72,13 +72,29 @@ function uncapturedPorts(given: Readonly<Record<string, string>>): ReadonlySet<n
   return new Set([ports.admin, ...listed.filter((text) => /^[0-9]{1,5}$/.test(text)).map(Number)]);
 }
 
-/** Whether two views of a pod say the same. */
+/** Whether two views of one pod say the same. */
 export function samePod(a: MeshPod, b: MeshPod): boolean {
-  return JSON.stringify(a, withSets) === JSON.stringify(b, withSets);
+  return (
+    a.service === b.service &&
+    a.namespace === b.namespace &&
+    a.name === b.name &&
+    a.node === b.node &&
+    a.finished === b.finished &&
+    a.leaving === b.leaving &&
+    a.sinceMs === b.sinceMs &&
+    a.addresses.join() === b.addresses.join() &&
+    sameLabels(a.labels, b.labels) &&
+    portsOf(a) === portsOf(b)
+  );
 }
 
-function withSets(_key: string, value: unknown): unknown {
-  return value instanceof Set ? [...value] : value;
+function sameLabels(a: MeshPod['labels'], b: MeshPod['labels']): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+}
+
+function portsOf({ uncaptured }: MeshPod): string {
+  return uncaptured === 'all' ? uncaptured : [...uncaptured].join();
 }
 
 /** The injected pods by uid, and the owner of each address. */

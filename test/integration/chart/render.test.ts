@@ -1,7 +1,10 @@
 // What the chart renders, by the real helm: which values it refuses, and what must hold for every object.
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { webhookEntries } from '../../../webhook/configuration.ts';
 import { chart, type Helm, openHelm, type Rendered } from '../../support/helm.ts';
+
+// Each test starts processes, beside whatever else this machine does.
+jest.setTimeout(60_000);
 
 let helm: Helm;
 let objects: readonly Rendered[];

@@ -6,8 +6,11 @@ import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { chart } from '../../support/helm.ts';
+
+// Each test starts processes, beside whatever else this machine does.
+jest.setTimeout(60_000);
 
 const servers: Server[] = [];
 const children: ChildProcess[] = [];

@@ -1,10 +1,13 @@
 // The environment that the chart gives to the processes is the one that they read: names, forms, and every value arrives.
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { readConfig as readOperatorConfig } from '../../../operator/config.ts';
 import { readConfig as readWebhookConfig } from '../../../webhook/config.ts';
 import { type Helm, openHelm } from '../../support/helm.ts';
+
+// Each test starts processes, beside whatever else this machine does.
+jest.setTimeout(60_000);
 
 const root = resolve(import.meta.dirname, '../../..');
 let helm: Helm;

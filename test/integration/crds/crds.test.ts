@@ -1,10 +1,13 @@
 // The CRDs on a real API server: what it accepts, refuses and fills in, and what kubectl shows of it.
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type ControlPlane, startControlPlane } from '../../../hack/cluster/api.ts';
 import type { TLSPolicy } from '../../../lib/api/tlspolicy.ts';
 import { refusedIssuers, refusedPolicies } from './refused.ts';
+
+// Each test starts processes, beside whatever else this machine does.
+jest.setTimeout(60_000);
 
 const root = resolve(import.meta.dirname, '../../..');
 let api: ControlPlane;

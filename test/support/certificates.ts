@@ -199,9 +199,9 @@ export class CertificateBench {
     await this.clock.advance(ms);
   }
 
-  /** Lets work go on, with the clock moving a little, until something holds; fails with what it saw after two seconds. */
+  /** Lets work go on, with the clock moving a little, until something holds; fails with what it saw after ten seconds. */
   async until<T>(see: () => T, holds: (seen: T) => boolean): Promise<T> {
-    const limit = Date.now() + 2_000;
+    const limit = Date.now() + 10_000;
     for (;;) {
       const seen = see();
       if (holds(seen)) return seen;

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { KubeError } from '../../../../lib/kube/errors.ts';
 import { resources } from '../../../../lib/kube/resources.ts';
 import { chainVerdict } from '../../../../lib/pki/verify.ts';
@@ -7,6 +7,9 @@ import { dataOf } from '../../../../operator/certificates/secret.ts';
 import { CertificateBench } from '../../../support/certificates.ts';
 
 const hour = 3_600_000;
+// Keys are made in real time, which a busy machine stretches.
+jest.setTimeout(20_000);
+
 let bench: CertificateBench;
 
 beforeEach(async () => {

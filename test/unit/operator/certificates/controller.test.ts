@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { KubeError } from '../../../../lib/kube/errors.ts';
 import { resources } from '../../../../lib/kube/resources.ts';
 import { judgeCredentials } from '../../../../lib/runtime/credentials.ts';
@@ -7,6 +7,9 @@ import { CertificateBench } from '../../../support/certificates.ts';
 import { DAY_MS } from '../../../support/pki.ts';
 
 const hour = 3_600_000;
+// Keys are made in real time, which a busy machine stretches.
+jest.setTimeout(20_000);
+
 let bench: CertificateBench;
 
 beforeEach(async () => {

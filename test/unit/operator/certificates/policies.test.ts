@@ -1,6 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { resources } from '../../../../lib/kube/resources.ts';
 import { CertificateBench } from '../../../support/certificates.ts';
+
+// Keys are made in real time, which a busy machine stretches.
+jest.setTimeout(20_000);
 
 let bench: CertificateBench;
 

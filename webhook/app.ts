@@ -30,8 +30,6 @@ export interface AppDeps {
   readonly logger: Logger;
   /** The process whose signals stop it. */
   readonly process: Pick<NodeJS.Process, 'on' | 'off' | 'exit'>;
-  /** Told of the ports once both servers listen. */
-  readonly onListening?: (ports: { readonly admission: number; readonly admin: number }) => void;
 }
 
 /** What most parts are given. */
@@ -109,8 +107,7 @@ function start(parts: Parts, stages: Readonly<Record<'answering' | 'resting' | '
       logger,
       paths: Object.values(webhookPaths),
     });
-    parts.onListening?.({ admission: server.port, admin: (await admin).port });
-    logger.info({ port: server.port }, 'answering reviews');
+    logger.info({ port: server.port, adminPort: (await admin).port }, 'answering reviews');
     await aborted(signal);
     server.drain();
     // The API server goes on using open connections, and endpoints are not updated at once.

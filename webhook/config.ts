@@ -23,7 +23,7 @@ export interface WebhookConfig {
    * TABARD_TRUST_DOMAIN, TABARD_CONTROL_ADDRESS, TABARD_PROXY_CPU, TABARD_PROXY_MEMORY, TABARD_PROXY_LOG_LEVEL.
    */
   readonly sidecar: SidecarConfig;
-  /** TABARD_CA_LIFETIME 365d, TABARD_CERTIFICATE_LIFETIME 30d, TABARD_CA_OVERLAP 1h. */
+  /** TABARD_SERVING_NAMES (DNS names beside the Service's; none), TABARD_CA_LIFETIME 365d, TABARD_CERTIFICATE_LIFETIME 30d, TABARD_CA_OVERLAP 1h. */
   readonly serving: ServingSettings;
   /** TABARD_SERVING_PERIOD: how often the certificate is looked after when nothing is heard, 60s by default. */
   readonly servingPeriodMs: number;
@@ -64,6 +64,7 @@ export function readConfig(environment: Environment): WebhookConfig {
       namespace,
       trustDomain,
       clusterDomain,
+      extraNames: reader.list('TABARD_SERVING_NAMES', '', faultOfName),
       caLifetimeMs: reader.durationMs('TABARD_CA_LIFETIME', '365d'),
       certificateLifetimeMs: reader.durationMs('TABARD_CERTIFICATE_LIFETIME', '30d'),
       overlapMs: reader.durationMs('TABARD_CA_OVERLAP', '1h'),
@@ -81,5 +82,5 @@ function share(reader: ConfigReader, name: string, resource: ResourceName, fallb
 }
 
 function faultOfName(item: string): string | undefined {
-  return /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/.test(item) ? undefined : 'is no name of a Secret';
+  return /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/.test(item) ? undefined : 'is no lower-case DNS name';
 }

@@ -14,6 +14,8 @@ export interface ServingSettings extends RotationTiming {
   readonly namespace: string;
   readonly trustDomain: string;
   readonly clusterDomain: string;
+  /** DNS names beside the Service's, for a webhook that is called by URL. */
+  readonly extraNames: readonly string[];
   readonly caLifetimeMs: number;
   readonly certificateLifetimeMs: number;
 }
@@ -38,9 +40,14 @@ const keys = {
   key: 'tls.key',
 } as const;
 
-/** The name by which the API server calls the webhook. */
+/** The name by which the API server calls the webhook's Service. */
 export function servingName(namespace: string): string {
   return `${names.webhook}.${namespace}.svc`;
+}
+
+function servingNames({ namespace, clusterDomain, extraNames }: ServingSettings): readonly string[] {
+  const name = servingName(namespace);
+  return [name, `${name}.${clusterDomain}`, ...extraNames];
 }
 
 /** Reads the Secret's data (base64). Throws AppError `pki_invalid` unless everything in it is whole and fits together. */
@@ -90,7 +97,7 @@ export function factsOf(material: ServingMaterial, settings: ServingSettings): S
   const inUse = [authority.fingerprint, next?.fingerprint];
   const isRight =
     leaf.checkIssued(new X509Certificate(authority.certificate)) &&
-    leaf.checkHost(servingName(settings.namespace), { subject: 'never' }) !== undefined;
+    servingNames(settings).every((name) => leaf.checkHost(name, { subject: 'never' }) !== undefined);
   return {
     current: caFacts(new X509Certificate(authority.certificate)),
     next: next === undefined ? undefined : caFacts(new X509Certificate(next.certificate)),
@@ -136,18 +143,18 @@ async function newAuthority({ trustDomain, caLifetimeMs }: ServingSettings, now:
 
 async function signed(
   base: Pick<ServingMaterial, 'authority' | 'next' | 'trusted'>,
-  { namespace, trustDomain, clusterDomain, certificateLifetimeMs }: ServingSettings,
+  settings: ServingSettings,
   now: Date,
 ): Promise<ServingMaterial> {
   const { privateKey, publicKey } = await generateKey('ECDSA-P256');
-  const name = servingName(namespace);
+  const { namespace, trustDomain } = settings;
   const leaf = issueLeaf({
     authority: base.authority,
     publicKey,
     identity: { trustDomain, namespace, service: names.webhook },
-    dnsNames: [name, `${name}.${clusterDomain}`],
+    dnsNames: servingNames(settings),
     usages: ['serverAuth'],
-    lifetimeMs: certificateLifetimeMs,
+    lifetimeMs: settings.certificateLifetimeMs,
     now,
   });
   const { authority, next, trusted } = base;

@@ -17,6 +17,7 @@ const settings = {
   namespace,
   trustDomain: 'cluster.local',
   clusterDomain: 'cluster.local',
+  extraNames: [],
   caLifetimeMs: 3_600_000,
   certificateLifetimeMs: 600_000,
   overlapMs: 0,
@@ -67,7 +68,10 @@ function caller(
 ) {
   const agent = new Agent({ keepAlive: true, ca: [...ca], servername: servingName(namespace), ...agentOptions });
   open.push({ close: () => agent.destroy() });
-  return (text: string | Buffer = body, options: RequestOptions = {}) =>
+  return (
+    text: string | Buffer = body,
+    options: Omit<RequestOptions, 'headers'> & { headers?: Record<string, string> } = {},
+  ) =>
     new Promise<Reply>((resolve, reject) => {
       const { headers, ...rest } = options;
       const call = request(
@@ -135,7 +139,12 @@ describe('the admission server', () => {
     expect(second.headers['keep-alive']).toBe('timeout=120');
   });
 
-  test.each<{ name: string; text: string | Buffer; options?: RequestOptions; status: number }>([
+  test.each<{
+    name: string;
+    text: string | Buffer;
+    options?: { path?: string; method?: string; headers?: Record<string, string> };
+    status: number;
+  }>([
     { name: 'no JSON', text: '{', status: 400 },
     { name: 'an empty body', text: '', status: 400 },
     { name: 'another kind', text: '{"apiVersion":"v1","kind":"Pod"}', status: 400 },
@@ -220,10 +229,10 @@ describe('the admission server', () => {
       seen.add(socket.getPeerCertificate().serialNumber);
       socket.destroy();
     };
-    let running = true;
+    const stop = new AbortController();
     const counts = { ok: 0, failed: [] as unknown[] };
     const worker = async (post: ReturnType<typeof caller>) => {
-      while (running) {
+      while (!stop.signal.aborted) {
         const reply = await post().catch((error: unknown) => error as Error);
         if ('status' in reply && reply.status === 200) counts.ok += 1;
         else counts.failed.push(reply);
@@ -236,7 +245,7 @@ describe('the admission server', () => {
       await serials();
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    running = false;
+    stop.abort();
     await Promise.all(workers);
     expect(counts.failed).toEqual([]);
     expect(counts.ok).toBeGreaterThan(100);

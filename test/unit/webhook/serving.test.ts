@@ -23,6 +23,7 @@ const settings = {
   namespace,
   trustDomain: 'cluster.local',
   clusterDomain: 'cluster.local',
+  extraNames: [],
   caLifetimeMs: 300 * minute,
   certificateLifetimeMs: 30 * minute,
   overlapMs: 10 * minute,

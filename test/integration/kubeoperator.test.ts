@@ -244,4 +244,27 @@ describe('the operator', () => {
     expect(last?.exitCode).toBe(1);
     expect(last?.lines.some(({ level, msg }) => level === 'error' && msg === 'stopping after a failure')).toBe(true);
   });
+
+  test('runs on the service account that a pod finds in its files', async () => {
+    const token = (await plane.kubectl(['create', 'token', names.operator, '-n', system])).trim();
+    // A mount namespace of its own, so that the files of a pod are where a pod has them and nobody else sees them.
+    const files = '/run/secrets/kubernetes.io/serviceaccount';
+    const script = `ca=$(cat "$CA") && mount -t tmpfs none /run && mkdir -p ${files} && printf %s "$ca" > ${files}/ca.crt && printf %s "$TOKEN" > ${files}/token && exec "$@"`;
+    const { hostname, port } = new URL(plane.server);
+    const replica = startOperatorProcess({
+      name: 'operator-3',
+      namespace: system,
+      within: ['unshare', '--mount', 'sh', '-c', script, 'sh'],
+      env: {
+        KUBERNETES_SERVICE_HOST: hostname,
+        KUBERNETES_SERVICE_PORT: port,
+        TOKEN: token,
+        CA: plane.ca,
+        PATH: process.env['PATH'] ?? '',
+      },
+    });
+    replicas.push(replica);
+    await until('the replica is ready', ready(replica), 60_000);
+    expect(await replica.end('SIGTERM')).toBe(0);
+  });
 });

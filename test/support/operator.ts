@@ -21,16 +21,28 @@ export interface OperatorProcess {
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number>;
 }
 
-/** Starts a replica. All its ports are free ones. */
-export function startOperatorProcess(options: {
+/** How a replica is to be started. */
+export interface OperatorOptions {
   readonly name: string;
-  readonly kubeconfig: string;
   readonly namespace: string;
+  /** Absent: the service account of a pod, which `within` must put in place. */
+  readonly kubeconfig?: string;
   readonly env?: Readonly<Record<string, string>>;
-}): OperatorProcess {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry], {
+  /** A command that the replica's own is the end of. */
+  readonly within?: readonly string[];
+}
+
+/** Starts a replica. All its ports are free ones. */
+export function startOperatorProcess(options: OperatorOptions): OperatorProcess {
+  const [program = '', ...args] = [
+    ...(options.within ?? []),
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    entry,
+  ];
+  const child = spawn(program, args, {
     env: {
-      KUBECONFIG: options.kubeconfig,
+      ...(options.kubeconfig === undefined ? {} : { KUBECONFIG: options.kubeconfig }),
       TABARD_NAMESPACE: options.namespace,
       TABARD_POD_NAME: options.name,
       TABARD_ADMIN_PORT: '0',

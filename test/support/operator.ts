@@ -34,7 +34,7 @@ export interface OperatorOptions {
 
 /** Starts a replica. All its ports are free ones. */
 export function startOperatorProcess(options: OperatorOptions): OperatorProcess {
-  const [program = '', ...args] = [
+  const [program, ...args] = [
     ...(options.within ?? []),
     process.execPath,
     '--disable-warning=ExperimentalWarning',

@@ -9,7 +9,7 @@ const tools = resolve(import.meta.dirname, '../../../hack/cluster/tools');
 
 /** Module to version, of the tool's go.mod. */
 function pins(tool: string): ReadonlyMap<string, string> {
-  const lines = readFileSync(join(tools, tool, 'go.mod'), 'utf8').matchAll(/^\t(\S+) (v\S+)/gm);
+  const lines = readFileSync(join(tools, tool, 'go.mod'), 'utf8').matchAll(/^(?:\t|require )(\S+) (v\S+)/gm);
   return new Map([...lines].map((match) => [match[1] ?? '', match[2] ?? '']));
 }
 

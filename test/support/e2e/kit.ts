@@ -102,7 +102,7 @@ export async function kit(): Promise<Kit> {
       const text = await kubectl(['-n', namespace, 'exec', pod, ...where, '--', ...command]).catch((error: unknown) =>
         String(error),
       );
-      const line = text.split('\n').find((each) => each.startsWith('{"kind"'));
+      const [line] = /\{"kind".*\}/.exec(text) ?? [];
       if (line === undefined) throw new Error(`exec in ${namespace}/${pod} gave no answer: ${text.slice(0, 500)}`);
       return JSON.parse(line) as Call;
     },

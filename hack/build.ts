@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { AppError } from '../lib/errors.ts';
 import { licenseTexts } from './image/licenses.ts';
 
@@ -30,6 +30,20 @@ export interface Bundle {
 
 // Bundled CommonJS packages call require for Node's own modules; ESM has none until it is made.
 const banner = "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);";
+
+/**
+ * Gives node:http out as an object. Imported as an ES module it is asked for every name that it has, and one of them loads
+ * undici: 4 MB of every sidecar (docs/data-path.md, "Memory").
+ */
+const plainHttp: Plugin = {
+  name: 'plain-http',
+  setup: (setup) => {
+    setup.onResolve({ filter: /^node:http$/ }, ({ path }) => ({ path, namespace: 'builtin' }));
+    setup.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
+  },
+};
 
 /**
  * Writes the bundles of the given programs (all by default) into a folder (dist by default), each file in one step, so that a
@@ -65,6 +79,7 @@ async function writeBundle(program: Program, folder: string): Promise<Bundle> {
     charset: 'utf8',
     legalComments: 'none',
     banner: { js: banner },
+    plugins: [plainHttp],
     logLevel: 'silent',
   });
   for (const { path, contents } of outputFiles) await replaceFile(path, contents);

@@ -47,15 +47,16 @@ export class CaptureListener {
   /** Connections whose peer has not proved itself yet, oldest first. */
   readonly #waiting = new Set<Socket>();
   #open = 0;
+  #port: number;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
+    this.#port = options.port;
   }
 
-  /** The port, once listening: a test asks for any. */
+  /** The port; the one that was given, once listening, where any was asked for. */
   get port(): number {
-    const address = this.#servers[0]?.address();
-    return typeof address === 'object' && address !== null ? address.port : this.#options.port;
+    return this.#port;
   }
 
   /** Starts to listen on every host. */
@@ -64,10 +65,9 @@ export class CaptureListener {
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true });
       server.on('connection', (socket) => this.#accept(socket));
       try {
-        await listen(server, host, index === 0 ? this.#options.port : this.port);
+        this.#port = await listen(server, host, this.#port);
         this.#servers.push(server);
-        // Out of file descriptors: the kernel keeps the backlog, accepting goes on when some are free again.
-        server.on('error', (error) => this.#options.failed(error));
+        server.on('error', (error) => this.#acceptFailed(error));
       } catch (error) {
         const familyIsMissing = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(systemCode(error) ?? '');
         if (index === 0 || !familyIsMissing) throw error;
@@ -78,6 +78,13 @@ export class CaptureListener {
   /** Accepts no more; connections that were accepted go on. */
   close(): void {
     for (const server of this.#servers) server.close();
+  }
+
+  /** Out of file descriptors: the kernel keeps the backlog, accepting goes on when some are free again. */
+  #acceptFailed(error: Error): void {
+    const nowhere = { address: '', port: 0 };
+    const detail = `accept failed: ${systemCode(error) ?? error.message}`;
+    this.#options.refused({ source: nowhere, destination: { ...nowhere, port: this.#port } }, 'overload', detail);
   }
 
   #accept(socket: Socket): void {
@@ -153,13 +160,13 @@ export class CaptureListener {
   }
 }
 
-function listen(server: Server, host: string, port: number): Promise<void> {
+async function listen(server: Server, host: string, port: number): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   // Without a host Node takes both families, or IPv4 alone where the system has no other.
-  server.listen({ ...(host === 'any' ? {} : { host }), port, backlog: BACKLOG }, () => {
-    server.off('error', reject);
-    resolve();
-  });
-  return promise;
+  server.listen({ ...(host === 'any' ? {} : { host }), port, backlog: BACKLOG }, resolve);
+  await promise;
+  server.off('error', reject);
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
 }

@@ -43,6 +43,7 @@ export class ControlClient implements SnapshotSource {
   #session: ClientHttp2Session | undefined;
   #lostMs: number;
   #hurry = new AbortController();
+  readonly #ended = new AbortController();
 
   constructor(options: ControlClientOptions) {
     this.#options = options;
@@ -66,7 +67,7 @@ export class ControlClient implements SnapshotSource {
   /** Sends a body; false when there is no connection, or the answer is no success within five seconds. */
   post(path: string, body: unknown): Promise<boolean> {
     const session = this.#session;
-    if (session === undefined || session.destroyed) return Promise.resolve(false);
+    if (session === undefined || session.destroyed || session.closed) return Promise.resolve(false);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/json' });
     const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), POST_TIMEOUT_MS);
@@ -98,6 +99,7 @@ export class ControlClient implements SnapshotSource {
       this.#hurry = new AbortController();
       await clock.sleep(this.#backoff.next(), AbortSignal.any([signal, this.#hurry.signal])).catch(() => undefined);
     }
+    this.#ended.abort();
   }
 
   async #once(signal: AbortSignal): Promise<void> {
@@ -175,8 +177,8 @@ export class ControlClient implements SnapshotSource {
   async #reopen(subscription: Subscription, stream: ClientHttp2Stream): Promise<void> {
     const session = this.#session;
     if (session === undefined || session.destroyed || !this.#subscriptions.has(subscription)) return;
-    await this.#options.clock.sleep(subscription.backoff.next());
-    const current = subscription.stream === stream && this.#session === session;
+    await this.#options.clock.sleep(subscription.backoff.next(), this.#ended.signal).catch(() => undefined);
+    const current = subscription.stream === stream && this.#session === session && !this.#ended.signal.aborted;
     if (current && this.#subscriptions.has(subscription)) this.#open(subscription);
   }
 }

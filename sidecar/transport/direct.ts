@@ -1,6 +1,6 @@
 // The `direct` transport: one mTLS connection per application connection, ALPN tabard-tcp/1. The answering certificate must
 // prove exactly the identity that discovery gave, on a resumed session as well; whatever else happens, no byte is sent.
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { ALPN_DIRECT } from '../../lib/api/contract.ts';
 import type { Reason } from '../../lib/api/reasons.ts';
@@ -60,7 +60,8 @@ export class DirectTransport implements Transport {
     const socket = connectTls({
       socket: raw,
       secureContext: generation.client,
-      servername: target.serverName,
+      // RFC 6066 section 3 allows no address here, and Node throws.
+      ...(isIP(target.serverName) === 0 ? { servername: target.serverName } : {}),
       ALPNProtocols: [ALPN_DIRECT],
       // The verdict is ours: Node's compares DNS names, and does not look at a resumed session at all.
       rejectUnauthorized: false,

@@ -229,6 +229,19 @@ describe('endpoints', () => {
     for (const pod of pods) expect(pod.seen()).toBeGreaterThanOrEqual(14);
   });
 
+  test('may have IPv6 addresses, and so may the destination', async () => {
+    const api = await mesh.pod('api');
+    mesh.control.setDestination('[fd00::96:1]:8026', {
+      known: true,
+      serverName: 'api.shop.svc.cluster.local',
+      endpoints: [{ address: '::1', port: api.core.inbound.port, transport: 'mutual', identity: api.identity }],
+    });
+    expect(await ask(web.dial(8026, 'fd00::96:1'), 'six')).toBe('six');
+    await until(() => carried(api).length === 1, 'it is logged');
+    expect(carried(web).at(-1)).toMatchObject({ destination: '[fd00::96:1]:8026' });
+    expect(carried(api)[0]).toMatchObject({ source: expect.stringMatching(/^\[::1\]:/), peer: web.identity });
+  });
+
   test('one in the pod itself is reached inside the pod', async () => {
     const self = await mesh.pod('alone', { podIps: ['127.0.0.1'], behaviour: echo });
     mesh.control.setDestination('127.0.0.1:8025', {

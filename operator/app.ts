@@ -134,6 +134,7 @@ async function serveControl(
     trustDomain: config.trustDomain,
     clusterRanges: () => ranges.current(),
     listen: { port: config.controlPort },
+    replicas: { service: `${config.namespace}/${names.operator}`, portName: 'control' },
   });
   listening(server);
   const leave = ranges.subscribe(() => server.rangesChanged());

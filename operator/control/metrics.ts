@@ -25,7 +25,7 @@ export interface ControlMetrics {
   readonly sent: CounterMetric;
   readonly superseded: CounterMetric;
   readonly sendSeconds: HistogramMetric;
-  /** Label result: accepted | refused. */
+  /** Labels from: sidecar | replica; result: accepted | refused. */
   readonly reports: CounterMetric;
 }
 
@@ -55,8 +55,8 @@ export function controlMetrics(metrics: Metrics): ControlMetrics {
     }),
     reports: metrics.counter({
       name: name('reports_total'),
-      help: 'Status reports of sidecars',
-      labels: ['result'],
+      help: 'Status reports of sidecars, and batches of them from other replicas',
+      labels: ['from', 'result'],
     }),
   };
 }

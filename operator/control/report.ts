@@ -1,5 +1,6 @@
 // What the sidecars reported: the last report of each pod, and per service who came with plaintext. In memory and bounded;
-// a restarted operator knows again what the sidecars send next. The status of a TLSPolicy is written from it.
+// a restarted operator knows again what the sidecars send next. Replicas tell each other (replicas.ts), so that each knows
+// all of it. The status of a TLSPolicy is written from it.
 import type { StatusReport } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
 
@@ -56,6 +57,9 @@ export class ReportStore implements Reports {
   readonly #services = new Map<string, Map<string, PodReport>>();
   readonly #plaintext = new Map<string, Map<string, PlaintextClient>>();
   readonly #listeners = new Set<(service: ReportedService) => void>();
+  readonly #accepted = new Set<(report: PodReport) => void>();
+  /** Pods whose last report came to this replica itself. */
+  readonly #own = new Set<string>();
 
   constructor(clock: Pick<Clock, 'now'>) {
     this.#clock = clock;
@@ -81,18 +85,33 @@ export class ReportStore implements Reports {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Takes in a report of a live pod, in place of its last one. */
+  /** Takes in a report that a live pod sent to this replica, in place of its last one. */
   accept(of: ReportedService, report: StatusReport): void {
     const { namespace, service } = of;
     const { podUid, podName } = report;
     const entry = { namespace, service, podUid, podName, receivedAt: this.#clock.now(), report };
-    this.#pods.set(podUid, entry);
-    const key = keyOf(of);
-    const siblings = this.#services.get(key);
-    if (siblings === undefined) this.#services.set(key, new Map([[podUid, entry]]));
-    else siblings.set(podUid, entry);
-    this.#note(of, report);
-    this.#tell(of);
+    this.#own.add(podUid);
+    this.#put(entry);
+    for (const listener of this.#accepted) listener(entry);
+  }
+
+  /** Takes in a report that a live pod sent to another replica, unless what is known is as new. */
+  learn(entry: PodReport): void {
+    const known = this.#pods.get(entry.podUid);
+    if (known !== undefined && known.receivedAt >= entry.receivedAt) return;
+    this.#own.delete(entry.podUid);
+    this.#put(entry);
+  }
+
+  /** The last reports that came to this replica itself. */
+  own(): readonly PodReport[] {
+    return [...this.#own].flatMap((podUid) => this.#pods.get(podUid) ?? []);
+  }
+
+  /** Told of each report that comes to this replica itself. Returns the function that ends the subscription. */
+  onAccepted(listener: (report: PodReport) => void): () => void {
+    this.#accepted.add(listener);
+    return () => this.#accepted.delete(listener);
   }
 
   /** A pod is gone: its report goes with it. Who sent it plaintext stays known. */
@@ -100,6 +119,7 @@ export class ReportStore implements Reports {
     const entry = this.#pods.get(podUid);
     if (entry === undefined) return;
     this.#pods.delete(podUid);
+    this.#own.delete(podUid);
     const key = keyOf(entry);
     const siblings = this.#services.get(key);
     siblings?.delete(podUid);
@@ -107,19 +127,29 @@ export class ReportStore implements Reports {
     this.#tell(entry);
   }
 
-  #note(of: ReportedService, { plaintext }: StatusReport): void {
+  #put(entry: PodReport): void {
+    this.#pods.set(entry.podUid, entry);
+    const key = keyOf(entry);
+    const siblings = this.#services.get(key);
+    if (siblings === undefined) this.#services.set(key, new Map([[entry.podUid, entry]]));
+    else siblings.set(entry.podUid, entry);
+    this.#note(entry);
+    this.#tell(entry);
+  }
+
+  #note({ namespace, service, receivedAt, report: { plaintext } }: PodReport): void {
     if (plaintext.length === 0) return;
-    const clients = this.#plaintext.get(keyOf(of)) ?? new Map<string, PlaintextClient>();
-    this.#plaintext.set(keyOf(of), clients);
+    const page = keyOf({ namespace, service });
+    const clients = this.#plaintext.get(page) ?? new Map<string, PlaintextClient>();
+    this.#plaintext.set(page, clients);
     for (const { address, port, count, refused } of plaintext) {
       const key = `${address} ${port}`;
       const before = clients.get(key)?.count ?? 0;
       // Put in anew, so that the order of the map is the order of last sight.
       clients.delete(key);
-      const seen = { address, service: of.service, port, lastSeen: this.#clock.now(), refused };
-      clients.set(key, { ...seen, count: before + count });
+      clients.set(key, { address, service, port, lastSeen: receivedAt, refused, count: before + count });
     }
-    this.#forgetOld(keyOf(of), clients);
+    this.#forgetOld(page, clients);
   }
 
   #forgetOld(service: string, clients: Map<string, PlaintextClient>): void {

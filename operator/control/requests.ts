@@ -4,10 +4,11 @@ import type { MeshPod } from '../mesh/workloads.ts';
 import { acknowledge, bodyOf, type Refusal, refuse } from './answer.ts';
 import type { StreamKind } from './book.ts';
 import type { SessionDeps } from './deps.ts';
+import { type Problem, takeBatch, takeStatus } from './intake.ts';
 import type { Member } from './members.ts';
 import type { RefusalReason } from './metrics.ts';
+import { batchLimits } from './replicabody.ts';
 import { type Route, routeOf } from './routes.ts';
-import { parseStatusBody } from './statusbody.ts';
 import { LineStream } from './stream.ts';
 import type { Subject } from './topics.ts';
 
@@ -59,12 +60,25 @@ export class Requests {
   async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<Refusal | undefined> {
     const route = routeOf(headers[':method'] ?? '', headers[':path'] ?? '');
     if (route.kind === 'refused') return this.#refused('bad_request', route.status, route.message);
-    if (this.#requester.isLeaving)
-      return { status: 503, reason: 'leaving', message: 'this connection is ending; come again' };
+    const { isLeaving, named } = this.#requester;
+    if (isLeaving) return { status: 503, reason: 'leaving', message: 'this connection is ending; come again' };
+    const { limits, reports, mesh } = this.#deps;
+    if (route.kind === 'replica') {
+      if (!this.#deps.isReplica(named.identity)) {
+        return this.#refused('identity_mismatch', 403, 'only a replica of the operator may pass on reports');
+      }
+      return this.#receive(stream, { from: 'replica', bodyBytes: batchLimits.bytes }, (text) =>
+        takeBatch(text, (uid) => mesh.pod(uid), reports),
+      );
+    }
     const member = await this.#requester.member();
     if (!member.ok) return this.#refused(member.reason, 403, member.detail);
     if (stream.destroyed) return undefined;
-    if (route.kind === 'status') return this.#receive(stream, member.pod);
+    if (route.kind === 'status') {
+      return this.#receive(stream, { from: 'sidecar', bodyBytes: limits.bodyBytes }, (text) =>
+        takeStatus(text, member.pod, reports),
+      );
+    }
     return this.#follow(stream, route, member.pod);
   }
 
@@ -96,19 +110,22 @@ export class Requests {
     return undefined;
   }
 
-  async #receive(stream: ServerHttp2Stream, pod: MeshPod): Promise<Refusal | undefined> {
-    const { limits, clock, metrics, reports } = this.#deps;
+  /** Takes in a body of at most so many bytes. */
+  async #receive(
+    stream: ServerHttp2Stream,
+    { from, bodyBytes }: { readonly from: 'sidecar' | 'replica'; readonly bodyBytes: number },
+    take: (text: string) => Problem | undefined,
+  ): Promise<Refusal | undefined> {
+    const { limits, clock } = this.#deps;
     if (this.#posts >= limits.postsPerSession) return this.#refused('too_many_streams', 429, 'one report at a time');
     this.#posts += 1;
-    const body = await bodyOf(stream, limits, clock).finally(() => {
+    const body = await bodyOf(stream, { ...limits, bodyBytes }, clock).finally(() => {
       this.#posts -= 1;
     });
     if (body === undefined) return undefined;
-    const parsed = typeof body === 'string' ? parseStatusBody(body) : undefined;
-    const problem = problemOf(body, parsed, pod);
-    metrics.reports.inc({ result: problem === undefined ? 'accepted' : 'refused' });
+    const problem = typeof body === 'string' ? take(body) : body;
+    this.#deps.metrics.reports.inc({ from, result: problem === undefined ? 'accepted' : 'refused' });
     if (problem !== undefined) return this.#refused('bad_request', problem.status, problem.message);
-    if (parsed?.ok) reports.accept(pod, parsed.report);
     acknowledge(stream);
     return undefined;
   }
@@ -123,16 +140,4 @@ export class Requests {
     this.#deps.refusals.note(reason, { ...this.#requester.named, detail: message });
     return { status, reason, message };
   }
-}
-
-function problemOf(
-  body: string | Refusal,
-  parsed: ReturnType<typeof parseStatusBody> | undefined,
-  pod: MeshPod,
-): { readonly status: number; readonly message: string } | undefined {
-  if (typeof body !== 'string') return body;
-  if (parsed?.ok !== true) return { status: 400, message: parsed?.problem ?? '' };
-  const { podUid, podName } = parsed.report;
-  if (podUid === pod.uid && podName === pod.name) return undefined;
-  return { status: 403, message: `the report is of pod ${podName}, but the connection is of pod ${pod.name}` };
 }

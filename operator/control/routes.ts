@@ -1,11 +1,13 @@
 // What a request asks for. Pure.
 import { controlPaths } from '../../lib/api/control.ts';
 import { parseDestination, type SocketAddress } from '../mesh/address.ts';
+import { replicaPath } from './replicabody.ts';
 
 export type Route =
   | { readonly kind: 'self' }
   | { readonly kind: 'destination'; readonly at: SocketAddress }
   | { readonly kind: 'status' }
+  | { readonly kind: 'replica' }
   | { readonly kind: 'refused'; readonly status: 400 | 404 | 405; readonly message: string };
 
 /** The route of a method and path. A query or anything else behind a path makes it another path. */
@@ -18,6 +20,7 @@ export function routeOf(method: string, path: string): Route {
 function match(path: string): readonly ['GET' | 'POST', Route] {
   if (path === controlPaths.self) return ['GET', { kind: 'self' }];
   if (path === controlPaths.status) return ['POST', { kind: 'status' }];
+  if (path === replicaPath) return ['POST', { kind: 'replica' }];
   if (path.startsWith(controlPaths.destinations))
     return ['GET', destination(path.slice(controlPaths.destinations.length))];
   return ['GET', { kind: 'refused', status: 404, message: 'there is no such path' }];

@@ -1,6 +1,7 @@
 // The control API (design section 4, docs/control-api.md): HTTP/2 over mTLS, snapshots pushed to sidecars, their reports taken in.
 // Puts its parts together, starts and stops them; the rules are in the parts.
 import type { Clock } from '../../lib/clock.ts';
+import { identityOf } from '../../lib/pki/identity.ts';
 import type { CertificateSource } from '../../lib/runtime/credentials.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
@@ -13,6 +14,7 @@ import { type ControlLimits, controlLimits } from './limits.ts';
 import { Members } from './members.ts';
 import { controlMetrics, observeControl } from './metrics.ts';
 import { Refusals } from './refusals.ts';
+import { informReplicas } from './replicas.ts';
 import type { ReportStore } from './report.ts';
 import { type SelfSources, selfContent } from './self.ts';
 import { ControlSession } from './session.ts';
@@ -32,6 +34,8 @@ export interface ControlServerDeps {
   /** Port 0 takes any free one. Without a host: all addresses of both families. */
   readonly listen: { readonly host?: string; readonly port: number };
   readonly limits?: Partial<ControlLimits>;
+  /** The Service of the control API by key (`namespace/name`) and port name, by which replicas find each other. */
+  readonly replicas?: { readonly service: string; readonly portName: string };
 }
 
 /** A running control API. */
@@ -59,7 +63,7 @@ export async function startControlServer(deps: ControlServerDeps): Promise<Contr
   });
   observeControl(metrics, { mesh, topics, sessions: () => fleet.size, streams: () => book.streams() });
   const port = await front.listen(deps.listen);
-  const running = fleet.run(clock, signal);
+  const running = Promise.all([fleet.run(clock, signal), passOn(deps, logger, signal)]);
   logger.info({ port }, 'control API listening');
   return {
     port,
@@ -74,6 +78,14 @@ export async function startControlServer(deps: ControlServerDeps): Promise<Contr
       await running;
     },
   };
+}
+
+/** Tells the other replicas of the reports that come in here. */
+async function passOn(deps: ControlServerDeps, logger: Logger, signal: AbortSignal): Promise<void> {
+  const { mesh, certificates, reports, clock, replicas } = deps;
+  if (replicas === undefined) return;
+  const addresses = () => mesh.readyEndpoints(replicas.service, replicas.portName);
+  await informReplicas({ certificates, reports, clock, logger, addresses }, signal);
 }
 
 interface Parts {
@@ -112,7 +124,11 @@ function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal):
   const topics = new Topics({ mesh, selfOf: (pod) => selfContent(sources, pod), clock, logger, signal });
   const members = new Members({ mesh, clock, waitMs: limits.podWaitMs, signal });
   const closed = (session: ControlSession): void => fleet.delete(session);
-  const shared = { topics, members, book, reports, refusals, metrics };
+  const isReplica = (identity: string): boolean => {
+    const own = deps.certificates.current();
+    return own !== undefined && identityOf(own.leaf) === identity;
+  };
+  const shared = { mesh, topics, members, book, reports, refusals, metrics, isReplica };
   const sessionDeps: SessionDeps = { ...shared, limits, clock, logger, signal, closed };
   return { front, fleet, topics, book };
 }

@@ -11,7 +11,8 @@ export type StatusBody =
 /** Most entries of `plaintext` in one report. */
 export const maximumPlaintext = 256;
 
-type Members = Readonly<Record<string, unknown>>;
+/** A JSON object. */
+export type Members = Readonly<Record<string, unknown>>;
 
 const forms = {
   podName: /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/,
@@ -24,12 +25,21 @@ const forms = {
 
 /** Reads a body. */
 export function parseStatusBody(text: string): StatusBody {
-  let value: unknown;
+  const value = parseJson(text);
+  return value === undefined ? { ok: false, problem: 'the body is not JSON' } : readStatus(value);
+}
+
+/** The value of a JSON text; undefined when it is none. */
+export function parseJson(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text) as unknown;
   } catch {
-    return { ok: false, problem: 'the body is not JSON' };
+    return undefined;
   }
+}
+
+/** Reads a report that was parsed already. */
+export function readStatus(value: unknown): StatusBody {
   if (!isObject(value)) return { ok: false, problem: 'the body is not an object' };
   const texts = readTexts(value);
   if (typeof texts === 'string') return { ok: false, problem: texts };
@@ -74,6 +84,7 @@ function isWithin(value: unknown, most: number): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most;
 }
 
-function isObject(value: unknown): value is Members {
+/** Whether a value is a JSON object. */
+export function isObject(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

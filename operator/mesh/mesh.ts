@@ -46,6 +46,8 @@ export interface Mesh {
   pod(uid: string): MeshPod | undefined;
   /** What holds for a pod. */
   policyOf(pod: MeshPod): EffectivePolicy;
+  /** Ready endpoints of a Service (by key) on its port of that name, in the mesh or not. */
+  readyEndpoints(service: string, portName: string): readonly SocketAddress[];
   /** Told after each change, synchronously. Returns the function that ends the subscription. */
   subscribe(listener: (touched: Touched) => void): () => void;
   /** How much is held. */
@@ -151,6 +153,10 @@ class ClusterMesh implements Mesh {
 
   policyOf(pod: MeshPod): EffectivePolicy {
     return this.#policies.of(pod);
+  }
+
+  readyEndpoints(service: string, portName: string): readonly SocketAddress[] {
+    return this.#slices.ready(service, portName);
   }
 
   subscribe(listener: (touched: Touched) => void): () => void {

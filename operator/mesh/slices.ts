@@ -1,7 +1,7 @@
 // EndpointSlices by Service, with the ways back: which Services name a pod uid or an address. Conditions are read as
 // kube-proxy reads them (discovery/v1 EndpointConditions): nil ready means ready, nil serving means as ready. Pure.
 import { type EndpointSlice, keyOf } from '../../lib/kube/object.ts';
-import { canonicalAddress, type Family } from './address.ts';
+import { canonicalAddress, type Family, type SocketAddress } from './address.ts';
 import { RefIndex } from './refs.ts';
 
 /** What an endpoint can do now. */
@@ -104,6 +104,15 @@ export class Slices {
   /** The slices of a Service, by its key. */
   of(service: string): Iterable<MeshSlice> {
     return this.#services.get(service)?.values() ?? [];
+  }
+
+  /** Ready endpoints of a Service with the target of its port of that name. */
+  ready(service: string, portName: string): readonly SocketAddress[] {
+    return [...this.of(service)].flatMap(({ ports, endpoints }) => {
+      const port = ports.get(portName);
+      if (port === undefined) return [];
+      return endpoints.flatMap(({ address, state }) => (state === 'ready' ? [{ address, port }] : []));
+    });
   }
 
   /** Keys of the Services that name a pod. */

@@ -232,7 +232,7 @@ describe('status reports', () => {
     const [answered, text] = await (await bench.client()).post(JSON.stringify(body));
     expect([answered, text]).toEqual([status, expect.stringContaining(message)]);
     expect(bench.reports.ofPod('uid-shop-web-1')).toBeUndefined();
-    expect(await bench.metric('tabard_control_reports_total{result="refused"}')).toBe(1);
+    expect(await bench.metric('tabard_control_reports_total{from="sidecar",result="refused"}')).toBe(1);
   });
 
   test('a body that does not come is not waited for without a bound', async () => {

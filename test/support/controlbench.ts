@@ -21,6 +21,10 @@ export type LogLine = Readonly<Record<string, unknown>>;
 export interface ControlBenchOptions {
   readonly limits?: Partial<ControlLimits>;
   readonly host?: string;
+  /** A CA that others share. */
+  readonly authority?: Authority;
+  /** Find other replicas by Service `tabard-system/tabard-operator`. */
+  readonly withReplicas?: boolean;
 }
 
 /** The server side. */
@@ -49,7 +53,7 @@ export class ControlBench {
   }
 
   static async start(options: ControlBenchOptions = {}): Promise<ControlBench> {
-    const authority = await testAuthority();
+    const authority = options.authority ?? (await testAuthority());
     const source = new MemoryCertificateSource();
     await offer(source, authority, authority.certificate);
     const lines: LogLine[] = [];
@@ -74,6 +78,9 @@ export class ControlBench {
       metrics: parts.metrics,
       listen: { port: 0, ...(options.host === undefined ? {} : { host: options.host }) },
       limits: { podWaitMs: 200, ...options.limits },
+      ...(options.withReplicas === true
+        ? { replicas: { service: 'tabard-system/tabard-operator', portName: 'control' } }
+        : {}),
     });
     return new ControlBench({ ...parts, server });
   }

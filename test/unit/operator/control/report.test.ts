@@ -82,4 +82,23 @@ describe('reports', () => {
     store.accept(api, report('a'));
     expect(heard).toEqual(['api', 'api']);
   });
+
+  test('what another replica was told is taken over when it is newer, with its own times, and not passed on', () => {
+    const clock = new StoodClock();
+    const [here, there] = [new ReportStore(clock), new ReportStore(clock)];
+    const passedOn: string[] = [];
+    here.onAccepted(({ podUid }) => passedOn.push(podUid));
+    there.accept(api, report('a', [client('10.0.0.1', 2)]));
+    const [entry] = there.own();
+    clock.ms += 5_000;
+    if (entry === undefined) throw new Error('nothing of its own');
+    here.learn(entry);
+    here.learn(entry);
+    expect(here.plaintextClients(api)).toMatchObject([{ count: 2, lastSeen: entry.receivedAt }]);
+    expect([here.own(), passedOn]).toEqual([[], []]);
+    here.accept(api, { ...report('a'), serial: 'CD34' });
+    here.learn(entry);
+    expect(here.ofPod('a')?.report.serial).toBe('CD34');
+    expect([here.own().length, passedOn]).toEqual([1, ['a']]);
+  });
 });

@@ -6,6 +6,7 @@ import { apiReference } from './manifests/api-reference.ts';
 import { chartCrd } from './manifests/chart-crd.ts';
 import { chartReadme } from './manifests/chart-readme.ts';
 import { chartWebhookConfiguration } from './manifests/chart-webhook.ts';
+import { reasonsPage } from './manifests/reasons-page.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const chart = join(root, 'charts/tabard');
@@ -27,6 +28,7 @@ export function derivedFiles(): readonly Derived[] {
     { path: join(chart, 'templates/webhook/configuration.yaml'), text: chartWebhookConfiguration() },
     { path: join(chart, 'README.md'), text: chartReadme(readFileSync(join(chart, 'values.yaml'), 'utf8')) },
     { path: join(root, 'docs/api.md'), text: apiReference(crds.map(({ text }) => text).reverse()) },
+    { path: join(root, 'docs/reasons.md'), text: reasonsPage() },
   ];
 }
 

@@ -27,12 +27,11 @@ const rules: readonly Rule[] = [
   {
     from: 'lib/runtime/',
     own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/pki/'],
-    packages: ['pino', 'ajv', 'prom-client'],
+    packages: ['pino', 'ajv'],
   },
   {
     from: 'lib/kube/',
     own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/runtime/'],
-    packages: ['prom-client'],
     types: ['@kubernetes/client-node', 'pino'],
   },
   {
@@ -40,11 +39,11 @@ const rules: readonly Rule[] = [
     own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/runtime/', 'lib/kube/'],
     packages: ['@kubernetes/client-node'],
   },
-  { from: 'operator/', own: ['lib/'], types: ['pino', 'prom-client', 'fastify'] },
-  { from: 'operator/admin.ts', own: ['operator/', 'lib/'], packages: ['fastify'], types: ['pino', 'prom-client'] },
-  { from: 'webhook/', own: ['lib/'], types: ['pino', 'prom-client', 'fastify'] },
-  { from: 'webhook/server.ts', own: ['webhook/', 'lib/'], packages: ['fastify'], types: ['pino', 'prom-client'] },
-  { from: 'webhook/admin.ts', own: ['webhook/', 'lib/'], packages: ['fastify'], types: ['pino', 'prom-client'] },
+  { from: 'operator/', own: ['lib/'], types: ['pino', 'fastify'] },
+  { from: 'operator/admin.ts', own: ['operator/', 'lib/'], packages: ['fastify'], types: ['pino'] },
+  { from: 'webhook/', own: ['lib/'], types: ['pino', 'fastify'] },
+  { from: 'webhook/server.ts', own: ['webhook/', 'lib/'], packages: ['fastify'], types: ['pino'] },
+  { from: 'webhook/admin.ts', own: ['webhook/', 'lib/'], packages: ['fastify'], types: ['pino'] },
   {
     from: 'sidecar/',
     own: [
@@ -57,7 +56,7 @@ const rules: readonly Rule[] = [
       'lib/runtime/',
     ],
     packages: [],
-    types: ['pino', 'prom-client'],
+    types: ['pino'],
   },
   { from: 'cli/', own: ['lib/'] },
   { from: 'console/', own: ['lib/'] },

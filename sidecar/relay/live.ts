@@ -1,4 +1,4 @@
-// Every live connection of this proxy: looked at twice a second for its time, judged again when what holds for it changes,
+// Every live connection of this proxy: looked at for its time twice a second, closely when that is nearly over, judged again when what holds for it changes,
 // drained when the process stops. Counting is here, too: limits and metrics ask for numbers by direction.
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -34,6 +34,10 @@ interface Entry {
 }
 
 const LOOK_EVERY_MS = 500;
+/** While some connection waits for a quiet moment, so that one between two calls is not missed. */
+const LOOK_CLOSELY_EVERY_MS = 50;
+/** While a connection's time is nearly over: often enough to meet a short quiet moment. */
+const LOOK_CLOSELY_MS = 50;
 
 /** The set of live connections. */
 export class LiveConnections {
@@ -75,20 +79,23 @@ export class LiveConnections {
     return cut;
   }
 
-  /** Looks at every connection until the signal is aborted. */
+  /** Looks at every connection, twice a second or closely, until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
+    let pauseMs = LOOK_EVERY_MS;
     while (!signal.aborted) {
-      await this.#clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined);
-      this.look();
+      await this.#clock.sleep(pauseMs, signal).catch(() => undefined);
+      pauseMs = this.look() ? LOOK_CLOSELY_MS : LOOK_EVERY_MS;
     }
   }
 
-  /** One look at every connection. */
-  look(): void {
+  /** One look at every connection. True while one of them waits for a quiet moment to end. */
+  look(): boolean {
     const nowMs = this.#clock.now().getTime();
+    let waiting = false;
     for (const entry of this.#entries) {
       const { relay, idleTimeoutMs } = entry.connection;
       const deadline = this.#draining ? { ...entry.connection.deadline, quietFromMs: 0 } : entry.connection.deadline;
+      near ||= nowMs >= deadline.quietFromMs;
       const traffic = relay.traffic();
       const bytes = traffic.bytesIn + traffic.bytesOut;
       if (bytes !== entry.bytes) {
@@ -98,7 +105,9 @@ export class LiveConnections {
       const verdict = lifeVerdict({ nowMs, traffic, changedMs: entry.changedMs, idleTimeoutMs, deadline });
       if (verdict.act === 'close') relay.close(this.#draining ? 'drained' : verdict.ending);
       else if (verdict.act === 'cut') relay.cut(verdict.reason);
+      else if (nowMs >= deadline.quietFromMs) waiting = true;
     }
+    return waiting;
   }
 
   /** From now on every connection ends at its first quiet moment. */

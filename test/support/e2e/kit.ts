@@ -1,7 +1,6 @@
-// What the end-to-end suites share: the running cluster, YAML in and JSON out, patient waits that say what they waited for.
+// What the end-to-end suites share: the running cluster, objects in and out as JSON, patient waits that say what they waited for.
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stringify } from 'yaml';
 import { attachCluster, type Cluster } from '../../../hack/cluster/api.ts';
 import { e2eStateFile } from './names.ts';
 
@@ -67,10 +66,8 @@ export async function kit(): Promise<Kit> {
     JSON.parse(await kubectl(['get', ...args, '-o', 'json'])) as Raw;
 
   const apply = async (...objects: readonly Raw[]): Promise<void> => {
-    await kubectl(
-      ['apply', '--server-side', '--force-conflicts', '-f', '-'],
-      objects.map((each) => stringify(each)).join('---\n'),
-    );
+    const list = { apiVersion: 'v1', kind: 'List', items: objects };
+    await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], JSON.stringify(list));
   };
 
   return {

@@ -68,7 +68,7 @@ function configOf(layout: Layout): object {
     maxPods: 200,
     serializeImagePulls: false,
     // A changed Secret reaches the pods' files about this late.
-    syncFrequency: '4s',
+    syncFrequency: '2s',
     configMapAndSecretChangeDetectionStrategy: 'Watch',
     nodeStatusUpdateFrequency: '10s',
     shutdownGracePeriod: '0s',

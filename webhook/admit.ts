@@ -56,11 +56,7 @@ function admitPod(path: string, review: Review, { config, namespaceLabels }: Adm
     defaults: config.defaults,
   });
   if (verdict.kind === 'refuse') return refused(verdict.reason, verdict.message, told);
-  if (verdict.kind === 'skip') {
-    const { reason, message } = verdict;
-    const answer = answered({ outcome: 'skipped', reason }, [`not injected: ${message}`]);
-    return { answer, record: { outcome: 'skipped', reason, message, ...told } };
-  }
+  if (verdict.kind === 'skip') return skipped(verdict.reason, verdict.message, told);
   const outcome = isInjected(pod) ? 'reinvoked' : 'injected';
   const { service, settings, warnings } = verdict;
   const operations = injectionPatch(pod, { service, settings, seed: review.uid }, config);
@@ -81,6 +77,7 @@ function admitWorkload(review: Review, { config, namespaceLabels }: AdmissionCon
     defaults: config.defaults,
   });
   if (verdict.kind === 'refuse') return refused(verdict.reason, verdict.message, {});
+  if (verdict.kind === 'skip') return skipped(verdict.reason, verdict.message, {});
   const { operations, warnings } = verdict;
   const outcome = operations.length > 0 ? 'copied' : 'unchanged';
   return {
@@ -91,6 +88,13 @@ function admitWorkload(review: Review, { config, namespaceLabels }: AdmissionCon
 
 function answered(audit: Readonly<Record<string, string>>, warnings: readonly string[]): Answer {
   return { allowed: true, operations: [], warnings, audit };
+}
+
+function skipped(reason: SkipReason, message: string, told: { readonly owner?: Owner }): Admission {
+  return {
+    answer: answered({ outcome: 'skipped', reason }, [`not injected: ${message}`]),
+    record: { outcome: 'skipped', reason, message, ...told },
+  };
 }
 
 function refused(reason: RefuseReason, message: string, told: { readonly owner?: Owner }): Admission {

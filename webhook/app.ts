@@ -17,9 +17,9 @@ import { Metrics } from '../lib/runtime/metrics.ts';
 import { startAdmin } from './admin.ts';
 import { admit } from './admit.ts';
 import type { WebhookConfig } from './config.ts';
-import { webhookEntries, webhookPaths } from './configuration.ts';
+import { neverInjectedNamespaces, webhookEntries, webhookPaths } from './configuration.ts';
 import { CaPublisher } from './publisher.ts';
-import { admissionMetrics, createReporter } from './report.ts';
+import { admissionMetrics, createNamespaceReporter, createReporter } from './report.ts';
 import { formatReview, parseReview } from './review.ts';
 import { type AdmissionServer, startAdmissionServer } from './server.ts';
 import { ServingCertificate, type ServingCredentials } from './serving.ts';
@@ -84,6 +84,7 @@ function start(parts: Parts, stages: Readonly<Record<'answering' | 'resting' | '
     metrics: kube,
   });
   stages.resting.run('events', (signal) => events.run(signal));
+  namespaces.subscribe(createNamespaceReporter(neverInjectedNamespaces(config.sidecar.namespace), { logger, events }));
   const notReady = () => [
     ...(lifecycle.stopping.aborted ? ['stopping'] : []),
     ...(server === undefined ? ['not_listening'] : []),

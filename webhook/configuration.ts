@@ -173,6 +173,18 @@ export function webhookEntries(ownNamespace: string): readonly WebhookEntry[] {
       namespaceSelector: { matchLabels: enabled, matchExpressions: elsewhere },
       matchConditions: [conditions.silent, conditions.neverInjected],
     },
+    {
+      ...entry('explain-workloads', webhookPaths.workloads),
+      ...explaining,
+      rules: workloadRules,
+      namespaceSelector: {},
+      matchConditions: [
+        { name: 'never-injected', expression: inNever },
+        conditions.annotatedWorkload,
+        conditions.standsAlone,
+        conditions.notEnding,
+      ],
+    },
   ];
 }
 

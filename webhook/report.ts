@@ -1,6 +1,9 @@
 // Tells what became of each request: one log line, a counter and a histogram, and an event where a person would look for
 // it. Never waits, never fails the request, and writes no event on a dry run.
+import { labels } from '../lib/api/contract.ts';
 import type { EventFacts, EventRecorder, EventSubject } from '../lib/kube/events.ts';
+import type { KubeObject } from '../lib/kube/object.ts';
+import type { StoreListener } from '../lib/kube/store.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import type { CounterMetric, HistogramMetric, Metrics } from '../lib/runtime/metrics.ts';
 import type { Admission, AdmissionRecord } from './admit.ts';
@@ -61,8 +64,8 @@ export function createReporter({ logger, metrics, events }: ReporterOptions) {
   return (review: Review, { record, answer }: Admission, ms: number): void => {
     const { outcome, reason, message, service, owner } = record;
     const { uid, namespace, name, operation, dryRun, kind } = review;
-    const labels = { kind: kinds.includes(kind) ? kind : 'other', outcome, reason };
-    metrics.admissions.inc(labels);
+    const series = { kind: kinds.includes(kind) ? kind : 'other', outcome, reason };
+    metrics.admissions.inc(series);
     metrics.seconds.observe(ms / 1000, { outcome });
     logger.info(
       {
@@ -85,6 +88,23 @@ export function createReporter({ logger, metrics, events }: ReporterOptions) {
     if (event === undefined || dryRun || reason === 'opted_out' || reason === 'not_requested') return;
     const note = reason === '' ? message : `${reason}: ${message}`;
     events.record(subjectOf(review, record), { ...event, action: 'Inject', note });
+  };
+}
+
+/** The function that tells of protected namespaces which carry the label all the same: their pods never reach the webhook. */
+export function createNamespaceReporter(
+  protectedNamespaces: readonly string[],
+  { logger, events }: Pick<ReporterOptions, 'logger' | 'events'>,
+): StoreListener<KubeObject> {
+  const asks = (namespace: KubeObject | undefined) => namespace?.metadata.labels?.[labels.injection] === 'enabled';
+  return (before, after) => {
+    if (after === undefined || !asks(after) || asks(before)) return;
+    const { name, uid } = after.metadata;
+    if (!protectedNamespaces.includes(name)) return;
+    const note = `protected_namespace: namespace ${name} is never injected, whatever its label ${labels.injection} says`;
+    logger.warn({ namespace: name }, 'the label on a protected namespace has no effect');
+    const subject = { apiVersion: 'v1', kind: 'Namespace', name, uid };
+    events.record(subject, { type: 'Warning', reason: 'InjectionSkipped', action: 'Inject', note });
   };
 }
 

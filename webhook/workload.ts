@@ -3,7 +3,7 @@
 import { annotations as keys, labels, written } from '../lib/api/contract.ts';
 import { type Annotations, annotationRules, describeFaults, readAnnotations } from './annotations.ts';
 import { copiesOf } from './copies.ts';
-import { decide, type Question, type RefuseReason } from './decide.ts';
+import { decide, type Question, type RefuseReason, type SkipReason } from './decide.ts';
 import { isEqual, isTrueAt, type JsonObject, objectAt, stringAt, stringsAt } from './json.ts';
 import { PatchBuilder, type PatchOperation } from './patch.ts';
 import { ownerOf, serviceName } from './service.ts';
@@ -18,11 +18,16 @@ export interface WorkloadQuestion extends Omit<Question, 'pod' | 'askedBy'> {
 /** What becomes of it. */
 export type WorkloadVerdict =
   | { readonly kind: 'copy'; readonly operations: readonly PatchOperation[]; readonly warnings: readonly string[] }
+  | { readonly kind: 'skip'; readonly reason: SkipReason; readonly message: string }
   | { readonly kind: 'refuse'; readonly reason: RefuseReason; readonly message: string };
 
 /** Copies annotations into the pod template, or refuses the object because its pods could only be refused. */
 export function workloadVerdict(question: WorkloadQuestion): WorkloadVerdict {
-  const { object, before } = question;
+  const { object, before, namespace, protectedNamespaces } = question;
+  if (protectedNamespaces.includes(namespace)) {
+    const message = `namespace ${namespace} is never injected`;
+    return { kind: 'skip', reason: 'protected_namespace', message };
+  }
   const template = templatePath(object);
   const present = stringsAt(object, ...template, 'metadata', 'annotations');
   const { changes, record, overruled } = copiesOf({
@@ -92,7 +97,7 @@ function fixedVerdict(wouldChange: boolean): WorkloadVerdict {
 function outlookOf(
   question: WorkloadQuestion,
   object: JsonObject,
-): WorkloadVerdict | { readonly kind: 'fine'; readonly warnings: readonly string[] } {
+): Extract<WorkloadVerdict, { kind: 'refuse' }> | { readonly kind: 'fine'; readonly warnings: readonly string[] } {
   const { namespace, namespaceLabels, defaults } = question;
   const template = objectAt(object, ...templatePath(object)) ?? {};
   const annotations = stringsAt(template, 'metadata', 'annotations');

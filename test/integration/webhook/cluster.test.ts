@@ -344,6 +344,9 @@ describe('workload objects and their controllers', () => {
     expect(await warned(['create', '-f', '-'], deployment('strict', 'web', asked))).toMatch(
       /tabard: namespace strict enforces Pod Security "baseline"/,
     );
+    expect(await warned(['create', '-f', '-'], deployment('kube-system', 'web', asked))).toMatch(
+      /tabard: not injected: namespace kube-system is never injected/,
+    );
     await create(resources.jobs, {
       metadata: { name: 'old', namespace: 'shop' },
       spec: { template: { spec: { restartPolicy: 'Never', containers: [{ name: 'x', image: 'x' }] } } },

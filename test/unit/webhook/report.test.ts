@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { EventFacts, EventSubject } from '../../../lib/kube/events.ts';
 import { Metrics } from '../../../lib/runtime/metrics.ts';
 import type { JsonObject } from '../../../webhook/json.ts';
-import { admissionMetrics, createReporter } from '../../../webhook/report.ts';
+import { admissionMetrics, createNamespaceReporter, createReporter } from '../../../webhook/report.ts';
 import { parseReview } from '../../../webhook/review.ts';
 import { kubeDeps } from '../../support/kubedeps.ts';
 import { admitted, goldenPods, type ReviewOptions, reviewOf } from '../../support/webhook.ts';
@@ -101,5 +101,35 @@ describe('the report of an admission', () => {
       'tabard_webhook_admissions_total{kind="Pod",outcome="refused",reason="bad_annotation"} 1',
     );
     expect(metrics).toMatch(/^tabard_webhook_admission_seconds_bucket\{outcome="refused",le="0.0025"\} 1$/m);
+  });
+});
+
+describe('the label on a namespace', () => {
+  test.each([
+    { name: 'kube-system', label: 'enabled', events: 1 },
+    { name: 'kube-system', label: 'disabled', events: 0 },
+    { name: 'shop', label: 'enabled', events: 0 },
+  ])('$label on $name: $events events', ({ name, label, events }) => {
+    const { logger } = kubeDeps();
+    const recorded: EventSubject[] = [];
+    const report = createNamespaceReporter(['kube-system'], {
+      logger,
+      events: { record: (subject) => recorded.push(subject) },
+    });
+    const namespace = {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: {
+        name,
+        uid: 'u',
+        resourceVersion: '1',
+        creationTimestamp: '',
+        labels: { 'tabard.dev/injection': label },
+      },
+    };
+    report(undefined, namespace);
+    report(namespace, namespace);
+    report(namespace, undefined);
+    expect(recorded).toEqual(events === 0 ? [] : [{ apiVersion: 'v1', kind: 'Namespace', name, uid: 'u' }]);
   });
 });

@@ -278,6 +278,16 @@ describe('annotations of a workload object', () => {
     expect(answer.warnings).toEqual(warning === undefined ? [] : [expect.stringMatching(warning)]);
   });
 
+  test('are not copied in a protected namespace; kubectl is told', () => {
+    const object = workload({ object: { inject: 'true' }, metadata: { namespace: 'kube-system' } });
+    const { answer, record } = admitted(object);
+    expect({ operations: answer.operations, warnings: answer.warnings }).toEqual({
+      operations: [],
+      warnings: ['not injected: namespace kube-system is never injected'],
+    });
+    expect(record).toMatchObject({ outcome: 'skipped', reason: 'protected_namespace' });
+  });
+
   test.each<{ name: string; shape: Shape; message: RegExp }>([
     { name: 'a bad value on the object', shape: { object: { inject: 'yes' } }, message: /tabard.dev\/inject: "yes"/ },
     {

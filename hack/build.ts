@@ -8,7 +8,7 @@ import { build, type Plugin } from 'esbuild';
 import { AppError } from '../lib/errors.ts';
 import { licenseTexts } from './image/licenses.ts';
 
-const root = resolve(import.meta.dirname, '..');
+const checkout = resolve(import.meta.dirname, '..');
 
 /** Programs by the name of their bundle. */
 export const entryPoints = {
@@ -46,17 +46,17 @@ const plainHttp: Plugin = {
 };
 
 /**
- * Writes the bundles of the given programs (all by default) into a folder (dist by default), each file in one step, so that a
+ * Writes the bundles of the given programs (all by default) of a checkout (this one by default) into a folder (its dist by default), each file in one step, so that a
  * reader never sees half of one. Programs whose sources exist are written even when another's do not; then throws
  * AppError `input_invalid` that names what is missing.
  */
 export async function buildBundles(
-  options: { readonly programs?: readonly Program[]; readonly folder?: string } = {},
+  options: { readonly programs?: readonly Program[]; readonly folder?: string; readonly root?: string } = {},
 ): Promise<readonly Bundle[]> {
-  const { programs = Object.keys(entryPoints) as Program[], folder = join(root, 'dist') } = options;
+  const { programs = Object.keys(entryPoints) as Program[], root = checkout, folder = join(root, 'dist') } = options;
   const present = programs.filter((program) => existsSync(join(root, entryPoints[program])));
   await mkdir(folder, { recursive: true });
-  const bundles = await Promise.all(present.map((program) => writeBundle(program, folder)));
+  const bundles = await Promise.all(present.map((program) => writeBundle(program, root, folder)));
   const missing = programs.filter((program) => !present.includes(program));
   if (missing.length > 0) {
     const names = missing.map((program) => `${entryPoints[program]} (${program}.js)`).join(', ');
@@ -65,7 +65,7 @@ export async function buildBundles(
   return bundles;
 }
 
-async function writeBundle(program: Program, folder: string): Promise<Bundle> {
+async function writeBundle(program: Program, root: string, folder: string): Promise<Bundle> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     metafile: true,
@@ -103,7 +103,7 @@ async function replaceFile(path: string, contents: Uint8Array): Promise<void> {
 if (import.meta.main) {
   try {
     for (const { path, bytes } of await buildBundles()) {
-      process.stdout.write(`${path.slice(root.length + 1)} ${(bytes / 1024).toFixed(0)} KB\n`);
+      process.stdout.write(`${path.slice(checkout.length + 1)} ${(bytes / 1024).toFixed(0)} KB\n`);
     }
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

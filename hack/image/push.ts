@@ -20,17 +20,21 @@ const TIMEOUT_MS = 600_000;
 
 /** The commands by which a tool pushes. */
 export function pushCommands(tool: PushTool, { archive, from, to }: PushRequest): readonly (readonly string[])[] {
+  // A registry on this machine, as kind's users have one, speaks plain HTTP; crane and docker know that by themselves.
+  const local = /^(localhost|127(\.\d+){3}|\[::1\])[:/]/.test(to);
   switch (tool) {
     case 'crane':
       return [['push', archive, to]];
     case 'skopeo':
-      return [['copy', `docker-archive:${archive}:${from}`, `docker://${to}`]];
+      return [
+        ['copy', ...(local ? ['--dest-tls-verify=false'] : []), `docker-archive:${archive}:${from}`, `docker://${to}`],
+      ];
     case 'podman':
     case 'docker':
       return [
         ['load', '--input', archive],
         ['tag', from, to],
-        ['push', to],
+        ['push', ...(local && tool === 'podman' ? ['--tls-verify=false'] : []), to],
       ];
     default:
       return tool satisfies never;

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type Program } from '../../../hack/build.ts';
 import { cacheFolder } from '../../../hack/cluster/cache.ts';
 import { buildImage } from '../../../hack/image/build.ts';
@@ -13,6 +13,8 @@ import { link, makeNetns } from '../../support/capture/netns.ts';
 
 const programs: readonly Program[] = ['operator', 'webhook', 'sidecar', 'redirect'];
 const root = resolve(import.meta.dirname, '../../..');
+jest.setTimeout(60_000);
+
 let work: string;
 let rootfs: string;
 let first: Image;

@@ -42,6 +42,16 @@ describe('pushCommands', () => {
     ]);
   });
 
+  test('take plain HTTP for a registry on this machine, where the tool must be told', () => {
+    const local = { ...request, to: 'localhost:5001/tabard:0.1.0' };
+    expect(pushCommands('skopeo', local)[0]).toContain('--dest-tls-verify=false');
+    expect(pushCommands('podman', local)[2]).toContain('--tls-verify=false');
+    expect(pushCommands('docker', local)[2]).toEqual(['push', local.to]);
+    expect(pushCommands('skopeo', { ...request, to: 'localhost.example/tabard:0.1.0' })[0]).not.toContain(
+      '--dest-tls-verify=false',
+    );
+  });
+
   test.each(['podman', 'docker'] as const)('load, tag and push with %s', (tool) => {
     expect(pushCommands(tool, request)).toEqual([
       ['load', '--input', '/a.tar'],

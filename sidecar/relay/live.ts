@@ -1,5 +1,5 @@
-// Every live connection of this proxy: looked at for its time twice a second, closely when that is nearly over, judged again when what holds for it changes,
-// drained when the process stops. Counting is here, too: limits and metrics ask for numbers by direction.
+// Every live connection of this proxy: looked at for its time, judged again when what holds for it changes, drained when the
+// process stops. Counting is here, too: limits and metrics ask for numbers by direction.
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { type Deadline, lifeVerdict } from './lifetime.ts';
@@ -34,8 +34,6 @@ interface Entry {
 }
 
 const LOOK_EVERY_MS = 500;
-/** While some connection waits for a quiet moment, so that one between two calls is not missed. */
-const LOOK_CLOSELY_EVERY_MS = 50;
 /** While a connection's time is nearly over: often enough to meet a short quiet moment. */
 const LOOK_CLOSELY_MS = 50;
 
@@ -95,7 +93,6 @@ export class LiveConnections {
     for (const entry of this.#entries) {
       const { relay, idleTimeoutMs } = entry.connection;
       const deadline = this.#draining ? { ...entry.connection.deadline, quietFromMs: 0 } : entry.connection.deadline;
-      near ||= nowMs >= deadline.quietFromMs;
       const traffic = relay.traffic();
       const bytes = traffic.bytesIn + traffic.bytesOut;
       if (bytes !== entry.bytes) {

@@ -77,6 +77,22 @@ describe('live connections', () => {
     stop.abort();
   });
 
+  test('near the end of their time are closed in a pause between two calls', async () => {
+    const { clock, live, add } = bench();
+    const stop = new AbortController();
+    void live.run(stop.signal);
+    const start = clock.now().getTime();
+    const talking = add({}, { deadline: { atMs: start + 10_000, quietFromMs: start + 5_000, reason: 'expired' } });
+    // A call and its answer every 300 ms, as a client with a lasting connection makes them.
+    for (let call = 0; call < 40 && talking.ended === undefined; call += 1) {
+      talking.seen = { bytesIn: call, bytesOut: call, last: 'out' };
+      await clock.advance(300);
+    }
+    expect(talking.ended).toBe('aged');
+    expect(clock.now().getTime() - start).toBeLessThan(6_000);
+    stop.abort();
+  });
+
   test('are cut when what holds for them no longer allows them', () => {
     const { live, add } = bench();
     const plain = add({ transport: 'plaintext' });

@@ -1,7 +1,7 @@
 // The entries of the MutatingWebhookConfiguration, as data. The chart writes the same list (a test compares them), the
 // webhook fills in the caBundle of exactly these entries. Selectors and CEL see to it that nobody who did not ask ever
 // calls the webhook, and that who can never be injected is not held back by a dead one (docs/adr/0006-injection.md).
-import { annotations, labels, names, ports, protectedNamespaces, written } from '../lib/api/contract.ts';
+import { annotations, labels, names, protectedNamespaces, written } from '../lib/api/contract.ts';
 
 /** Paths of the admission server. The path says which selector of the API server matched. */
 export const webhookPaths = {
@@ -187,6 +187,3 @@ export function webhookEntries(ownNamespace: string): readonly WebhookEntry[] {
     },
   ];
 }
-
-/** Port of the Service's target in the pod. */
-export const servingPort = ports.webhook;

@@ -33,7 +33,8 @@ interface Subscription {
 const PING_EVERY_MS = 10_000;
 const PING_TIMEOUT_MS = 5_000;
 const POST_TIMEOUT_MS = 5_000;
-const retry = { initialMs: 100, maxMs: 10_000 };
+/** From half to one and a half of each wait: all sidecars of a replica that dies lose it at the same moment. */
+const retry = { initialMs: 200, maxMs: 10_000, jitter: 1 };
 
 /** One connection to the control API, for as long as `run` runs. */
 export class ControlClient implements SnapshotSource {

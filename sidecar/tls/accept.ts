@@ -1,5 +1,5 @@
 // The server side of a handshake on an accepted connection whose first bytes are a ClientHello. The connection is handed to a
-// tls.Server that never listens (the documented way to inject one); what comes back is matched by the peer's address and port.
+// tls.Server that never listens (the documented way to inject one); what comes back is matched by the addresses and ports of both ends.
 import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import type { Reason } from '../../lib/api/reasons.ts';
@@ -105,9 +105,9 @@ export class TlsAcceptor {
   }
 }
 
-/** Address and port of the peer: no two live connections to one listener share them. */
-function keyOf(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort}`;
+/** Both ends of the connection: no two live ones share them. */
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
 function chainState(socket: TLSSocket, resumed: boolean) {

@@ -80,7 +80,8 @@ deps: node_modules/.stamp ## Install the pinned packages (Node itself is one of 
 node_modules/.stamp: package.json package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing. Install Node.js with npm (any version; Tabard brings its own Node for everything else)."; exit 1; }
 	@echo "Installing the packages of package-lock.json ..."
-	@npm ci --loglevel=error && touch $@
+	@# Not `npm ci`: where the lock was written the registry has no packages of other platforms, and `npm ci` refuses a lock without them.
+	@npm install --no-save --loglevel=error && touch $@
 
 clean: ## Remove what was built in the checkout (caches and clusters stay)
 	@rm -rf dist coverage node_modules

@@ -1,7 +1,10 @@
 // A little mesh for the sidecar's integration tests: a CA, a control API, pods with a sidecar and an application, and the ways in which
 // a test looks at them. Everything is on loopback and is ended by `end`.
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Authority } from '../../lib/pki/ca.ts';
 import { FakeControl } from './control.ts';
@@ -82,6 +85,13 @@ export class Mesh {
     this.#ends.push(end);
   }
 
+  /** An empty folder that goes with the mesh. */
+  folder(): string {
+    const folder = mkdtempSync(join(tmpdir(), 'tabard-mesh-'));
+    this.onEnd(() => rmSync(folder, { recursive: true, force: true }));
+    return folder;
+  }
+
   /** An application on a free port of a loopback address. */
   async application(
     behaviour: Behaviour,
@@ -115,6 +125,7 @@ export class Mesh {
     this.tell(service, self);
     const { authority, control } = this;
     const sidecar = await startSidecar({ authority, control, service, applicationPort: application.port, ...rest });
+    this.onEnd(() => rmSync(sidecar.stateFolder, { recursive: true, force: true }));
     this.onEnd(() => sidecar.stop());
     await until(() => sidecar.core.notReady().length === 0, `${service} is ready`);
     return { ...sidecar, service, applicationPort: application.port, seen: application.seen };

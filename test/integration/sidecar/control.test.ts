@@ -128,6 +128,7 @@ describe('the control API itself', () => {
       authority: mesh.authority,
       control: { port: mesh.control.port, identity: 'spiffe://cluster.local/ns/tabard-system/svc/other' },
       service: 'web',
+      stateFolder: mesh.folder(),
     });
     mesh.onEnd(() => sidecar.stop());
     await until(() => sidecar.lines.some(({ msg }) => msg === 'control API is away'), 'it is refused');
@@ -140,7 +141,12 @@ describe('the control API itself', () => {
   test('is not believed when its CA is another', async () => {
     const stranger = await FakeControl.start(await testAuthority());
     mesh.onEnd(() => stranger.stop());
-    const sidecar = await startSidecar({ authority: mesh.authority, control: stranger, service: 'web' });
+    const sidecar = await startSidecar({
+      authority: mesh.authority,
+      control: stranger,
+      service: 'web',
+      stateFolder: mesh.folder(),
+    });
     mesh.onEnd(() => sidecar.stop());
     await until(() => sidecar.lines.some(({ msg }) => msg === 'control API is away'), 'it is refused');
     expect(sidecar.core.notReady()).toEqual(['policy']);

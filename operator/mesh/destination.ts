@@ -136,35 +136,40 @@ interface Candidate extends LocatedEndpoint {
 }
 
 /**
- * A Service with an injected pod among its endpoints, ready or not, offers injected endpoints alone; one without is not
- * known. While its injected pods are still starting and nothing else stands behind it, it is known and empty.
+ * A Service offers injected endpoints alone from the moment when the first of its injected pods is ready, whatever becomes of
+ * them afterwards; one without any is not known. Until then it is what it was: pods without a sidecar serve on while the
+ * first injected one starts, and where nothing else stands behind it, it is known and empty.
  */
 function serviceDestination(view: MeshView, { service, port, family }: VirtualAddress, nowMs: number): Destination {
   const candidates = new Map<string, Candidate>();
-  const seen = { mesh: false, outside: false, unseenUntilMs: Number.POSITIVE_INFINITY };
+  const seen = { mesh: false, starting: false, outside: false, unseenUntilMs: Number.POSITIVE_INFINITY };
   for (const slice of view.slices.of(service.key)) {
     const target = slice.family === family ? slice.ports.get(port.name) : undefined;
     for (const endpoint of slice.endpoints) {
       const standing = standingOf(view, endpoint, nowMs);
       if (standing.kind === 'outside') seen.outside = true;
       else if (standing.kind === 'unseen') seen.unseenUntilMs = Math.min(seen.unseenUntilMs, standing.untilMs);
+      else if (standing.kind === 'mesh' && standing.pod.starting && endpoint.state !== 'ready') seen.starting = true;
       else seen.mesh = true;
       if (standing.kind !== 'mesh' || target === undefined) continue;
       const at = { address: endpoint.address, port: target };
       const key = destinationKey(at);
       const node = endpoint.node === '' ? standing.pod.node : endpoint.node;
       const { pod } = standing;
-      const candidate = { endpoint: endpointOf(view, pod, at), node, pod, state: endpoint.state };
+      // The pod's own status is newer than the slice that is made of it.
+      const state = endpoint.state === 'down' && pod.ready && !pod.leaving ? 'ready' : endpoint.state;
+      const candidate = { endpoint: endpointOf(view, pod, at), node, pod, state } as const;
       const known = candidates.get(key);
       if (known === undefined || order(candidate, known) < 0) candidates.set(key, candidate);
     }
   }
   const shared = { spread: service.spread, service: service.key };
   if (!seen.mesh && seen.outside) return { ...outside, ...shared };
-  if (!seen.mesh && seen.unseenUntilMs < Number.POSITIVE_INFINITY) {
+  const ours = seen.mesh || seen.starting;
+  if (!ours && seen.unseenUntilMs < Number.POSITIVE_INFINITY) {
     return { ...outside, ...shared, undecided: true, againAtMs: seen.unseenUntilMs };
   }
-  if (!seen.mesh && !view.selectsInjected(service.key)) return { ...outside, ...shared };
+  if (!ours && !view.selectsInjected(service.key)) return { ...outside, ...shared };
   const serverName = serverNameOf(view, service.name, service.namespace);
   return { known: true, serverName, endpoints: serving(candidates), ...shared };
 }

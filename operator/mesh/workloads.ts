@@ -26,6 +26,10 @@ export interface MeshPod {
   readonly sinceMs: number;
   /** Deletion was asked for. */
   readonly leaving: boolean;
+  /** Ready now. EndpointSlices follow from this, a moment later. */
+  readonly ready: boolean;
+  /** Not ready now and never was: it is still on its way into the mesh. */
+  readonly starting: boolean;
 }
 
 /**
@@ -51,7 +55,22 @@ export function meshPod(pod: Pod, trustDomain: string): MeshPod | undefined {
     uncaptured: uncapturedPorts(metadata.annotations ?? {}),
     sinceMs: Date.parse(status?.startTime ?? metadata.creationTimestamp) || 0,
     leaving: metadata.deletionTimestamp !== undefined,
+    ...readiness(pod),
   };
+}
+
+/**
+ * A pod is Ready=False from its first status on, so that a later transition to False than the one to Initialized=True tells
+ * of a time in between when it was ready. What the conditions do not show counts as having been ready: that fails closed.
+ */
+function readiness({ status }: Pod): Pick<MeshPod, 'ready' | 'starting'> {
+  const find = (type: string) => status?.conditions?.find((each) => each.type === type);
+  const condition = find('Ready');
+  const ready = condition?.status === 'True';
+  if (condition === undefined || ready) return { ready, starting: false };
+  const initialized = find('Initialized');
+  const since = (each: typeof condition): number => Date.parse(each.lastTransitionTime ?? '');
+  return { ready, starting: initialized?.status !== 'True' || since(condition) < since(initialized) };
 }
 
 function injectedService({ metadata, spec }: Pod): string | undefined {
@@ -81,6 +100,8 @@ export function samePod(a: MeshPod, b: MeshPod): boolean {
     a.node === b.node &&
     a.finished === b.finished &&
     a.leaving === b.leaving &&
+    a.ready === b.ready &&
+    a.starting === b.starting &&
     a.sinceMs === b.sinceMs &&
     a.addresses.join() === b.addresses.join() &&
     sameLabels(a.labels, b.labels) &&

@@ -53,6 +53,21 @@ export interface PodShape {
   /** Seconds after the start of the test's day. */
   readonly started?: number;
   readonly leaving?: boolean;
+  /** What its conditions say; without it there are none. */
+  readonly readiness?: 'ready' | 'never' | 'lost';
+}
+
+/** Conditions as the kubelet writes them: Ready=False from the first status on, Initialized after ten seconds, Ready after twenty. */
+function conditionsOf(readiness: PodShape['readiness']) {
+  if (readiness === undefined) return {};
+  const ready = { ready: ['True', 20], never: ['False', 0], lost: ['False', 30] } as const;
+  const [status, since] = ready[readiness];
+  const condition = (type: string, value: string, seconds: number) => ({
+    type,
+    status: value,
+    lastTransitionTime: at(seconds),
+  });
+  return { conditions: [condition('Ready', status, since), condition('Initialized', 'True', 10)] };
 }
 
 const at = (seconds = 0): string => new Date(Date.parse('2026-11-22T00:00:00Z') + seconds * 1000).toISOString();
@@ -77,6 +92,7 @@ export function pod(shape: PodShape): Pod {
     spec: { nodeName: shape.node ?? 'node-1', hostNetwork: shape.hostNetwork ?? false },
     status: {
       phase: shape.phase ?? 'Running',
+      ...conditionsOf(shape.readiness),
       ...(started === undefined ? {} : { startTime: at(started) }),
       ...(shape.ips === undefined ? {} : { podIP: shape.ips[0], podIPs: shape.ips.map((ip) => ({ ip })) }),
     },

@@ -19,6 +19,16 @@ const endpointsOf = (...endpoints: Parameters<typeof slice>[0]['endpoints']) =>
 
 const both = '10.0.0.1:8080 shop/api, 10.0.0.2:8080 shop/api';
 
+/** A pod without a sidecar that serves, and an injected one that its slice does not call ready. */
+const bareAndStarting = slice({
+  name: 'api-x',
+  of: 'api',
+  endpoints: [
+    { ip: '10.0.0.3', pod: 'api-3', uid: 'uid-bare' },
+    { ip: '10.0.0.9', pod: 'api-9', ready: false },
+  ],
+});
+
 const services: readonly DestinationRow[] = [
   {
     name: 'a ClusterIP is its ready injected endpoints, in a fixed order',
@@ -321,6 +331,30 @@ const services: readonly DestinationRow[] = [
     name: 'a first injected pod that is still starting does not cut off the uninjected ones',
     objects: [api, pod({ name: 'api-9', phase: 'Pending' }), oneOfApi],
     at: { '10.96.0.1:80': 'unknown' },
+  },
+  {
+    name: 'a listed injected pod that was never ready does not cut off the uninjected ones',
+    objects: [api, pod({ name: 'api-9', ips: ['10.0.0.9'], readiness: 'never' }), bareAndStarting],
+    at: { '10.96.0.1:80': 'unknown' },
+  },
+  {
+    name: 'the first injected pod that is ready takes over before its slice says so',
+    objects: [api, pod({ name: 'api-9', ips: ['10.0.0.9'], readiness: 'ready' }), bareAndStarting],
+    at: { '10.96.0.1:80': 'api.shop: 10.0.0.9:8080 shop/api' },
+  },
+  {
+    name: 'an injected pod that lost its readiness never gives way to an uninjected one',
+    objects: [api, pod({ name: 'api-9', ips: ['10.0.0.9'], readiness: 'lost' }), bareAndStarting],
+    at: { '10.96.0.1:80': 'api.shop: none' },
+  },
+  {
+    name: 'an injected pod that was never ready is waited for where nothing else is there',
+    objects: [
+      api,
+      pod({ name: 'api-9', ips: ['10.0.0.9'], readiness: 'never' }),
+      slice({ name: 'api-x', of: 'api', endpoints: [{ ip: '10.0.0.9', pod: 'api-9', ready: false }] }),
+    ],
+    at: { '10.96.0.1:80': 'api.shop: none' },
   },
   {
     name: 'a deleted Service leaves nothing but its reserved address',

@@ -41,7 +41,7 @@ export function readConfig(environment: Environment): SidecarConfig {
       admin: reader.port('TABARD_ADMIN_PORT', ports.admin, true),
     },
     // Five seconds below the usual terminationGracePeriodSeconds of 30, for what is left to do after the last connection.
-    drainMs: reader.integer('TABARD_DRAIN_SECONDS', { min: 0, max: 3_600 }, 25) * 1000,
+    drainMs: reader.integer(env.drainSeconds, { min: 0, max: 3_600 }, 25) * 1000,
   });
 }
 

@@ -36,7 +36,10 @@ export function injectionPatch(
     known: knownProbes(pod),
     seed,
   });
-  const request = { config, service, settings, probes, podResources: objectAt(pod, 'spec', 'resources') };
+  const grace = valueAt(pod, 'spec', 'terminationGracePeriodSeconds');
+  // The API server's default, which admission may come before.
+  const graceSeconds = typeof grace === 'number' ? grace : 30;
+  const request = { config, service, settings, probes, podResources: objectAt(pod, 'spec', 'resources'), graceSeconds };
   const wanted = [...(settings.capture === 'redirect' ? [redirectContainer(request)] : []), proxyContainer(request)];
   for (const [index, container] of wanted.entries()) place(patch, index, container);
   for (const volume of volumesOf(request)) mount(patch, volume);

@@ -103,6 +103,8 @@ export const env = {
   /** SPIFFE identity that the control API must show. */
   controlIdentity: 'TABARD_CONTROL_IDENTITY',
   logLevel: 'TABARD_LOG_LEVEL',
+  /** How long connections may take to end after the order to stop. */
+  drainSeconds: 'TABARD_DRAIN_SECONDS',
   /** JSON: RewrittenProbe[] (lib/api/probes.ts). */
   probes: 'TABARD_PROBES',
   /** Comma-separated ports and CIDRs that the redirect leaves alone. */

@@ -1,4 +1,4 @@
-// The Debian packages that a node needs beside what is compiled: installed when their programs are missing.
+// The Debian packages that are needed beside what is compiled: installed when their programs are missing.
 
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -19,6 +19,9 @@ const NEEDED: Readonly<Record<string, string>> = {
   ethtool: 'ethtool',
   tcpdump: 'tcpdump',
   tar: 'tar',
+  // Not the node's own: the image is built with the one, tests ask the other for a second opinion.
+  strip: 'binutils',
+  openssl: 'openssl',
 };
 
 const INSTALL_TIMEOUT_MS = 10 * 60_000;

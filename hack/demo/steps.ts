@@ -81,10 +81,9 @@ export async function install({ talk, target }: Stage, { tabard }: Delivered): P
     `with testing.minimumLifetime=${target.leafLifetime}, for demos and tests only, so that you can watch certificates rotate`,
   );
   const startedAt = performance.now();
-  await target.helm([
-    ...['upgrade', '--install', 'tabard', join(root, 'charts', 'tabard'), '-n', 'tabard-system', '--create-namespace'],
-    ...['--wait', '--timeout', '180s', ...values.flatMap((value) => ['--set-string', value])],
-  ]);
+  const release = ['tabard', join(root, 'charts', 'tabard'), '-n', 'tabard-system', '--create-namespace'];
+  const settings = values.flatMap((value) => ['--set-string', value]);
+  await target.helm(['upgrade', '--install', ...release, '--wait', '--timeout', '180s', ...settings]);
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(0);
   const pods = await podsOf(target, 'tabard-system', 'app.kubernetes.io/name=tabard');
   talk.table([['POD', 'READY'], ...pods.map((pod) => [pod.name, `${pod.ready}/${pod.containers}`])]);

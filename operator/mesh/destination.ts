@@ -138,19 +138,19 @@ interface Candidate extends LocatedEndpoint {
 /**
  * A Service offers injected endpoints alone from the moment when the first of its injected pods is ready, whatever becomes of
  * them afterwards; one without any is not known. Until then it is what it was: pods without a sidecar serve on while the
- * first injected one starts, and where nothing else stands behind it, it is known and empty.
+ * first injected one starts, and where nothing else stands behind it, it is known and empty. It leaves the mesh when all of its
+ * injected pods are being deleted, none is on its way, and a ready pod without a sidecar stands in their place.
  */
 function serviceDestination(view: MeshView, { service, port, family }: VirtualAddress, nowMs: number): Destination {
   const candidates = new Map<string, Candidate>();
-  const seen = { mesh: false, starting: false, outside: false, unseenUntilMs: Number.POSITIVE_INFINITY };
+  const traits = new Set<Trait>();
+  let unseenUntilMs = Number.POSITIVE_INFINITY;
   for (const slice of view.slices.of(service.key)) {
     const target = slice.family === family ? slice.ports.get(port.name) : undefined;
     for (const endpoint of slice.endpoints) {
       const standing = standingOf(view, endpoint, nowMs);
-      if (standing.kind === 'outside') seen.outside = true;
-      else if (standing.kind === 'unseen') seen.unseenUntilMs = Math.min(seen.unseenUntilMs, standing.untilMs);
-      else if (standing.kind === 'mesh' && standing.pod.starting && endpoint.state !== 'ready') seen.starting = true;
-      else seen.mesh = true;
+      traits.add(traitOf(standing, endpoint));
+      if (standing.kind === 'unseen') unseenUntilMs = Math.min(unseenUntilMs, standing.untilMs);
       if (standing.kind !== 'mesh' || target === undefined) continue;
       const at = { address: endpoint.address, port: target };
       const key = destinationKey(at);
@@ -164,14 +164,48 @@ function serviceDestination(view: MeshView, { service, port, family }: VirtualAd
     }
   }
   const shared = { spread: service.spread, service: service.key };
-  if (!seen.mesh && seen.outside) return { ...outside, ...shared };
-  const ours = seen.mesh || seen.starting;
-  if (!ours && seen.unseenUntilMs < Number.POSITIVE_INFINITY) {
-    return { ...outside, ...shared, undecided: true, againAtMs: seen.unseenUntilMs };
+  switch (membership(traits)) {
+    case 'outside':
+      return { ...outside, ...shared };
+    case 'undecided':
+      return { ...outside, ...shared, undecided: true, againAtMs: unseenUntilMs };
+    case 'nobody':
+      if (!view.selectsInjected(service.key)) return { ...outside, ...shared };
+      break;
+    case 'ours':
   }
-  if (!ours && !view.selectsInjected(service.key)) return { ...outside, ...shared };
   const serverName = serverNameOf(view, service.name, service.namespace);
-  return { known: true, serverName, endpoints: serving(candidates), ...shared };
+  // A pod that was not seen yet may turn out to have no sidecar, and to be what takes this Service's place outside the mesh.
+  const mayChange = traits.has('unseen') && !traits.has('member');
+  const again = mayChange ? { againAtMs: unseenUntilMs } : {};
+  return { known: true, serverName, endpoints: serving(candidates), ...shared, ...again };
+}
+
+/** What one endpoint says about its Service: pods without a sidecar that serve or do not, and injected pods by where they are in life. */
+type Trait = 'bare ready' | 'bare' | 'unseen' | 'starting' | 'member' | 'leaving';
+
+function traitOf(standing: Standing, { state }: SliceEndpoint): Trait {
+  switch (standing.kind) {
+    case 'outside':
+      return state === 'ready' ? 'bare ready' : 'bare';
+    case 'unseen':
+      return 'unseen';
+    case 'stale':
+      return 'leaving';
+    case 'mesh':
+      if (standing.pod.leaving) return 'leaving';
+      return standing.pod.starting && state !== 'ready' ? 'starting' : 'member';
+  }
+}
+
+/** Whether a Service is of the mesh, from the traits of its endpoints. */
+function membership(traits: ReadonlySet<Trait>): 'ours' | 'outside' | 'undecided' | 'nobody' {
+  if (traits.has('member')) return 'ours';
+  const bare = traits.has('bare ready') || traits.has('bare');
+  if (traits.has('leaving')) return traits.has('bare ready') && !traits.has('starting') ? 'outside' : 'ours';
+  if (bare) return 'outside';
+  if (traits.has('starting')) return 'ours';
+  return traits.has('unseen') ? 'undecided' : 'nobody';
 }
 
 /**

@@ -28,9 +28,11 @@ async function fail(text) {
 let answer;
 let last;
 while (answer === undefined && Date.now() < deadline) {
-  answer = await get(server).catch((error) => {
+  try {
+    answer = await get(server);
+  } catch (error) {
     last = causeOf(error);
-  });
+  }
   if (answer === undefined) await new Promise((resolve) => setTimeout(resolve, 500));
 }
 if (answer === undefined) await fail(`${server} did not answer as it should: ${last}`);

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { attachCluster, type Cluster } from '../../../hack/cluster/api.ts';
+import { messageOf } from '../../../lib/errors.ts';
 import { e2eStateFile } from './names.ts';
 
 /** Any object of the Kubernetes API, as JSON. */
@@ -43,17 +44,17 @@ export interface Call {
 /** Polls until `probe` returns something other than undefined; the error of a timeout names what was awaited and the last state. */
 export async function until<T>(what: string, seconds: number, probe: () => Promise<T | undefined>): Promise<T> {
   const end = performance.now() + seconds * 1_000;
-  let last: unknown;
+  let last = '';
   while (performance.now() < end) {
     try {
       const value = await probe();
       if (value !== undefined) return value;
     } catch (error) {
-      last = error;
+      last = ` (last: ${messageOf(error)})`;
     }
     await sleep(200);
   }
-  throw new Error(`not within ${seconds} s: ${what}${last === undefined ? '' : ` (last: ${String(last)})`}`);
+  throw new Error(`not within ${seconds} s: ${what}${last}`);
 }
 
 /** Connects to the cluster that the suite's global set-up started. */

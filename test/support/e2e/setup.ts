@@ -19,10 +19,17 @@ async function install(cluster: Cluster, reference: string): Promise<void> {
     `image.tag=${reference.slice(colon + 1)}`,
     `testing.minimumLifetime=${minimumLifetime}`,
   ];
-  const args = [
-    ...['upgrade', '--install', 'tabard', join(root, 'charts/tabard'), '-n', system, '--create-namespace', '--wait'],
-    ...['--timeout', '180s', ...values.flatMap((value) => ['--set-string', value])],
+  const release = [
+    'tabard',
+    join(root, 'charts/tabard'),
+    '-n',
+    system,
+    '--create-namespace',
+    '--wait',
+    '--timeout',
+    '180s',
   ];
+  const args = ['upgrade', '--install', ...release, ...values.flatMap((value) => ['--set-string', value])];
   await cluster.helm(args, { timeoutMs: 240_000 });
 }
 

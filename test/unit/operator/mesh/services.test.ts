@@ -348,6 +348,22 @@ const services: readonly DestinationRow[] = [
     at: { '10.96.0.1:80': 'api.shop: none' },
   },
   {
+    name: 'a Service leaves the mesh when its injected pods are being deleted and a ready pod without a sidecar is there',
+    objects: [api, pod({ name: 'api-9', ips: ['10.0.0.9'], readiness: 'ready', leaving: true }), bareAndStarting],
+    at: { '10.96.0.1:80': 'unknown' },
+  },
+  {
+    name: 'a Service stays in the mesh while an injected pod is being deleted and another one starts',
+    objects: [
+      api,
+      pod({ name: 'api-8', ips: ['10.0.0.8'], readiness: 'never' }),
+      pod({ name: 'api-9', ips: ['10.0.0.9'], readiness: 'ready', leaving: true }),
+      bareAndStarting,
+      slice({ name: 'api-y', of: 'api', endpoints: [{ ip: '10.0.0.8', pod: 'api-8', ready: false }] }),
+    ],
+    at: { '10.96.0.1:80': 'api.shop: none' },
+  },
+  {
     name: 'an injected pod that was never ready is waited for where nothing else is there',
     objects: [
       api,

@@ -18,7 +18,7 @@ describe('pins', () => {
     expect(pins('kubernetes').get('k8s.io/kubernetes')).toBe(KUBERNETES_VERSION);
   });
 
-  test.each(['coredns', 'helm'])(
+  test.each(['etcd', 'containerd', 'coredns', 'purge', 'helm'])(
     'kubernetes and %s name the same version of what they share, so that it is compiled once',
     (tool) => {
       const other = pins(tool);

@@ -2,6 +2,7 @@
 // Pure: reads the indexes, takes the time.
 import type { EffectivePolicy, Endpoint } from '../../lib/api/control.ts';
 import { destinationKey, type SocketAddress } from './address.ts';
+import { membership, type Standing, type Trait, traitOf } from './membership.ts';
 import type { RetiredAddresses } from './retired.ts';
 import type { Services, Spread, VirtualAddress } from './services.ts';
 import type { EndpointState, SliceEndpoint, Slices } from './slices.ts';
@@ -70,13 +71,6 @@ export function serverNameOf(view: Pick<MeshView, 'clusterDomain'>, name: string
   return `${name}.${namespace}.svc.${view.clusterDomain}`;
 }
 
-/** What stands behind an endpoint or address. */
-type Standing =
-  | { readonly kind: 'mesh'; readonly pod: MeshPod }
-  | { readonly kind: 'stale' } // an injected pod was meant, but it is gone or its address is another's
-  | { readonly kind: 'unseen'; readonly untilMs: number } // a pod that may turn out to be injected
-  | { readonly kind: 'outside' };
-
 /** The pod of an address, also when only an EndpointSlice has told its address so far. */
 function podAt(view: MeshView, address: string, nowMs: number): Standing {
   const pod = view.workloads.owner(address);
@@ -141,71 +135,67 @@ interface Candidate extends LocatedEndpoint {
  * first injected one starts, and where nothing else stands behind it, it is known and empty. It leaves the mesh when all of its
  * injected pods are being deleted, none is on its way, and a ready pod without a sidecar stands in their place.
  */
-function serviceDestination(view: MeshView, { service, port, family }: VirtualAddress, nowMs: number): Destination {
-  const candidates = new Map<string, Candidate>();
-  const traits = new Set<Trait>();
-  let unseenUntilMs = Number.POSITIVE_INFINITY;
-  for (const slice of view.slices.of(service.key)) {
-    const target = slice.family === family ? slice.ports.get(port.name) : undefined;
-    for (const endpoint of slice.endpoints) {
-      const standing = standingOf(view, endpoint, nowMs);
-      traits.add(traitOf(standing, endpoint));
-      if (standing.kind === 'unseen') unseenUntilMs = Math.min(unseenUntilMs, standing.untilMs);
-      if (standing.kind !== 'mesh' || target === undefined) continue;
-      const at = { address: endpoint.address, port: target };
-      const key = destinationKey(at);
-      const node = endpoint.node === '' ? standing.pod.node : endpoint.node;
-      const { pod } = standing;
-      // The pod's own status is newer than the slice that is made of it.
-      const state = endpoint.state === 'down' && pod.ready && !pod.leaving ? 'ready' : endpoint.state;
-      const candidate = { endpoint: endpointOf(view, pod, at), node, pod, state } as const;
-      const known = candidates.get(key);
-      if (known === undefined || order(candidate, known) < 0) candidates.set(key, candidate);
-    }
-  }
+function serviceDestination(view: MeshView, virtual: VirtualAddress, nowMs: number): Destination {
+  const { service } = virtual;
+  const { candidates, bare, traits, unseenUntilMs } = backingOf(view, virtual, nowMs);
   const shared = { spread: service.spread, service: service.key };
-  switch (membership(traits)) {
-    case 'outside':
-      return { ...outside, ...shared };
-    case 'undecided':
-      return { ...outside, ...shared, undecided: true, againAtMs: unseenUntilMs };
-    case 'nobody':
-      if (!view.selectsInjected(service.key)) return { ...outside, ...shared };
-      break;
-    case 'ours':
-  }
+  const state = membership(traits);
+  if (state === 'outside' || (state === 'nobody' && !view.selectsInjected(service.key)))
+    return { ...outside, ...shared };
+  if (state === 'undecided') return { ...outside, ...shared, undecided: true, againAtMs: unseenUntilMs };
   const serverName = serverNameOf(view, service.name, service.namespace);
   // A pod that was not seen yet may turn out to have no sidecar, and to be what takes this Service's place outside the mesh.
   const mayChange = traits.has('unseen') && !traits.has('member');
   const again = mayChange ? { againAtMs: unseenUntilMs } : {};
-  return { known: true, serverName, endpoints: serving(candidates), ...shared, ...again };
+  const endpoints = state === 'passing' ? [...bare].sort(byKey).map(([, each]) => each) : serving(candidates);
+  return { known: true, serverName, endpoints, ...shared, ...again };
 }
 
-/** What one endpoint says about its Service: pods without a sidecar that serve or do not, and injected pods by where they are in life. */
-type Trait = 'bare ready' | 'bare' | 'unseen' | 'starting' | 'member' | 'leaving';
+/** What stands behind a Service's port. */
+interface Backing {
+  /** Endpoints of injected pods. */
+  readonly candidates: Map<string, Candidate>;
+  /** Ready endpoints of pods without a sidecar. */
+  readonly bare: Map<string, LocatedEndpoint>;
+  readonly traits: Set<Trait>;
+  /** When the first pod that was not seen yet is to be believed not injected (ms). */
+  unseenUntilMs: number;
+}
 
-function traitOf(standing: Standing, { state }: SliceEndpoint): Trait {
-  switch (standing.kind) {
-    case 'outside':
-      return state === 'ready' ? 'bare ready' : 'bare';
-    case 'unseen':
-      return 'unseen';
-    case 'stale':
-      return 'leaving';
-    case 'mesh':
-      if (standing.pod.leaving) return 'leaving';
-      return standing.pod.starting && state !== 'ready' ? 'starting' : 'member';
+function backingOf(view: MeshView, { service, port, family }: VirtualAddress, nowMs: number): Readonly<Backing> {
+  const backing: Backing = { candidates: new Map(), bare: new Map(), traits: new Set(), unseenUntilMs: Infinity };
+  for (const slice of view.slices.of(service.key)) {
+    const target = slice.family === family ? slice.ports.get(port.name) : undefined;
+    for (const endpoint of slice.endpoints) {
+      const standing = standingOf(view, endpoint, nowMs);
+      backing.traits.add(traitOf(standing, endpoint.state));
+      if (standing.kind === 'unseen') backing.unseenUntilMs = Math.min(backing.unseenUntilMs, standing.untilMs);
+      if (target === undefined) continue;
+      const at = { address: endpoint.address, port: target };
+      if (standing.kind === 'mesh') addCandidate(backing, candidateOf(view, standing.pod, { at, endpoint }));
+      if (standing.kind !== 'outside' || endpoint.state !== 'ready') continue;
+      const plain = { ...at, transport: 'plain', why: 'not_in_mesh' } as const;
+      backing.bare.set(destinationKey(at), { endpoint: plain, node: endpoint.node });
+    }
   }
+  return backing;
 }
 
-/** Whether a Service is of the mesh, from the traits of its endpoints. */
-function membership(traits: ReadonlySet<Trait>): 'ours' | 'outside' | 'undecided' | 'nobody' {
-  if (traits.has('member')) return 'ours';
-  const bare = traits.has('bare ready') || traits.has('bare');
-  if (traits.has('leaving')) return traits.has('bare ready') && !traits.has('starting') ? 'outside' : 'ours';
-  if (bare) return 'outside';
-  if (traits.has('starting')) return 'ours';
-  return traits.has('unseen') ? 'undecided' : 'nobody';
+function candidateOf(
+  view: MeshView,
+  pod: MeshPod,
+  { at, endpoint }: { readonly at: SocketAddress; readonly endpoint: SliceEndpoint },
+): Candidate {
+  // The pod's own status is newer than the slice that is made of it.
+  const ahead = endpoint.state === 'down' && pod.ready && !pod.leaving;
+  const node = endpoint.node === '' ? pod.node : endpoint.node;
+  return { endpoint: endpointOf(view, pod, at), node, pod, state: ahead ? 'ready' : endpoint.state };
+}
+
+function addCandidate({ candidates }: Backing, candidate: Candidate): void {
+  const key = destinationKey(candidate.endpoint);
+  const known = candidates.get(key);
+  if (known === undefined || order(candidate, known) < 0) candidates.set(key, candidate);
 }
 
 /**
@@ -218,9 +208,13 @@ function order(a: Candidate, b: Candidate): number {
 
 const rank: Readonly<Record<EndpointState, number>> = { ready: 0, draining: 1, down: 2 };
 
+function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
+}
+
 /** The ready endpoints, else those that drain but still serve (KEP-1669). */
 function serving(candidates: ReadonlyMap<string, Candidate>): readonly LocatedEndpoint[] {
-  const entries = [...candidates].sort(([a], [b]) => (a < b ? -1 : 1));
+  const entries = [...candidates].sort(byKey);
   const inState = (state: EndpointState) =>
     entries.flatMap(([, each]) => (each.state === state ? [{ endpoint: each.endpoint, node: each.node }] : []));
   const ready = inState('ready');

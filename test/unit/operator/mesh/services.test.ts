@@ -335,7 +335,7 @@ const services: readonly DestinationRow[] = [
   {
     name: 'a listed injected pod that was never ready does not cut off the uninjected ones',
     objects: [api, pod({ name: 'api-9', ips: ['10.0.0.9'], readiness: 'never' }), bareAndStarting],
-    at: { '10.96.0.1:80': 'unknown' },
+    at: { '10.96.0.1:80': 'api.shop: 10.0.0.3:8080 not_in_mesh' },
   },
   {
     name: 'the first injected pod that is ready takes over before its slice says so',
@@ -350,7 +350,7 @@ const services: readonly DestinationRow[] = [
   {
     name: 'a Service leaves the mesh when its injected pods are being deleted and a ready pod without a sidecar is there',
     objects: [api, pod({ name: 'api-9', ips: ['10.0.0.9'], readiness: 'ready', leaving: true }), bareAndStarting],
-    at: { '10.96.0.1:80': 'unknown' },
+    at: { '10.96.0.1:80': 'api.shop: 10.0.0.3:8080 not_in_mesh' },
   },
   {
     name: 'a Service stays in the mesh while an injected pod is being deleted and another one starts',

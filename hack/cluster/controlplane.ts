@@ -10,12 +10,12 @@ import { cacheFolder } from './cache.ts';
 import { apiServer, apiServerLeaves } from './daemons/apiserver.ts';
 import { CONTROLLER_LEAVES, controllerManager } from './daemons/controllers.ts';
 import { etcd } from './daemons/etcd.ts';
-import { type ApiAddress, isReady } from './kubeapi.ts';
+import { type ApiAddress, callApi, isReady } from './kubeapi.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import type { Layout } from './layout.ts';
 import { withLock } from './lock.ts';
 import { ensurePki } from './pki.ts';
-import { startDaemon, stopDaemon, waitForDaemon } from './process.ts';
+import { pidOf, startDaemon, stopDaemon, waitForDaemon } from './process.ts';
 import type { Progress } from './progress.ts';
 
 const HOST = '127.0.0.1';
@@ -67,20 +67,30 @@ export async function startControlPlaneParts(parts: ControlPlaneParts, progress:
   writeKubeconfig(layout.kubeconfig, { name: layout.name, server, pki: layout.pki, client: 'admin' });
   startDaemon(etcd(layout, tools), layout);
   await startApi(parts, progress);
-  if (parts.withControllerManager) {
-    startDaemon(controllerManager(layout, tools, server), layout);
-    progress.note('kube-controller-manager started');
-  }
 }
 
-/** Starts only the API server and waits until it is ready; for the start and for a restart. */
+/**
+ * Starts the API server, and the controller manager where it is wanted and not running, and waits until they work; for the
+ * start and for a restart.
+ */
 export async function startApi(parts: ControlPlaneParts, progress: Progress): Promise<void> {
   const { layout, tools, port } = parts;
+  const address = controlPlaneAddress(layout, port);
   const serviceRanges = `${layout.addresses.services4},${layout.addresses.services6}`;
   await progress.step('kube-apiserver ready', async () => {
     startDaemon(apiServer(layout, tools, { bindAddress: HOST, port, serviceRanges }), layout);
-    await waitForDaemon('kube-apiserver', layout, () => isReady(controlPlaneAddress(layout, port)));
+    await waitForDaemon('kube-apiserver', layout, () => isReady(address));
   });
+  if (!parts.withControllerManager || pidOf('kube-controller-manager', layout) !== undefined) return;
+  await progress.step('kube-controller-manager ready', async () => {
+    startDaemon(controllerManager(layout, tools, `https://${HOST}:${port}`), layout);
+    await waitForDaemon('kube-controller-manager', layout, () => hasDefaultAccount(address));
+  });
+}
+
+/** The first thing that anybody sees of a working controller manager. */
+async function hasDefaultAccount(address: ApiAddress): Promise<boolean> {
+  return (await callApi(address, 'GET', '/api/v1/namespaces/default/serviceaccounts/default')).status === 200;
 }
 
 /** Stops what is running and forgets the data. Safe to repeat. */

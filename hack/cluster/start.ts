@@ -17,7 +17,7 @@ import { writeKubeconfig } from './kubeconfig.ts';
 import type { Layout } from './layout.ts';
 import { loadBridgeFilter, makeNetwork } from './network.ts';
 import { ensurePki } from './pki.ts';
-import { type Daemon, logOf, startDaemon, waitForDaemon } from './process.ts';
+import { type Daemon, logOf, pidOf, startDaemon, waitForDaemon } from './process.ts';
 import type { Progress } from './progress.ts';
 import { containerdIsReady, importImage, listImages, removePods } from './runtime.ts';
 import { rememberSysctls, restoreSysctls } from './sysctls.ts';
@@ -33,7 +33,6 @@ export function apiAddress(layout: Layout): ApiAddress {
 /** Starts everything and returns when the node and the DNS are ready. Nothing of the cluster may be running. */
 export async function startNode(layout: Layout, tools: Toolbox, progress: Progress): Promise<void> {
   const api = apiAddress(layout);
-  const server = `https://${layout.addresses.node4}:${API_PORT}`;
   const launch = (daemon: Daemon): void => launchInside(layout, daemon);
   const [pause, coredns] = await Promise.all([
     programImage(tools, 'pause', '65535:65535'),
@@ -48,20 +47,23 @@ export async function startNode(layout: Layout, tools: Toolbox, progress: Progre
     progress.step('kube-apiserver ready', () => waitForDaemon('kube-apiserver', layout, () => isReady(api))),
   ]);
   rememberSysctls(layout.state);
-  launch(kubelet(layout, tools, server));
-  launch(controllerManager(layout, tools, server));
-  launch(scheduler(layout, tools, server));
-  launch(proxy(layout, tools, server));
+  for (const daemon of clientsOfApi(layout, tools)) launch(daemon);
   await createDns(api, layout, coredns.reference);
   await progress.step('node ready', () => waitForDaemon('kubelet', layout, () => nodeIsReady(layout)));
   restoreSysctls(layout.state);
   await progress.step('DNS ready', () => waitForDaemon('kubelet', layout, () => dnsIsReady(api)));
 }
 
-/** Starts the API server again after it was stopped, and waits until it is ready. */
+/**
+ * Starts the API server again after it was stopped, and waits until it is ready. Then starts what ended meanwhile (some parts
+ * give up when they are just starting themselves), as the supervisor of any node does.
+ */
 export async function relaunchApiServer(layout: Layout, tools: Toolbox): Promise<void> {
   launchInside(layout, nodeApiServer(layout, tools));
   await waitForDaemon('kube-apiserver', layout, () => isReady(apiAddress(layout)));
+  for (const daemon of clientsOfApi(layout, tools)) {
+    if (pidOf(daemon.name, layout) === undefined) launchInside(layout, daemon);
+  }
 }
 
 /** Whether the cluster's one node says that it is ready. */
@@ -76,6 +78,12 @@ export async function nodeIsReady(layout: Layout): Promise<boolean> {
 
 function launchInside(layout: Layout, daemon: Daemon): void {
   startDaemon({ ...daemon, netns: layout.netns, cgroups: systemCgroups(layout.id) }, layout);
+}
+
+/** The parts that need the API server, as daemons. */
+function clientsOfApi(layout: Layout, tools: Toolbox): readonly Daemon[] {
+  const server = `https://${layout.addresses.node4}:${API_PORT}`;
+  return [kubelet, controllerManager, scheduler, proxy].map((part) => part(layout, tools, server));
 }
 
 function nodeApiServer(layout: Layout, tools: Toolbox): Daemon {

@@ -2,6 +2,7 @@
 // control API; the one that holds the lease also writes. Stop order: watches, controllers, lease, events, servers.
 import { GROUP, names, VERSION } from '../lib/api/contract.ts';
 import { systemClock } from '../lib/clock.ts';
+import { startAdmin } from '../lib/http/admin.ts';
 import { EventRecorder } from '../lib/kube/events.ts';
 import { LeaderElector } from '../lib/kube/leader.ts';
 import { kubeMetrics as declareKubeMetrics } from '../lib/kube/metrics.ts';
@@ -10,7 +11,6 @@ import { Lifecycle } from '../lib/runtime/lifecycle.ts';
 import { createLogger } from '../lib/runtime/logger.ts';
 import { Metrics } from '../lib/runtime/metrics.ts';
 import { aborted, orAborted } from '../lib/runtime/signals.ts';
-import { startAdmin } from './admin.ts';
 import { ClusterAuthority } from './authority/authority.ts';
 import { createCaches } from './caches.ts';
 import { Cluster } from './certificates/cluster.ts';

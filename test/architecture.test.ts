@@ -39,11 +39,10 @@ const rules: readonly Rule[] = [
     own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/runtime/', 'lib/kube/'],
     packages: ['@kubernetes/client-node'],
   },
+  { from: 'lib/http/', own: ['lib/errors.ts', 'lib/runtime/'], packages: ['fastify'] },
   { from: 'operator/', own: ['lib/'], types: ['pino', 'fastify'] },
-  { from: 'operator/admin.ts', own: ['operator/', 'lib/'], packages: ['fastify'], types: ['pino'] },
   { from: 'webhook/', own: ['lib/'], types: ['pino', 'fastify'] },
   { from: 'webhook/server.ts', own: ['webhook/', 'lib/'], packages: ['fastify'], types: ['pino'] },
-  { from: 'webhook/admin.ts', own: ['webhook/', 'lib/'], packages: ['fastify'], types: ['pino'] },
   {
     from: 'sidecar/',
     own: [

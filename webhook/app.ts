@@ -3,6 +3,7 @@
 // API servers have noticed, then the rest ends.
 import { names } from '../lib/api/contract.ts';
 import type { Clock } from '../lib/clock.ts';
+import { startAdmin } from '../lib/http/admin.ts';
 import type { KubeClient } from '../lib/kube/client.ts';
 import { EventRecorder } from '../lib/kube/events.ts';
 import { type KubeMetrics, kubeMetrics } from '../lib/kube/metrics.ts';
@@ -14,7 +15,6 @@ import { ObjectStore } from '../lib/kube/store.ts';
 import { Lifecycle, type Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import { Metrics } from '../lib/runtime/metrics.ts';
-import { startAdmin } from './admin.ts';
 import { admit } from './admit.ts';
 import type { WebhookConfig } from './config.ts';
 import { neverInjectedNamespaces, webhookEntries, webhookPaths } from './configuration.ts';

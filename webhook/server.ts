@@ -3,8 +3,8 @@
 import type { Server } from 'node:https';
 import { type FastifyInstance, fastify } from 'fastify';
 import { AppError, messageOf } from '../lib/errors.ts';
+import { listenEverywhere } from '../lib/http/listen.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
-import { listenEverywhere } from './listen.ts';
 import type { ServingCredentials } from './serving.ts';
 
 export interface AdmissionServerOptions {

@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { type Admin, startAdmin } from '../../lib/http/admin.ts';
 import { Metrics } from '../../lib/runtime/metrics.ts';
-import { type Admin, startAdmin } from '../../operator/admin.ts';
 
 jest.setTimeout(30_000);
 
@@ -57,7 +57,7 @@ describe('the admin server', () => {
 
   test('serves where there is no IPv6', async () => {
     const script = `
-      import { startAdmin } from '${resolve(import.meta.dirname, '../../operator/admin.ts')}';
+      import { startAdmin } from '${resolve(import.meta.dirname, '../../lib/http/admin.ts')}';
       const metrics = { contentType: 'text/plain', text: () => Promise.resolve('') };
       const admin = await startAdmin({ notReady: () => [], metrics }, 0);
       console.log((await fetch('http://127.0.0.1:' + admin.port + '/live')).status);

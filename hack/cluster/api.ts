@@ -142,7 +142,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   };
 }
 
-/** Builds one of the pinned tools if need be and returns the path of its program of the same name (`helm-unittest`, …). */
+/** Builds one of the pinned tools if need be and returns the path of its program of the same name (`helm`, …). */
 export async function toolPath(tool: ToolName, progress: Progress = silentProgress()): Promise<string> {
   const tools = await ensureTools([tool], progress);
   return tools.path(Object.keys(TOOLS[tool].programs)[0] ?? tool);

@@ -55,12 +55,7 @@ export const TOOLS = {
   pause: { name: 'pause', programs: { pause: '.' } },
   purge: { name: 'purge', programs: { purge: '.' } },
   helm: { name: 'helm', programs: { helm: 'helm.sh/helm/v4/cmd/helm' } },
-  'helm-unittest': {
-    name: 'helm-unittest',
-    programs: { 'helm-unittest': 'github.com/helm-unittest/helm-unittest/cmd/helm-unittest' },
-  },
   zlint: { name: 'zlint', programs: { zlint: 'github.com/zmap/zlint/v3/cmd/zlint' } },
-  'helm-docs': { name: 'helm-docs', programs: { 'helm-docs': 'github.com/norwoodj/helm-docs/cmd/helm-docs' } },
 } as const satisfies Readonly<Record<string, Tool>>;
 
 /** Name of a pinned tool. */

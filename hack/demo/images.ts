@@ -3,9 +3,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { buildImage } from '../image/build.ts';
-import { lockedPackages, unpackPackages } from '../image/debian.ts';
+import { unpackPackages } from '../image/debian.ts';
 import { makeLayer } from '../image/layer.ts';
 import { type Image, writeImage } from '../image/oci.ts';
+import { packagesOf } from '../image/packages.ts';
 import { baseLayers } from '../image/rootfs.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -58,7 +59,7 @@ function isUsed(path: string): boolean {
 }
 
 async function databaseImage(): Promise<Image> {
-  const packages = await lockedPackages('databases');
+  const packages = await packagesOf('databases');
   const accounts = {
     passwd: 'root:x:0:0::/:/bin/sh\nshop:x:999:999::/data:/bin/sh\n',
     group: 'root:x:0:\nshop:x:999:\n',

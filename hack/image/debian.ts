@@ -30,7 +30,6 @@ export interface PackageLock {
 
 /** Where the lock is. */
 export const lockPath = join(import.meta.dirname, 'packages.lock.json');
-const REFRESH = 'run `node hack/image/lock.ts`, review what it changes in hack/image/packages.lock.json, and commit it';
 /** Folders that Debian has merged into /usr. */
 const merged: readonly string[] = ['bin', 'sbin', 'lib', 'lib64'];
 const FETCH_TIMEOUT_MS = 300_000;
@@ -38,19 +37,6 @@ const FETCH_TIMEOUT_MS = 300_000;
 /** Reads the lock file. */
 export async function readLock(): Promise<PackageLock> {
   return JSON.parse(await readFile(lockPath, 'utf8')) as PackageLock;
-}
-
-/** The locked packages of a set. Throws AppError `input_invalid` for a set that the lock does not have. */
-export async function lockedPackages(set: string): Promise<readonly LockedPackage[]> {
-  const { sets } = await readLock();
-  const found = sets[set];
-  if (found === undefined) {
-    throw new AppError(
-      'input_invalid',
-      `hack/image/packages.lock.json has no set "${set}"; add its roots and ${REFRESH}`,
-    );
-  }
-  return found.packages;
 }
 
 /** How to unpack. */
@@ -112,8 +98,11 @@ async function prune(root: string, folder: string, keep: (path: string) => boole
   return left;
 }
 
-/** Paths of the archives in the cache, fetched where they are missing, each checked. */
-async function fetchPackages(packages: readonly LockedPackage[]): Promise<readonly string[]> {
+/**
+ * Paths of the archives in the cache, fetched where they are missing, each checked. Throws AppError `input_invalid` when the Debian
+ * archive does not have them, `unsupported` without apt.
+ */
+export async function fetchPackages(packages: readonly LockedPackage[]): Promise<readonly string[]> {
   const folder = join(cacheFolder(), 'debian');
   await mkdir(folder, { recursive: true });
   const missing = packages.filter(({ sha256 }) => !existsSync(join(folder, `${sha256}.deb`)));
@@ -131,10 +120,7 @@ async function download(packages: readonly LockedPackage[], folder: string): Pro
     for (const { name, version, sha256 } of packages) {
       const file = fetched.get(sha256);
       if (file === undefined) {
-        throw new AppError(
-          'input_invalid',
-          `the archive's ${name} ${version} is not the one that was locked; ${REFRESH}`,
-        );
+        throw new AppError('input_invalid', `the archive's ${name} ${version} is not the one that was locked`);
       }
       await rename(join(work, file), join(folder, `${sha256}.deb`));
     }
@@ -160,7 +146,7 @@ async function aptDownload(wanted: readonly string[], cwd: string): Promise<void
   }
   if (outcome.code !== 0) {
     const said = outcome.stderr.trim().split('\n').slice(-5).join(' | ');
-    throw new AppError('input_invalid', `the Debian archive does not give the locked packages (${said}); ${REFRESH}`);
+    throw new AppError('input_invalid', `the Debian archive does not give the locked packages (${said})`);
   }
 }
 

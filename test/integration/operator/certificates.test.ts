@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type ControlPlane, startControlPlane } from '../../../hack/cluster/api.ts';
 import { systemClock } from '../../../lib/clock.ts';
+import { isKube } from '../../../lib/kube/errors.ts';
 import { EventRecorder } from '../../../lib/kube/events.ts';
 import { kubeMetrics as declareKubeMetrics } from '../../../lib/kube/metrics.ts';
 import type { Secret } from '../../../lib/kube/object.ts';
@@ -123,13 +124,19 @@ async function secretOf(service: string): Promise<Secret | undefined> {
 const serialOf = (secret: Secret | undefined): string | undefined =>
   secret?.metadata.annotations?.['tabard.dev/serial'];
 
-/** What `look` gives once it is what is wanted; fails with the last look. */
+/** What `look` gives once it is what is wanted; fails with the last look. An API server that asks to come back later is asked again. */
 async function eventually<T>(look: () => Promise<T>, wanted: (seen: T) => boolean, withinMs = 20_000): Promise<T> {
   const deadline = Date.now() + withinMs;
   for (;;) {
-    const seen = await look();
-    if (wanted(seen)) return seen;
-    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms; last seen: ${JSON.stringify(seen)}`);
+    const answer = await look().then(
+      (seen) => ({ seen }),
+      (error: unknown) => {
+        if (!isKube(error, 'Throttled', 'Unavailable') || Date.now() > deadline) throw error;
+        return undefined;
+      },
+    );
+    if (answer !== undefined && wanted(answer.seen)) return answer.seen;
+    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms; last seen: ${JSON.stringify(answer?.seen)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

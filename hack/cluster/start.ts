@@ -61,8 +61,9 @@ export async function startNode(layout: Layout, tools: Toolbox, progress: Progre
 export async function relaunchApiServer(layout: Layout, tools: Toolbox): Promise<void> {
   launchInside(layout, nodeApiServer(layout, tools));
   await waitForDaemon('kube-apiserver', layout, () => isReady(apiAddress(layout)));
-  for (const daemon of clientsOfApi(layout, tools)) {
-    if (pidOf(daemon.name, layout) === undefined) launchInside(layout, daemon);
+  for (const [name, make] of Object.entries(clients)) {
+    // Making a definition writes its files again, and kube-proxy ends when its configuration is touched.
+    if (pidOf(name, layout) === undefined) launchInside(layout, make(layout, tools, serverOf(layout)));
   }
 }
 
@@ -82,8 +83,18 @@ function launchInside(layout: Layout, daemon: Daemon): void {
 
 /** The parts that need the API server, as daemons. */
 function clientsOfApi(layout: Layout, tools: Toolbox): readonly Daemon[] {
-  const server = `https://${layout.addresses.node4}:${API_PORT}`;
-  return [kubelet, controllerManager, scheduler, proxy].map((part) => part(layout, tools, server));
+  return Object.values(clients).map((make) => make(layout, tools, serverOf(layout)));
+}
+
+const clients = {
+  kubelet,
+  'kube-controller-manager': controllerManager,
+  'kube-scheduler': scheduler,
+  'kube-proxy': proxy,
+} as const;
+
+function serverOf(layout: Layout): string {
+  return `https://${layout.addresses.node4}:${API_PORT}`;
 }
 
 function nodeApiServer(layout: Layout, tools: Toolbox): Daemon {

@@ -198,7 +198,7 @@ describe('what would go round the capture', () => {
 describe('replacing the rules', () => {
   test('leaves no moment in which a connection gets past them', async () => {
     const dialing = Promise.all(
-      Array.from({ length: 5 }, () => dialSoon(pod, APP_UID, Array<string>(50).fill(`tcp:${PEER.v4}:80`))),
+      Array.from({ length: 5 }, () => dialSoon(pod, APP_UID, Array<string>(150).fill(`tcp:${PEER.v4}:80`))),
     );
     let replaced = 0;
     const done = dialing.then(() => 'done');
@@ -207,9 +207,8 @@ describe('replacing the rules', () => {
       replaced += 1;
     }
     const answers = (await dialing).flat().map((answer) => JSON.stringify(answer));
-    // How often is a matter of the machine; more than once is what the test needs.
-    expect(replaced).toBeGreaterThan(1);
-    expect(answers).toHaveLength(250);
+    expect(replaced).toBeGreaterThan(5);
+    expect(answers).toHaveLength(750);
     expect([...new Set(answers)]).toEqual([
       JSON.stringify({ at: 'proxy:16001', family: 4, original: `${PEER.v4} 80` }),
     ]);

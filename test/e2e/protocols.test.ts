@@ -1,24 +1,14 @@
 // Every protocol of the shop, with and without a sidecar on either side, with the outcome and the reason that the design states.
 
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Call, type Kit, kit, type Raw, until } from '../support/e2e/kit.ts';
 import { portForward } from '../support/e2e/node.ts';
-import { apiContainer, apiService, deployment, inject, policy, template } from '../support/e2e/workloads.ts';
+import { apiContainer, apiService, databases, deployment, inject, policy, template } from '../support/e2e/workloads.ts';
 
 const meshed = 'proto-mesh';
 const bare = 'proto-bare';
 const client = { role: 'api' } as const;
 let k: Kit;
-
-/** The shop's databases of the demo, in another namespace. */
-function databases(namespace: string): string {
-  const text = readFileSync(new URL('../../hack/demo/manifests/shop.yaml', import.meta.url), 'utf8');
-  const wanted =
-    /kind: (StatefulSet|Deployment|Service|ConfigMap)\nmetadata: \{name: (postgres|mariadb|redis|databases),/;
-  const documents = text.split(/^---$/m).filter((each) => wanted.test(each));
-  return documents.map((each) => each.replaceAll('namespace: shop', `namespace: ${namespace}`)).join('---\n');
-}
 
 async function onlyPod(namespace: string, app: string): Promise<Raw> {
   const [pod] = await k.pods(namespace, `app=${app}`);

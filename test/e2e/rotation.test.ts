@@ -1,10 +1,9 @@
 // Certificates that live for seconds, rotated under mixed load: nothing fails, nothing travels in plaintext, and every connection
 // after a swap shows the new serial. TABARD_SOAK_SECONDS lengthens it (`make soak`).
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { captureBridge } from '../../hack/demo/wire.ts';
 import { type Kit, kit, type Raw, until } from '../support/e2e/kit.ts';
-import { apiContainer, apiService, deployment, inject, policy } from '../support/e2e/workloads.ts';
+import { apiContainer, apiService, databases, deployment, inject, policy } from '../support/e2e/workloads.ts';
 
 const namespace = 'rotation';
 const seconds = Number(process.env['TABARD_SOAK_SECONDS'] ?? '60');
@@ -12,16 +11,6 @@ const seconds = Number(process.env['TABARD_SOAK_SECONDS'] ?? '60');
 const handshakeMs = 3_000;
 const marker = 'rotation-marker-5f1d';
 let k: Kit;
-
-function databases(): string {
-  const text = readFileSync(new URL('../../hack/demo/manifests/shop.yaml', import.meta.url), 'utf8');
-  const wanted = /metadata: \{name: (postgres|mariadb|redis|databases),/;
-  return text
-    .split(/^---$/m)
-    .filter((each) => wanted.test(each))
-    .map((each) => each.replaceAll('namespace: shop', `namespace: ${namespace}`))
-    .join('---\n');
-}
 
 beforeAll(async () => {
   k = await kit();
@@ -33,7 +22,7 @@ beforeAll(async () => {
     deployment({ namespace, name: 'api', replicas: 2, annotations: inject, container: apiContainer }),
     apiService(namespace, 'api'),
   );
-  await k.kubectl(['apply', '-f', '-'], databases());
+  await k.kubectl(['apply', '-f', '-'], databases(namespace));
   for (const each of ['deployment/api', 'deployment/mariadb', 'deployment/redis', 'statefulset/postgres']) {
     await k.rolledOut(namespace, each, 180);
   }

@@ -1,4 +1,5 @@
 // Builders of the workloads that the end-to-end suites run: the demo's shop program and the demo's databases.
+import { readFileSync } from 'node:fs';
 import type { Raw } from './kit.ts';
 
 export const shopImage = 'tabard.dev/demo/shop:dev';
@@ -88,4 +89,15 @@ export function apiService(namespace: string, name: string, spec: Raw = {}): Raw
 /** A TLSPolicy with the spec given. */
 export function policy(namespace: string, name: string, spec: Raw): Raw {
   return { apiVersion: 'tabard.dev/v1alpha1', kind: 'TLSPolicy', metadata: { name, namespace }, spec };
+}
+
+/** The demo's PostgreSQL, MariaDB and Redis with their Services and configuration, as YAML for another namespace. */
+export function databases(namespace: string): string {
+  const text = readFileSync(new URL('../../../hack/demo/manifests/shop.yaml', import.meta.url), 'utf8');
+  const wanted = /metadata: \{name: (postgres|mariadb|redis|databases),/;
+  return text
+    .split(/^---$/m)
+    .filter((each) => wanted.test(each))
+    .map((each) => each.replaceAll('namespace: shop', `namespace: ${namespace}`))
+    .join('---\n');
 }

@@ -7,6 +7,7 @@ import type { KubeMetrics } from '../lib/kube/metrics.ts';
 import type { Part } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
+import { Audit } from './audit/audit.ts';
 import type { ClusterAuthority } from './authority/authority.ts';
 import { AuthorityKeeper } from './authority/keeper.ts';
 import type { Caches } from './caches.ts';
@@ -39,7 +40,8 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const { config, client, clock, logger, metrics, kubeMetrics, events, stores, cluster, authority, reports } = deps;
   const { namespace, trustDomain, clusterDomain, defaultIssuer, minimumLifetimeMs: shortestMs } = config;
   const outcomes = new Outcomes();
-  const shared = { client, clock, logger, kubeMetrics, stores, cluster, outcomes, shortestMs };
+  const audit = new Audit(logger, metrics);
+  const shared = { client, clock, logger, kubeMetrics, stores, cluster, outcomes, audit, shortestMs };
   const keeper = new AuthorityKeeper({
     ...shared,
     ...stores,

@@ -8,6 +8,7 @@ import { isKube, KubeError } from '../../lib/kube/errors.ts';
 import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
+import type { AuditTrail } from '../audit/audit.ts';
 import type { AuthoritySource } from '../authority/authority.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { Cluster } from './cluster.ts';
@@ -22,6 +23,7 @@ import { Pacer } from './pacer.ts';
 import { type Action, type Plan, planFor } from './plan.ts';
 import { RecentSecrets } from './recent.ts';
 import { wantedKey } from './snapshot.ts';
+import { deletedRecord, failedRecord, issuedRecord, refusedRecord } from './trail.ts';
 
 /** What the controller works with and on. */
 export interface CertificateDeps {
@@ -36,6 +38,7 @@ export interface CertificateDeps {
   readonly authority: Pick<AuthoritySource, 'subscribe'>;
   readonly outcomes: Outcomes;
   readonly notices: Notices;
+  readonly audit: AuditTrail;
   readonly trustDomain: string;
   readonly clusterDomain: string;
   /** Lowest lifetime of a leaf, milliseconds. */
@@ -132,7 +135,7 @@ export class CertificateController {
   }
 
   #done(action: Action, gathered: Gathered, executed: Executed, startedMs: number): void {
-    const { outcomes, logger, notices, clock } = this.#deps;
+    const { outcomes, logger, notices, audit, clock } = this.#deps;
     const { key } = gathered.snapshot;
     if (executed.kind === 'foreign') this.#gatherer.noteForeign(key);
     if (executed.kind === 'written' || executed.kind === 'overtaken')
@@ -145,6 +148,7 @@ export class CertificateController {
         { service: key, action: action.kind, reason: 'reason' in action ? action.reason : '', ms },
         'certificate secret changed',
       );
+      if (action.kind === 'delete') audit.record(deletedRecord(gathered, action.reason, action.message));
       return;
     }
     const { serial, notAfter } = executed.leaf;
@@ -154,11 +158,12 @@ export class CertificateController {
       { service: key, reason: action.reason, why: action.message, serial, notAfter: notAfter.toISOString(), ms },
       'certificate issued',
     );
+    audit.record(issuedRecord(gathered, action, executed.leaf));
     notices.issued(gathered, action.reason, executed.leaf);
   }
 
   #failed(action: Action, gathered: Gathered, error: unknown): void {
-    const { outcomes, logger, notices, clock } = this.#deps;
+    const { outcomes, logger, notices, audit, clock } = this.#deps;
     const { snapshot } = gathered;
     const { key } = snapshot;
     const now = clock.now();
@@ -172,14 +177,17 @@ export class CertificateController {
     const code = error instanceof KubeError ? error.kind : error instanceof AppError ? error.code : 'unknown';
     this.#metrics.failures.inc({ code });
     logger.warn({ service: key, action: action.kind, failures: failure.count, err: error }, 'certificate not written');
+    audit.record(failedRecord(gathered, failure, code));
     notices.failed(gathered, failure);
   }
 
   #note(key: string, gathered: Gathered, { blocked, renewAt }: Plan): void {
-    const { outcomes, notices } = this.#deps;
+    const { outcomes, notices, audit } = this.#deps;
     const { current, pods, failure } = gathered.snapshot;
-    if (blocked !== undefined && outcomes.get(key)?.blocked?.reason !== blocked.reason)
+    if (blocked !== undefined && outcomes.get(key)?.blocked?.reason !== blocked.reason) {
       notices.blocked(gathered, blocked);
+      audit.record(refusedRecord(gathered, blocked));
+    }
     outcomes.note(key, { current, blocked, renewAt, failure }, pods > 0);
   }
 

@@ -2,12 +2,14 @@
 // watches, what is written is found in `kube`. Signing is real.
 import { X509Certificate } from 'node:crypto';
 import type { StatusReport } from '../../lib/api/control.ts';
-import type { TLSIssuer, TLSPolicy, TLSPolicySpec } from '../../lib/api/tlspolicy.ts';
+import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
+import type { TLSPolicy, TLSPolicySpec } from '../../lib/api/tlspolicy.ts';
 import type { EventFacts, EventSubject } from '../../lib/kube/events.ts';
 import type { KubeObject, Pod, Secret, Service } from '../../lib/kube/object.ts';
 import { Reflector } from '../../lib/kube/reflector.ts';
 import { type Resource, resources } from '../../lib/kube/resources.ts';
 import { ObjectStore } from '../../lib/kube/store.ts';
+import { Audit } from '../../operator/audit/audit.ts';
 import { ClusterAuthority } from '../../operator/authority/authority.ts';
 import { AuthorityKeeper } from '../../operator/authority/keeper.ts';
 import { Cluster, clusterIndexes } from '../../operator/certificates/cluster.ts';
@@ -68,6 +70,7 @@ export class CertificateBench {
       stores,
       cluster,
       outcomes,
+      audit: new Audit(logger, metrics),
       shortestMs: 10_000,
     };
     const names = { trustDomain: 'cluster.local', clusterDomain: 'cluster.local' };

@@ -1,0 +1,94 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { KubeError } from '../../../../lib/kube/errors.ts';
+import { fingerprint } from '../../../../lib/pki/bundle.ts';
+import { CertificateBench } from '../../../support/certificates.ts';
+
+// Keys are made in real time, which a busy machine stretches.
+jest.setTimeout(20_000);
+
+let bench: CertificateBench;
+
+beforeEach(async () => {
+  bench = await new CertificateBench().start();
+});
+afterEach(() => bench.stop());
+
+const records = (action: string) =>
+  bench.deps.lines.filter((line) => line.msg === 'audit' && line['action'] === action);
+
+describe('the audit trail of certificates', () => {
+  test('says who asked for a first certificate, and which one it is', async () => {
+    bench.policy('all');
+    bench.pod('web-1');
+    const serial = await bench.issued();
+    expect(records('CertificateIssued')).toMatchObject([
+      {
+        askedBy: ['Deployment shop/web', 'TLSPolicy shop/all'],
+        reason: 'Missing',
+        identity: 'spiffe://cluster.local/ns/shop/svc/web',
+        serial,
+        sha256: fingerprint(bench.leaf()),
+        keyKind: 'ECDSA-P256',
+        notAfter: bench.leaf().validToDate.toISOString(),
+        issuer: 'cluster',
+      },
+    ]);
+  });
+
+  test('says which certificate a renewal replaces, and that nobody but time asked', async () => {
+    bench.pod('web-1');
+    const first = await bench.issued();
+    await bench.pass(16 * 3_600_000);
+    const second = await bench.until(
+      () => bench.serial(),
+      (serial) => serial !== first,
+    );
+    expect(records('CertificateRenewed')).toMatchObject([
+      { askedBy: ['Tabard', 'Deployment shop/web'], reason: 'NearingExpiry', replaces: first, serial: second },
+    ]);
+  });
+
+  test('has a refusal once, however often it is looked at', async () => {
+    bench.policy('all', { certificate: { issuer: 'nobody' } });
+    bench.pod('web-1');
+    await bench.until(
+      () => records('CertificateRefused').length,
+      (count) => count > 0,
+    );
+    await bench.pass(600_000);
+    expect(records('CertificateRefused')).toMatchObject([
+      {
+        level: 'warn',
+        reason: 'IssuerMissing',
+        issuer: 'nobody',
+        askedBy: ['Deployment shop/web', 'TLSPolicy shop/all'],
+      },
+    ]);
+  });
+
+  test('has each try that failed, with the class of the failure and the certificate that stays', async () => {
+    bench.pod('web-1');
+    const serial = await bench.issued();
+    bench.kube.onCall = ({ verb, resource }) => {
+      if (verb === 'apply' && resource === 'secrets') throw new KubeError('Forbidden', 'no');
+    };
+    await bench.pass(16 * 3_600_000);
+    await bench.until(
+      () => records('CertificateFailed').length,
+      (count) => count > 1,
+    );
+    expect(records('CertificateFailed').slice(0, 2)).toMatchObject([
+      { reason: 'Forbidden', serial, note: 'try 1: no' },
+      { reason: 'Forbidden', serial, note: 'try 2: no' },
+    ]);
+  });
+
+  test('holds no key, whatever happened', async () => {
+    bench.pod('web-1');
+    await bench.issued();
+    const pem = Buffer.from(bench.secret()?.data?.['tls.key'] ?? '', 'base64').toString();
+    const body = pem.split('\n').slice(1, 3).join('');
+    expect(body.length).toBeGreaterThan(50);
+    expect(JSON.stringify(bench.deps.lines)).not.toContain(body.slice(10, 50));
+  });
+});

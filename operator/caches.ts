@@ -1,7 +1,8 @@
 // What the operator knows of the cluster: one store per kind, each kept by a reflector. Pods are watched by the label of
 // injection and Secrets by the label of what Tabard writes; everything else whole. Every replica has all of it.
-import { labels, MANAGED_BY } from '../lib/api/contract.ts';
-import type { TLSIssuer, TLSPolicy } from '../lib/api/tlspolicy.ts';
+import { injectedKinds, labels, MANAGED_BY } from '../lib/api/contract.ts';
+import type { TLSIssuer } from '../lib/api/tlsissuer.ts';
+import type { TLSPolicy } from '../lib/api/tlspolicy.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { KubeClient } from '../lib/kube/client.ts';
 import { isKube } from '../lib/kube/errors.ts';
@@ -82,7 +83,7 @@ export function createCaches(deps: CachesDeps): CacheSet {
     });
     return store;
   };
-  const injected = { labelSelector: `${labels.injected}=true` };
+  const injected = { labelSelector: `${labels.injected} in (${injectedKinds.join(',')})` };
   const ours = { labelSelector: `${labels.managedBy}=${MANAGED_BY}` };
   return {
     stores: {

@@ -1,5 +1,6 @@
 // From a review to its answer and the record of it: the whole of admission without transport, clock or network. Pure.
 import type { Annotations } from './annotations.ts';
+import { certificatePatch } from './certificate.ts';
 import { neverInjectedNamespaces, webhookPaths } from './configuration.ts';
 import { isInjected } from './conflicts.ts';
 import type { SidecarConfig } from './container.ts';
@@ -58,11 +59,15 @@ function admitPod(path: string, review: Review, { config, namespaceLabels }: Adm
   if (verdict.kind === 'refuse') return refused(verdict.reason, verdict.message, told);
   if (verdict.kind === 'skip') return skipped(verdict.reason, verdict.message, told);
   const outcome = isInjected(pod) ? 'reinvoked' : 'injected';
-  const { service, settings, warnings } = verdict;
-  const operations = injectionPatch(pod, { service, settings, seed: review.uid }, config);
+  const { what, service, settings, warnings } = verdict;
+  const operations =
+    what === 'certificate'
+      ? certificatePatch(pod, service)
+      : injectionPatch(pod, { service, settings, seed: review.uid }, config);
+  const message = `the pod belongs to service ${service}${what === 'certificate' ? ' and gets its certificate, no sidecar' : ''}`;
   return {
     answer: { ...answered({ outcome, service }, outcome === 'injected' ? warnings : []), operations },
-    record: { outcome, reason: '', message: `the pod belongs to service ${service}`, service, ...told },
+    record: { outcome, reason: '', message, service, ...told },
   };
 }
 

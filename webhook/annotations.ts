@@ -20,8 +20,8 @@ export interface ProxyDefaults {
 
 /** What the annotations of one pod say, defaults filled in. */
 export interface InjectionSettings {
-  /** `tabard.dev/inject`; undefined = not written. */
-  readonly inject: boolean | undefined;
+  /** `tabard.dev/inject`: the sidecar, nothing, or the certificate alone; undefined = not written. */
+  readonly inject: boolean | 'certificate' | undefined;
   /** `tabard.dev/service`; undefined = named after the owner. */
   readonly service: string | undefined;
   readonly excludeInboundPorts: readonly number[];
@@ -72,8 +72,9 @@ interface Rule<T> {
 /** The rules, one for each annotation that a user may write. */
 export const annotationRules = {
   [keys.inject]: {
-    accepted: '"true" or "false"',
-    read: (value: string) => (value === 'true' ? true : value === 'false' ? false : undefined),
+    accepted: '"true", "false" or "certificate"',
+    read: (value: string) =>
+      value === 'true' ? true : value === 'false' ? false : value === 'certificate' ? value : undefined,
   },
   [keys.service]: {
     accepted: 'a DNS label of at most 56 characters: lower-case letters, digits and "-", such as "checkout"',

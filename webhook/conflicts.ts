@@ -1,10 +1,14 @@
-// What in a pod cannot live beside the sidecar: its ports, its user, its names. Each would make the pod fail later and less
-// clearly, or go around capture unseen, so it is refused at admission. Pure. Users that only an image names cannot be seen here.
-import { names, PROXY_UID, ports, written } from '../lib/api/contract.ts';
+// What in a pod cannot live beside what is injected: the sidecar's ports, user and names, the certificate's folder. Each would make the
+// pod fail later and less clearly, or go around capture unseen, so it is refused at admission. Pure. Users that only an image names
+// cannot be seen here.
+import { labels, names, PROXY_UID, paths, ports, written } from '../lib/api/contract.ts';
 import { arrayAt, type Json, type JsonObject, numberAt, stringAt, valueAt } from './json.ts';
 
+/** What injection adds to a pod: the sidecar with all that belongs to it, or the certificate's volume alone. */
+export type InjectionKind = 'sidecar' | 'certificate';
+
 /** Why a pod is refused for what its containers are. */
-export type ConflictReason = 'reserved_name' | 'reserved_port' | 'reserved_uid';
+export type ConflictReason = 'reserved_name' | 'reserved_path' | 'reserved_port' | 'reserved_uid';
 
 /** One conflict, as a sentence that says what to change. */
 export interface Conflict {
@@ -19,28 +23,50 @@ const reservedPorts: readonly (number | undefined)[] = [ports.outbound, ports.in
 const ownContainers: readonly string[] = [names.redirectContainer, names.proxyContainer];
 const ownVolumes: readonly string[] = [names.tlsVolume, names.stateVolume];
 
-/** Whether the pod went through injection before: it is marked and the sidecar is there. */
+/** Whether the pod went through injection before: it is marked, and what was added is there. */
 export function isInjected(pod: JsonObject): boolean {
-  return (
-    valueAt(pod, 'metadata', 'annotations', written.injected) !== undefined &&
-    arrayAt(pod, 'spec', 'initContainers').some((each) => stringAt(each, 'name') === names.proxyContainer)
-  );
+  return injectedAs(pod) !== undefined;
 }
 
-/** The first conflict of a pod (or of a pod template) with the sidecar; undefined when there is none. */
-export function conflictOf(pod: JsonObject): Conflict | undefined {
-  const injected = isInjected(pod);
+function injectedAs(pod: JsonObject): InjectionKind | undefined {
+  if (valueAt(pod, 'metadata', 'annotations', written.injected) === undefined) return undefined;
+  const has = (list: string, name: string) =>
+    arrayAt(pod, 'spec', list).some((each) => stringAt(each, 'name') === name);
+  if (has('initContainers', names.proxyContainer)) return 'sidecar';
+  const marked = stringAt(pod, 'metadata', 'labels', labels.injected) === 'certificate';
+  return marked && has('volumes', names.tlsVolume) ? 'certificate' : undefined;
+}
+
+/**
+ * The first conflict of a pod (or of a pod template) with what is to be injected; undefined when there is none. A pod that was
+ * injected as the other kind conflicts with what that left.
+ */
+export function conflictOf(pod: JsonObject, wanted: InjectionKind): Conflict | undefined {
+  const injected = injectedAs(pod) === wanted;
   for (const list of containerLists) {
     for (const container of arrayAt(pod, 'spec', list)) {
       const name = stringAt(container, 'name') ?? '';
-      if (injected && list === 'initContainers' && ownContainers.includes(name)) continue;
-      const found = nameConflict(name) ?? volumeMountConflict(container, name) ?? portConflict(container, name);
-      const conflict = found ?? uidConflict(pod, container, name);
-      if (conflict !== undefined) return conflict;
+      const isOurs = wanted === 'sidecar' && list === 'initContainers' && ownContainers.includes(name);
+      if (injected && isOurs) continue;
+      const found = nameConflict(name) ?? conflictsOf[wanted](pod, container, { name, injected });
+      if (found !== undefined) return found;
     }
   }
   return injected ? undefined : volumeConflict(pod);
 }
+
+type ContainerCheck = (
+  pod: JsonObject,
+  container: Json,
+  known: { readonly name: string; readonly injected: boolean },
+) => Conflict | undefined;
+
+const conflictsOf: Readonly<Record<InjectionKind, ContainerCheck>> = {
+  sidecar: (pod, container, { name }) =>
+    volumeMountConflict(container, name) ?? portConflict(container, name) ?? uidConflict(pod, container, name),
+  certificate: (_, container, { name, injected }) =>
+    (injected ? undefined : volumeMountConflict(container, name)) ?? pathConflict(container, name),
+};
 
 function nameConflict(name: string): Conflict | undefined {
   if (!name.startsWith('tabard-')) return undefined;
@@ -62,6 +88,17 @@ function volumeMountConflict(container: Json, name: string): Conflict | undefine
   const volume = stringAt(mounted, 'name') ?? '';
   const message = `container "${name}" mounts volume "${volume}", which holds the sidecar's key or state; remove the mount`;
   return { reason: 'reserved_name', message };
+}
+
+/** Two volumes cannot be mounted at one path. */
+function pathConflict(container: Json, name: string): Conflict | undefined {
+  const taken = arrayAt(container, 'volumeMounts').find(
+    (each) =>
+      stringAt(each, 'mountPath')?.replace(/\/+$/, '') === paths.tls && stringAt(each, 'name') !== names.tlsVolume,
+  );
+  if (taken === undefined) return undefined;
+  const message = `container "${name}" mounts volume "${stringAt(taken, 'name') ?? ''}" at ${paths.tls}, where the certificate goes; mount it elsewhere`;
+  return { reason: 'reserved_path', message };
 }
 
 function portConflict(container: Json, name: string): Conflict | undefined {

@@ -153,6 +153,15 @@ export function volumesOf({ service }: Pick<SidecarRequest, 'service'>): readonl
   ];
 }
 
+/**
+ * The certificate's volume for a workload that terminates TLS itself: all keys of the Secret, keystores too. World-readable, as
+ * the user of the application is not known here; every container of the pod mounts it anyway.
+ */
+export function certificateVolume(service: string): JsonObject & { name: string } {
+  const sources = [{ secret: { name: certificateSecretName(service) } }];
+  return { name: names.tlsVolume, projected: { defaultMode: 0o444, sources } };
+}
+
 function proxyEnv({ config, service, settings, probes, graceSeconds }: SidecarRequest): readonly JsonObject[] {
   const fromField = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
   return [

@@ -8,7 +8,7 @@ import {
   type ProxyDefaults,
   readAnnotations,
 } from './annotations.ts';
-import { type ConflictReason, conflictOf, isInjected } from './conflicts.ts';
+import { type ConflictReason, conflictOf, type InjectionKind, isInjected } from './conflicts.ts';
 import { isTrueAt, type JsonObject, stringAt, stringsAt } from './json.ts';
 import { probeConflict } from './probes.ts';
 import { serviceOf } from './service.ts';
@@ -33,6 +33,8 @@ export type RefuseReason =
 export type Verdict =
   | {
       readonly kind: 'inject';
+      /** The sidecar with all that belongs to it, or the certificate alone. */
+      readonly what: InjectionKind;
       readonly service: string;
       readonly settings: InjectionSettings;
       readonly warnings: readonly string[];
@@ -53,6 +55,16 @@ export interface Question {
   readonly defaults: ProxyDefaults;
 }
 
+const sidecarAnnotations: readonly string[] = [
+  keys.excludeInboundPorts,
+  keys.excludeOutboundPorts,
+  keys.excludeOutboundCidrs,
+  keys.proxyCpu,
+  keys.proxyMemory,
+  keys.proxyLogLevel,
+  keys.capture,
+];
+
 /** The decision about one pod. A pod that was injected before is decided on again: other webhooks may have changed it since. */
 export function decide(question: Question): Verdict {
   const { pod, namespace, namespaceLabels, askedBy, defaults } = question;
@@ -62,16 +74,17 @@ export function decide(question: Question): Verdict {
   if (annotations[keys.inject] === 'false') return skip('opted_out', `annotation ${keys.inject} is "false"`);
   const read = readAnnotations(annotations, defaults);
   if (!read.ok) return refuse('bad_annotation', describeFaults(read.faults));
-  if (askedBy === 'annotation' && read.settings.inject !== true) {
+  if (askedBy === 'annotation' && read.settings.inject === undefined) {
     return skip('not_requested', `neither annotation ${keys.inject} nor a namespace label asks for injection`);
   }
   if (askedBy === 'annotation' && namespaceLabels[labels.injection] === 'disabled') {
     return skip('namespace_opted_out', `namespace ${namespace} has the label ${labels.injection}: disabled`);
   }
-  const conflict = conflictOf(pod) ?? probeConflict(pod);
+  const what = read.settings.inject === 'certificate' ? 'certificate' : 'sidecar';
+  const conflict = conflictOf(pod, what) ?? (what === 'sidecar' ? probeConflict(pod) : undefined);
   if (conflict !== undefined) return refuse(conflict.reason, conflict.message);
-  const warnings = [...read.warnings, ...podWarnings(pod)];
-  return { kind: 'inject', service: serviceOf(pod), settings: read.settings, warnings };
+  const warnings = [...read.warnings, ...(what === 'sidecar' ? podWarnings(pod) : idleWarnings(annotations))];
+  return { kind: 'inject', what, service: serviceOf(pod), settings: read.settings, warnings };
 }
 
 function neverInjected({ pod, namespace, protectedNamespaces }: Question): Verdict | undefined {
@@ -82,7 +95,7 @@ function neverInjected({ pod, namespace, protectedNamespaces }: Question): Verdi
     return skip('mirror_pod', 'the pod mirrors a static pod; the kubelet runs it from its own file');
   }
   if (stringAt(pod, 'spec', 'os', 'name') === 'windows') {
-    return skip('windows', 'the pod is for Windows; the sidecar runs on Linux');
+    return skip('windows', 'the pod is for Windows; Tabard works on Linux');
   }
   if (!isTrueAt(pod, 'spec', 'hostNetwork')) return undefined;
   return isInjected(pod)
@@ -90,7 +103,13 @@ function neverInjected({ pod, namespace, protectedNamespaces }: Question): Verdi
         'late_host_network',
         "another webhook set hostNetwork after injection; the rules would be the node's. Remove one of the two",
       )
-    : skip('host_network', 'the pod uses the host network, where the redirect rules would capture the whole node');
+    : skip('host_network', `the pod uses the host network, ${hostNetworkWhy(pod)}`);
+}
+
+function hostNetworkWhy(pod: JsonObject): string {
+  return stringAt(pod, 'metadata', 'annotations', keys.inject) === 'certificate'
+    ? "where its address is the node's and does not tell which service it is"
+    : 'where the redirect rules would capture the whole node';
 }
 
 /** What works but not as safely or surely as the author may think. */
@@ -103,6 +122,13 @@ function podWarnings(pod: JsonObject): readonly string[] {
     found.push('dnsPolicy Default: the sidecar needs cluster DNS to find its control plane; use ClusterFirst');
   }
   return found;
+}
+
+/** Annotations that speak of a sidecar which a pod with the certificate alone does not have. */
+function idleWarnings(annotations: Annotations): readonly string[] {
+  return sidecarAnnotations
+    .filter((key) => Object.hasOwn(annotations, key))
+    .map((key) => `annotation ${key} has no effect with ${keys.inject}: "certificate", which adds no sidecar`);
 }
 
 function skip(reason: SkipReason, message: string): Verdict {

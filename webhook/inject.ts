@@ -74,7 +74,8 @@ function bringUpToDate(patch: PatchBuilder, container: number, wanted: JsonObjec
   }
 }
 
-function mount(patch: PatchBuilder, wanted: JsonObject & { readonly name: string }): void {
+/** Adds a volume, or brings the certificate's up to date. */
+export function mount(patch: PatchBuilder, wanted: JsonObject & { readonly name: string }): void {
   const path = ['spec', 'volumes'];
   const secretOf = (volume: JsonObject) => stringAt(volume, 'projected', 'sources', 0, 'secret', 'name');
   const at = arrayAt(patch.document, ...path).findIndex((each) => stringAt(each, 'name') === wanted.name);

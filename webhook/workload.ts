@@ -104,11 +104,13 @@ function outlookOf(
   const read = readAnnotations({ ...stringsAt(object, 'metadata', 'annotations'), ...annotations }, defaults);
   if (!read.ok) return { kind: 'refuse', reason: 'bad_annotation', message: describeFaults(read.faults) };
   const byLabel = namespaceLabels[labels.injection] === 'enabled' && annotations[keys.inject] === undefined;
-  if (annotations[keys.inject] !== 'true' && !byLabel) return { kind: 'fine', warnings: read.warnings };
+  const asks = annotations[keys.inject] !== undefined && annotations[keys.inject] !== 'false';
+  if (!asks && !byLabel) return { kind: 'fine', warnings: read.warnings };
   const verdict = decide({ ...question, pod: template, askedBy: byLabel ? 'namespace' : 'annotation' });
   if (verdict.kind === 'refuse') return verdict;
   if (verdict.kind === 'skip') return { kind: 'fine', warnings: [`its pods will not be injected: ${verdict.message}`] };
-  const security = verdict.settings.capture === 'redirect' ? securityWarnings(namespace, namespaceLabels) : [];
+  const captures = verdict.what === 'sidecar' && verdict.settings.capture === 'redirect';
+  const security = captures ? securityWarnings(namespace, namespaceLabels) : [];
   return { kind: 'fine', warnings: [...read.warnings, ...verdict.warnings, ...security] };
 }
 

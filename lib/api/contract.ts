@@ -37,13 +37,21 @@ export const written = {
   lifetime: 'tabard.dev/lifetime',
 } as const;
 
-/** Labels. `injected=true` is on every injected pod: the operator watches by it. */
+/** Labels. `injected` is on every injected pod, with one of `injectedKinds`: the operator watches by it. */
 export const labels = {
   injection: 'tabard.dev/injection',
   injected: 'tabard.dev/injected',
   service: 'tabard.dev/service',
   managedBy: 'app.kubernetes.io/managed-by',
 } as const;
+
+/** Values of the label `injected`: a pod with a sidecar, and one that has the certificate alone and terminates TLS itself. */
+export const injectedKinds = ['true', 'certificate'] as const;
+
+/** Whether a value of the label `injected` says that the webhook injected the pod. */
+export function isInjectedKind(value: string | undefined): value is (typeof injectedKinds)[number] {
+  return injectedKinds.some((kind) => kind === value);
+}
 
 /** Value of `app.kubernetes.io/managed-by` on everything that Tabard's processes write. */
 export const MANAGED_BY = 'tabard';

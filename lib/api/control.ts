@@ -55,7 +55,7 @@ export type Endpoint =
 export type PlainReason =
   | 'not_in_mesh' // no injected pod behind this address
   | 'policy_disabled' // mode Disabled on that port
-  | 'application_tls' // protocol Passthrough
+  | 'application_tls' // protocol Passthrough, or a pod that has the certificate alone (tabard.dev/inject: "certificate")
   | 'port_excluded' // exclude-inbound-ports of the target
   | 'control_unavailable'; // outside the cluster's ranges while the control API is away
 

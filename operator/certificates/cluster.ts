@@ -1,6 +1,6 @@
 // The cluster as certificates see it, read from the caches: a service's pods, the policy that governs them, the Services that
 // select them. No I/O.
-import { labels, written } from '../../lib/api/contract.ts';
+import { isInjectedKind, labels, written } from '../../lib/api/contract.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Pod, Service } from '../../lib/kube/object.ts';
 import type { Store, StoreOptions } from '../../lib/kube/store.ts';
@@ -29,9 +29,14 @@ export const clusterIndexes = {
  */
 export function serviceKeyOf({ metadata, spec }: Pod): string | undefined {
   const service = metadata.annotations?.[written.service];
-  if (metadata.labels?.[labels.injected] !== 'true' || spec?.hostNetwork === true) return undefined;
+  if (!isInjectedKind(metadata.labels?.[labels.injected]) || spec?.hostNetwork === true) return undefined;
   if (service === undefined || !isServiceName(service)) return undefined;
   return `${metadata.namespace ?? ''}/${service}`;
+}
+
+/** Whether an injected pod has a sidecar: one with the certificate alone never reports anything and proxies nothing. */
+export function hasSidecar({ metadata }: Pick<Pod, 'metadata'>): boolean {
+  return metadata.labels?.[labels.injected] === 'true';
 }
 
 /** Finished: phase Succeeded or Failed. */
@@ -51,7 +56,7 @@ export interface ServicePods {
 
 /** The caches. */
 export interface ClusterStores {
-  /** Injected pods (label tabard.dev/injected=true). */
+  /** Injected pods (label tabard.dev/injected), those with the certificate alone too. */
   readonly pods: Store<Pod>;
   readonly services: Store<Service>;
   readonly policies: Store<TLSPolicy>;

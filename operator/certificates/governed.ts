@@ -4,7 +4,7 @@ import type { StatusReport } from '../../lib/api/control.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Pod } from '../../lib/kube/object.ts';
 import { policyFaults } from '../../lib/policy/effective.ts';
-import type { Cluster } from './cluster.ts';
+import { type Cluster, hasSidecar } from './cluster.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { PlaintextSight } from './plaintext.ts';
 import type { GovernedService, StatusInput } from './status.ts';
@@ -55,7 +55,9 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
     services,
     overruledBy: [...overruled].map(([name, pods]) => ({ name, pods })).sort((a, b) => a.name.localeCompare(b.name)),
     clients: services.flatMap(({ name }) => reports.plaintextClients({ namespace, service: name })),
-    watched: watchedMs >= watchMs && governed.every(({ metadata }) => reports.ofPod(metadata.uid) !== undefined),
+    watched:
+      watchedMs >= watchMs &&
+      governed.every((pod) => !hasSidecar(pod) || reports.ofPod(pod.metadata.uid) !== undefined),
   };
 }
 

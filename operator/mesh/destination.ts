@@ -116,6 +116,7 @@ function podDestination(view: MeshView, pod: MeshPod, at: SocketAddress): Destin
 /** How a pod's port is reached: mTLS, unless its capture or its policy says that the bytes arrive untouched. */
 function endpointOf(view: MeshView, pod: MeshPod, { address, port }: SocketAddress): Endpoint {
   const plain = { address, port, transport: 'plain' } as const;
+  if (pod.terminatesItself) return { ...plain, why: 'application_tls' };
   if (pod.uncaptured === 'all' || pod.uncaptured.has(port)) return { ...plain, why: 'port_excluded' };
   const policy = view.policyOf(pod);
   const exception = policy.ports.find((each) => each.port === port);

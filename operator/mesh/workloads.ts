@@ -1,6 +1,6 @@
 // The injected pods and who owns which address. Later claims win: a pod object may outlive its pod (a dead node, a
 // deletion in progress) while the network gives its address to another. Pure: state in, state out, no clock.
-import { annotations, labels, ports, spiffeId, written } from '../../lib/api/contract.ts';
+import { annotations, isInjectedKind, labels, ports, spiffeId, written } from '../../lib/api/contract.ts';
 import type { Pod } from '../../lib/kube/object.ts';
 import { canonicalAddress } from './address.ts';
 
@@ -20,6 +20,8 @@ export interface MeshPod {
   readonly addresses: readonly string[];
   /** Phase Succeeded or Failed, or deleted: its addresses are no longer its own. */
   readonly finished: boolean;
+  /** Has the certificate alone, no sidecar: the application speaks TLS itself. */
+  readonly terminatesItself: boolean;
   /** Ports that the pod's redirect leaves alone; `all` when nothing is captured. */
   readonly uncaptured: ReadonlySet<number> | 'all';
   /** When the kubelet took the pod on (else when it was created), ms since the epoch: orders claims on one address. */
@@ -52,6 +54,7 @@ export function meshPod(pod: Pod, trustDomain: string): MeshPod | undefined {
     node: spec?.nodeName ?? '',
     addresses: finished ? [] : addressesOf(pod),
     finished,
+    terminatesItself: metadata.labels?.[labels.injected] === 'certificate',
     uncaptured: uncapturedPorts(metadata.annotations ?? {}),
     sinceMs: Date.parse(status?.startTime ?? metadata.creationTimestamp) || 0,
     leaving: metadata.deletionTimestamp !== undefined,
@@ -74,7 +77,7 @@ function readiness({ status }: Pod): Pick<MeshPod, 'ready' | 'starting'> {
 }
 
 function injectedService({ metadata, spec }: Pod): string | undefined {
-  const injected = metadata.labels?.[labels.injected] === 'true' && spec?.hostNetwork !== true;
+  const injected = isInjectedKind(metadata.labels?.[labels.injected]) && spec?.hostNetwork !== true;
   return injected ? metadata.annotations?.[written.service] : undefined;
 }
 
@@ -99,6 +102,7 @@ export function samePod(a: MeshPod, b: MeshPod): boolean {
     a.name === b.name &&
     a.node === b.node &&
     a.finished === b.finished &&
+    a.terminatesItself === b.terminatesItself &&
     a.leaving === b.leaving &&
     a.ready === b.ready &&
     a.starting === b.starting &&

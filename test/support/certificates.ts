@@ -50,7 +50,7 @@ export class CertificateBench {
       secrets: new ObjectStore<Secret>(),
       issuers: new ObjectStore<TLSIssuer>(),
     };
-    this.#reflect(resources.pods, stores.pods, 'tabard.dev/injected=true');
+    this.#reflect(resources.pods, stores.pods, 'tabard.dev/injected in (true,certificate)');
     this.#reflect(resources.services, stores.services);
     this.#reflect(resources.tlspolicies, stores.policies);
     this.#reflect(resources.tlsissuers, stores.issuers);

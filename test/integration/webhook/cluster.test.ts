@@ -57,7 +57,8 @@ const kubectl = (...args: readonly string[]) => cluster.plane.kubectl(args);
 const initNames = (pod: JsonObject | undefined) =>
   arrayAt(pod ?? {}, 'spec', 'initContainers').map((each) => stringAt(each, 'name'));
 const isInjected = (pod: JsonObject | undefined) =>
-  initNames(pod).slice(0, 2).join() === 'tabard-redirect,tabard-proxy';
+  initNames(pod).slice(0, 2).join() === 'tabard-redirect,tabard-proxy' ||
+  stringAt(pod ?? {}, 'metadata', 'labels', 'tabard.dev/injected') === 'certificate';
 
 let counter = 0;
 const pod = (namespace: string, annotations: JsonObject = {}, spec: JsonObject = {}): JsonObject => {

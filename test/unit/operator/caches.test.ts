@@ -32,7 +32,12 @@ describe('the caches', () => {
     const { client, caches, stage } = started();
     const injected = { 'tabard.dev/injected': 'true' };
     client.seed(resources.pods, { metadata: { namespace: 'shop', name: 'in', labels: injected } });
+    const bare = { 'tabard.dev/injected': 'certificate' };
+    client.seed(resources.pods, { metadata: { namespace: 'shop', name: 'bare', labels: bare } });
     client.seed(resources.pods, { metadata: { namespace: 'shop', name: 'out' } });
+    client.seed(resources.pods, {
+      metadata: { namespace: 'shop', name: 'no', labels: { 'tabard.dev/injected': 'false' } },
+    });
     const ours = { 'app.kubernetes.io/managed-by': 'tabard' };
     client.seed(resources.secrets, { metadata: { namespace: 'shop', name: 'tabard-web', labels: ours } });
     client.seed(resources.secrets, { metadata: { namespace: 'shop', name: 'password' } });
@@ -43,7 +48,7 @@ describe('the caches', () => {
     const { stores } = caches;
     const all: readonly Store<KubeObject>[] = Object.values(stores);
     const names = all.map((store) => store.list().map(({ metadata }) => metadata.name));
-    expect(names).toEqual([['in'], ['web'], [], ['api'], [], ['tabard-web'], [], []]);
+    expect(names).toEqual([['bare', 'in'], ['web'], [], ['api'], [], ['tabard-web'], [], []]);
     expect(stores.policies.byIndex('namespace', 'shop')).toHaveLength(1);
     expect(caches.notReady()).toEqual([]);
   });

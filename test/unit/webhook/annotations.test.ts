@@ -33,6 +33,7 @@ describe('readAnnotations', () => {
   test.each([
     { key: keys.inject, value: 'true', field: 'inject', read: true },
     { key: keys.inject, value: 'false', field: 'inject', read: false },
+    { key: keys.inject, value: 'certificate', field: 'inject', read: 'certificate' },
     { key: keys.service, value: 'a'.repeat(56), field: 'service', read: 'a'.repeat(56) },
     { key: keys.service, value: '9-lives', field: 'service', read: '9-lives' },
     { key: keys.excludeInboundPorts, value: ' 80,443 ,80', field: 'excludeInboundPorts', read: [80, 443] },
@@ -55,7 +56,10 @@ describe('readAnnotations', () => {
   });
 
   test.each([
-    ...['', 'yes', 'True', 'TRUE', 'true ', 'enabled', '1'].map((value) => ({ key: keys.inject, value })),
+    ...['', 'yes', 'True', 'TRUE', 'true ', 'enabled', '1', 'Certificate', 'certificates'].map((value) => ({
+      key: keys.inject,
+      value,
+    })),
     ...['', 'Web', 'a_b', '-a', 'a-', 'a.b', 'a'.repeat(57), 'a\nb', 'ä'].map((value) => ({
       key: keys.service,
       value,
@@ -96,7 +100,9 @@ describe('readAnnotations', () => {
   test('tells every fault with annotation, value and what is accepted, on one line', () => {
     const verdict = readAnnotations({ [keys.inject]: 'a\nb', [keys.service]: 'x'.repeat(200) }, defaults);
     const text = verdict.ok ? '' : describeFaults(verdict.faults);
-    expect(text).toContain('annotation tabard.dev/inject: "a\\nb" is not accepted; it takes "true" or "false"');
+    expect(text).toContain(
+      'annotation tabard.dev/inject: "a\\nb" is not accepted; it takes "true", "false" or "certificate"',
+    );
     expect(text).toContain(`annotation tabard.dev/service: "${'x'.repeat(80)}…" is not accepted`);
     expect(text).not.toContain('\n');
   });

@@ -75,7 +75,7 @@ describe('the report of an admission', () => {
       name: 'bad-inject',
       type: 'Warning',
       reason: 'InjectionRefused',
-      note: 'bad_annotation: annotation tabard.dev/inject: "yes" is not accepted; it takes "true" or "false"',
+      note: 'bad_annotation: annotation tabard.dev/inject: "yes" is not accepted; it takes "true", "false" or "certificate"',
       subject: { kind: 'Pod', name: 'web' },
     },
   ])('is an event for $name', ({ name, type, reason, note, subject }) => {

@@ -72,6 +72,12 @@ describe('the first certificate of a service', () => {
     expect(bench.serial()).toBe(serial);
   });
 
+  test('is made for a pod that has the certificate alone, as for one with a sidecar', async () => {
+    bench.pod('gateway-1', 'gateway', { labels: { 'tabard.dev/injected': 'certificate' } });
+    await bench.issued('gateway');
+    expect(bench.leaf('gateway').subjectAltName).toContain('spiffe://cluster.local/ns/shop/svc/gateway');
+  });
+
   test('is not made for a pod that finished or is not injected', async () => {
     bench.pod('done-1', 'done', { phase: 'Succeeded' });
     bench.pod('plain-1', 'plain', { labels: { 'tabard.dev/injected': 'false' } });

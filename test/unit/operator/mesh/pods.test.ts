@@ -57,6 +57,29 @@ const pods: readonly DestinationRow[] = [
     at: { '10.0.0.1:80': 'api.shop: 10.0.0.1:80 port_excluded' },
   },
   {
+    name: 'a pod with the certificate alone speaks TLS itself, whatever its policy says',
+    objects: [
+      pod({ name: 'api-1', ips: ['10.0.0.1'], labels: { 'tabard.dev/injected': 'certificate' } }),
+      api,
+      oneOfApi,
+    ],
+    policies: { api: { mode: 'Disabled' } },
+    at: {
+      '10.0.0.1:8443': 'api.shop: 10.0.0.1:8443 application_tls',
+      '10.96.0.1:80': 'api.shop: 10.0.0.1:8080 application_tls',
+    },
+  },
+  {
+    name: 'pods with a sidecar and with the certificate alone stand side by side in a Service, each reached in its own way',
+    objects: [
+      api1,
+      pod({ name: 'api-2', ips: ['10.0.0.2'], labels: { 'tabard.dev/injected': 'certificate' } }),
+      api,
+      endpointsOf({ ip: '10.0.0.1', pod: 'api-1' }, { ip: '10.0.0.2', pod: 'api-2' }),
+    ],
+    at: { '10.96.0.1:80': 'api.shop: 10.0.0.1:8080 shop/api, 10.0.0.2:8080 application_tls' },
+  },
+  {
     name: 'mode Disabled: the bytes arrive as they are',
     objects: [api1, api, oneOfApi],
     policies: { api: { mode: 'Disabled' } },

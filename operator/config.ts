@@ -33,7 +33,7 @@ export interface OperatorConfig {
 export function readConfig(environment: Environment): OperatorConfig {
   const reader = new ConfigReader(environment);
   const create = reader.flag('TABARD_DEFAULT_ISSUER_CREATE', true);
-  const lifetimeMs = reader.durationMs('TABARD_DEFAULT_ISSUER_LIFETIME', '3650d');
+  const lifetimeMs = reader.durationMs('TABARD_DEFAULT_ISSUER_LIFETIME', '90d');
   const kubeconfig = reader.text('KUBECONFIG', '');
   return reader.finish({
     namespace: reader.text('TABARD_NAMESPACE'),

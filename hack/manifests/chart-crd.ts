@@ -14,20 +14,25 @@ const labels = `  labels:
     {{- include "tabard.labels" (dict "context" $) | nindent 4 }}
 `;
 
-/** Texts that carry the lower bound of lifetimes, and what the chart writes in their place. */
-const bounds: readonly (readonly [string, string])[] = [
-  ["duration('10m')", "duration('{{ .Values.testing.minimumLifetime }}')"],
-  ['from 10m to 90d', 'from {{ .Values.testing.minimumLifetime }} to 90d'],
-];
+/** Texts that carry the lower bound of lifetimes, by CRD, and what the chart writes in their place. */
+const bounds: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
+  tlspolicies: [
+    ["duration('10m')", "duration('{{ .Values.testing.minimumLifetime }}')"],
+    ['from 10m to 90d', 'from {{ .Values.testing.minimumLifetime }} to 90d'],
+  ],
+  tlsissuers: [
+    ["duration('24h')", "duration('{{ .Values.testing.minimumAuthorityLifetime }}')"],
+    ['from 1d to 7300d', 'from {{ .Values.testing.minimumAuthorityLifetime }} to 7300d'],
+  ],
+};
 
 /** The chart's template for one CRD file. Throws when the file lacks what must be replaced. */
 export function chartCrd(name: string, text: string): string {
   if (text.includes('{{')) throw new Error(`crds/${name} contains "{{", which Helm would take for a template`);
   const body = text.replace(/^(#.*\n)+/, '');
   const withLabels = replaced(name, body, '  labels:\n    app.kubernetes.io/part-of: tabard\n', keep + labels);
-  const bounded = name.includes('tlspolicies')
-    ? bounds.reduce((result, [from, to]) => replaced(name, result, from, to), withLabels)
-    : withLabels;
+  const plural = name.replace(/^.*_|[.]yaml$/g, '');
+  const bounded = (bounds[plural] ?? []).reduce((result, [from, to]) => replaced(name, result, from, to), withLabels);
   return `${header(name)}\n{{- if .Values.crds.enabled }}\n${bounded}{{- end }}\n`;
 }
 

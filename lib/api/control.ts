@@ -42,8 +42,18 @@ export interface SelfSnapshot {
   readonly policy: EffectivePolicy;
   /** Concatenated PEM certificates of every CA that peers may chain to. */
   readonly trustBundle: string;
+  /** Peers of other trust domains and the CAs by which they are accepted as clients. Absent from older operators. */
+  readonly federated?: readonly { readonly trustDomain: string; readonly bundle: string }[];
+  /** Who is revoked. Absent from older operators. */
+  readonly revocations?: RevocationList;
   /** CIDRs of the cluster's pods and services; an unknown address in them fails closed while the control API is away. */
   readonly clusterRanges: readonly string[];
+}
+
+/** Everyone who is revoked now. `number` rises with every change and never goes back, on whichever replica. */
+export interface RevocationList {
+  readonly number: number;
+  readonly entries: readonly ({ readonly identity: string } | { readonly serial: string /** Upper-case hex. */ })[];
 }
 
 /** How to reach one endpoint: mTLS to exactly `identity`, or untouched bytes because its policy or capture says so. */
@@ -80,6 +90,10 @@ export interface StatusReport {
   /** Serial in use for new handshakes, upper-case hex; empty when none. */
   readonly serial: string;
   readonly notAfter: string;
+  /** SHA-256 (lower-case hex) of every CA of the bundle in use. Absent from older sidecars. */
+  readonly authorities?: readonly string[];
+  /** RevocationList.number that is enforced. Absent from older sidecars. */
+  readonly revocations?: number;
   /** Plaintext seen since the last report, refused or (Permissive) passed. */
   readonly plaintext: readonly {
     readonly address: string;

@@ -1,4 +1,4 @@
-// Wire types of TLSPolicy and TLSIssuer as stored by the API server, defaults applied (crds/ holds the schema).
+// Wire types of TLSPolicy as stored by the API server, defaults applied (crds/ holds the schema).
 import type { Condition } from './conditions.ts';
 
 /** How a port treats callers: both prove themselves, only the server does, both TLS and plaintext, or no TLS at all. */
@@ -22,6 +22,12 @@ export interface LabelSelector {
   }[];
 }
 
+/** A file beside the PEM files of a certificate Secret; its password stands in a Secret of the policy's namespace. */
+export interface Keystore {
+  readonly format: 'PKCS12';
+  readonly passwordSecretRef: { readonly name: string; readonly key: string };
+}
+
 /** Durations are strings such as "24h" (lib/clock.ts parseDuration). */
 export interface TLSPolicySpec {
   readonly selector?: LabelSelector;
@@ -39,7 +45,13 @@ export interface TLSPolicySpec {
     readonly key?: KeyAlgorithm;
     readonly delivery?: 'Secret' | 'PodCertificate';
     readonly dnsNames?: readonly string[];
+    readonly keystores?: readonly Keystore[];
+    /** Names of the issuer's sinks to which the certificate is published. */
+    readonly sinks?: readonly string[];
   };
+  /** A second certificate, for callers from outside: served by name to clients that are no members of the mesh. */
+  readonly edge?: { readonly issuer: string; readonly dnsNames: readonly string[] };
+  readonly revocation?: { readonly mode?: 'Hard' | 'Soft'; readonly maxAge?: string };
   readonly http?: { readonly accessLog?: 'None' | 'Denied' | 'All' };
   readonly connections?: {
     readonly maxAge?: string;
@@ -106,17 +118,4 @@ export interface TLSPolicy {
   readonly metadata: ObjectMeta;
   readonly spec: TLSPolicySpec;
   readonly status?: TLSPolicyStatus;
-}
-
-/** Cluster-scoped. Exactly one member of spec is set; later issuers add members. */
-export interface TLSIssuer {
-  readonly apiVersion: string;
-  readonly kind: 'TLSIssuer';
-  readonly metadata: ObjectMeta;
-  readonly spec: { readonly selfSigned?: { readonly lifetime?: string } };
-  readonly status?: {
-    readonly conditions?: readonly Condition[];
-    readonly caNotAfter?: string;
-    readonly caFingerprint?: string;
-  };
 }

@@ -1,7 +1,9 @@
 // The kinds that Tabard reads or writes, and where the API server serves them. A descriptor carries the object's type,
 // so that `client.get(resources.pods, ref)` is a Pod without a cast.
 import { GROUP, VERSION } from '../api/contract.ts';
-import type { TLSIssuer, TLSPolicy } from '../api/tlspolicy.ts';
+import type { TLSIssuer } from '../api/tlsissuer.ts';
+import type { TLSPolicy } from '../api/tlspolicy.ts';
+import type { TLSRevocation } from '../api/tlsrevocation.ts';
 import type {
   ConfigMap,
   CronJob,
@@ -69,6 +71,7 @@ export const resources = Object.freeze({
   cronjobs: define<CronJob>('batch/v1', 'cronjobs', 'CronJob'),
   tlspolicies: define<TLSPolicy>(`${GROUP}/${VERSION}`, 'tlspolicies', 'TLSPolicy'),
   tlsissuers: define<TLSIssuer>(`${GROUP}/${VERSION}`, 'tlsissuers', 'TLSIssuer', 'Cluster'),
+  tlsrevocations: define<TLSRevocation>(`${GROUP}/${VERSION}`, 'tlsrevocations', 'TLSRevocation', 'Cluster'),
   mutatingwebhookconfigurations: define<MutatingWebhookConfiguration>(
     'admissionregistration.k8s.io/v1',
     'mutatingwebhookconfigurations',

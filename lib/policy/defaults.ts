@@ -30,5 +30,5 @@ export const defaultCertificate: CertificateSettings = {
 /** Shortest and longest lifetime of a leaf. The shortest is a setting of the operator; demos and tests lower it. */
 export const lifetimes = { shortestMs: 600 * second, longestMs: 90 * day } as const;
 
-/** Lifetime of the self-signed CA that Tabard makes, where its TLSIssuer states none. */
-export const authorityLifetimeMs: number = 3_650 * day;
+/** Lifetime of a self-signed CA that Tabard makes, where its TLSIssuer states none. */
+export const authorityLifetimeMs: number = 90 * day;

@@ -3,7 +3,7 @@
 // one, and no upgrade, restart or second leader ever makes a second CA beside a first.
 import { fieldManagers, labels, MANAGED_BY, names } from '../../lib/api/contract.ts';
 import { sameJson } from '../../lib/api/equal.ts';
-import type { TLSIssuer } from '../../lib/api/tlspolicy.ts';
+import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import { type Clock, formatDuration, parseDuration } from '../../lib/clock.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
 import type { ReconcileResult } from '../../lib/kube/controller.ts';

@@ -1,7 +1,7 @@
 // What a TLSIssuer says of itself: whether it can sign, until when, with which CA. Pure.
 import { type Condition, mergeConditions, type WantedCondition } from '../../lib/api/conditions.ts';
 import { names } from '../../lib/api/contract.ts';
-import type { TLSIssuer } from '../../lib/api/tlspolicy.ts';
+import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { SecretState, TrustedAuthority } from './authority.ts';
 
 /** What is known of the CA. */

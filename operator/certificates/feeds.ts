@@ -1,7 +1,8 @@
 // From changes in the caches to the services whose certificate they may concern. A change that cannot matter to a
 // certificate (a pod's status, our own writes to a policy's status) asks for nothing.
 import { certificateSecretName } from '../../lib/api/contract.ts';
-import type { TLSIssuer, TLSPolicy } from '../../lib/api/tlspolicy.ts';
+import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
+import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Feed } from '../../lib/kube/feed.ts';
 import type { KubeObject, Pod, Secret, Service } from '../../lib/kube/object.ts';
 import type { Store } from '../../lib/kube/store.ts';

@@ -1,6 +1,6 @@
 // Which issuer a TLSPolicy means by a name. A new kind of issuer is one more line here.
 import { names } from '../../lib/api/contract.ts';
-import type { TLSIssuer } from '../../lib/api/tlspolicy.ts';
+import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { Store } from '../../lib/kube/store.ts';
 import type { Issuer, IssuerState } from './issuer.ts';
 

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type ControlPlane, startControlPlane } from '../../../hack/cluster/api.ts';
 import type { TLSPolicy } from '../../../lib/api/tlspolicy.ts';
-import { refusedIssuers, refusedPolicies } from './refused.ts';
+import { type Refused, refusedIssuers, refusedPolicies, refusedRevocations } from './refused.ts';
 
 // Each test starts processes, beside whatever else this machine does.
 jest.setTimeout(60_000);
@@ -15,7 +15,13 @@ let api: ControlPlane;
 beforeAll(async () => {
   api = await startControlPlane();
   await api.kubectl(['apply', '--server-side', '-f', `${root}/crds`]);
-  await api.kubectl(['wait', '--for=condition=Established', 'crd/tlspolicies.tabard.dev', 'crd/tlsissuers.tabard.dev']);
+  await api.kubectl([
+    'wait',
+    '--for=condition=Established',
+    'crd/tlspolicies.tabard.dev',
+    'crd/tlsissuers.tabard.dev',
+    'crd/tlsrevocations.tabard.dev',
+  ]);
 }, 900_000);
 
 afterAll(async () => {
@@ -33,13 +39,18 @@ const refusal = async (input: string): Promise<string> =>
     (error: unknown) => (error instanceof Error ? error.message : String(error)),
   );
 
+const revocation = (name: string, spec: string) =>
+  `{apiVersion: tabard.dev/v1alpha1, kind: TLSRevocation, metadata: {name: ${name}}, spec: ${spec}}`;
+
+async function expectRefusal(input: string, { field, says }: Refused): Promise<void> {
+  const said = await refusal(input);
+  expect(said).toContain(field);
+  expect(said).toContain(says);
+  expect(said).not.toContain('accepted:');
+}
+
 describe('an impossible TLSPolicy is refused at apply', () => {
-  test.each(refusedPolicies)('$what', async ({ spec, field, says }) => {
-    const said = await refusal(policy('bad', spec));
-    expect(said).toContain(field);
-    expect(said).toContain(says);
-    expect(said).not.toContain('accepted:');
-  });
+  test.each(refusedPolicies)('$what', (refused) => expectRefusal(policy('bad', refused.spec), refused));
 
   test('in more than thirty ways', () => {
     expect(refusedPolicies.length).toBeGreaterThan(30);
@@ -47,11 +58,50 @@ describe('an impossible TLSPolicy is refused at apply', () => {
 });
 
 describe('an impossible TLSIssuer is refused at apply', () => {
-  test.each(refusedIssuers)('$what', async ({ spec, field, says }) => {
-    const said = await refusal(issuer('bad', spec));
-    expect(said).toContain(field);
-    expect(said).toContain(says);
-    expect(said).not.toContain('accepted:');
+  test.each(refusedIssuers)('$what', (refused) => expectRefusal(issuer('bad', refused.spec), refused));
+});
+
+describe('an impossible TLSRevocation is refused at apply', () => {
+  test.each(refusedRevocations)('$what', (refused) => expectRefusal(revocation('bad', refused.spec), refused));
+
+  test('also by changing what is revoked', async () => {
+    await api.kubectl(['apply', '-f', '-'], { input: revocation('fixed', '{serial: AB}') });
+    await expectRefusal(revocation('fixed', '{serial: CD}'), {
+      what: '',
+      spec: '',
+      field: 'spec',
+      says: 'what is revoked cannot be changed',
+    });
+    expect(await tryOut(revocation('fixed', '{serial: AB, comment: lost}'))).toContain('configured');
+  });
+});
+
+describe('a TLSIssuer is accepted', () => {
+  test.each([
+    ['self-signed', '{selfSigned: {}}'],
+    [
+      'with a CA from a Secret and an imported list',
+      '{ca: {secretRef: {name: a}}, crl: {importFrom: {url: "http://x/a.crl"}}}',
+    ],
+    [
+      'with a CA from AWS',
+      '{ca: {awsSecretsManager: {secretId: a/b, region: eu-central-1, endpoint: "http://127.0.0.1:5000"}}}',
+    ],
+    [
+      'with Vault',
+      '{vault: {server: "https://vault:8200", path: pki/mesh, role: mesh, auth: {kubernetes: {role: tabard}}}, rotation: {paused: true}}',
+    ],
+    [
+      'with ACME',
+      '{acme: {server: "https://acme:14000/dir", accountKeySecretRef: {name: a}, solvers: [{http01: {}}, {dnsZones: [example.com], dns01: {rfc2136: {nameserver: "10.0.0.2:53", tsigKeyName: k, tsigSecretRef: {name: a, key: b}}}}]}}',
+    ],
+    ['with a Kubernetes signer', '{kubernetesCSR: {signerName: example.com/mesh, caBundle: YQ==}}'],
+    [
+      'with roots and sinks',
+      '{selfSigned: {}, trust: {roots: [{name: a, pem: x, trustDomain: other.example}]}, sinks: [{name: aws, awsSecretsManager: {region: r, prefix: p}}]}',
+    ],
+  ])('%s', async (_, spec) => {
+    expect(await tryOut(issuer('good', spec))).toContain('created');
   });
 });
 
@@ -99,7 +149,9 @@ describe('the API server', () => {
         key: 'ECDSA-P256',
         delivery: 'Secret',
         dnsNames: [],
+        sinks: [],
       },
+      revocation: { mode: 'Soft', maxAge: '1h' },
       http: { accessLog: 'Denied' },
       connections: { maxAge: '12h', idleTimeout: '1h', handshakeTimeout: '10s', maxConcurrent: 10000 },
     });
@@ -167,9 +219,9 @@ describe('kubectl', () => {
       JSON.stringify({ status }),
     ]);
     const [head = '', row = ''] = (await api.kubectl(['get', 'tlsi'])).trim().split('\n');
-    expect(head.split(/\s+/)).toEqual(['NAME', 'READY', 'EXPIRES', 'AGE']);
+    expect(head.split(/\s+/)).toEqual(['NAME', 'READY', 'EXPIRES', 'ROTATION', 'AGE']);
     expect(row.split(/\s+/).slice(0, 3)).toEqual(['cluster', 'True', '2036-11-20T10:00:00Z']);
-    expect(await api.kubectl(['get', 'tlsi', 'cluster', '-o', 'jsonpath={.spec.selfSigned.lifetime}'])).toBe('3650d');
+    expect(await api.kubectl(['get', 'tlsi', 'cluster', '-o', 'jsonpath={.spec.selfSigned.lifetime}'])).toBe('90d');
   });
 
   test('lists policies and issuers as the category tabard', async () => {
@@ -186,7 +238,7 @@ describe('kubectl', () => {
     ['tlspolicy.spec.ports.protocol', 'Passthrough when the application speaks TLS itself'],
     ['tlspolicy.spec.authorization', 'Not supported by this version'],
     ['tlspolicy.status.conditions', 'Ready: everything asked for holds'],
-    ['tlsissuer.spec.selfSigned.lifetime', 'Default 3650d'],
+    ['tlsissuer.spec.selfSigned.lifetime', 'Default 90d'],
   ])('explains %s', async (path, words) => {
     const text = await api.kubectl(['explain', path]);
     expect(text.replaceAll(/\s+/g, ' ')).toContain(words);

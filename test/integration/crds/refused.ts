@@ -155,16 +155,34 @@ export const refusedPolicies: readonly Refused[] = [
     says: 'must have at most 32 items',
   },
   {
-    what: 'delivery that is not there yet',
-    spec: '{certificate: {delivery: PodCertificate}}',
-    field: 'spec.certificate.delivery',
-    says: 'not supported by this version of Tabard; use Secret',
+    what: 'a keystore of a key that never leaves the node',
+    spec: '{certificate: {delivery: PodCertificate, keystores: [{format: PKCS12, passwordSecretRef: {name: a, key: b}}]}}',
+    field: 'spec.certificate.keystores',
+    says: 'cannot be made with delivery PodCertificate',
   },
   {
-    what: 'keystores, which are not there yet',
-    spec: '{certificate: {keystores: [{format: PKCS12, passwordSecretRef: {name: a, key: b}}]}}',
-    field: 'spec.certificate.keystores',
-    says: 'not supported by this version of Tabard',
+    what: 'publication of a key that never leaves the node',
+    spec: '{certificate: {delivery: PodCertificate, sinks: [aws]}}',
+    field: 'spec.certificate.sinks',
+    says: 'cannot be published to with delivery PodCertificate',
+  },
+  {
+    what: 'an edge certificate without a name',
+    spec: '{edge: {issuer: public, dnsNames: []}}',
+    field: 'spec.edge.dnsNames',
+    says: 'should have at least 1 items',
+  },
+  {
+    what: 'an edge certificate for a name of the cluster',
+    spec: '{edge: {issuer: public, dnsNames: [web.shop.svc.cluster.local]}}',
+    field: 'spec.edge.dnsNames[0]',
+    says: 'must not be a name of a Kubernetes Service',
+  },
+  {
+    what: 'news of revocations that may be eight days old',
+    spec: '{revocation: {mode: Hard, maxAge: 8d}}',
+    field: 'spec.revocation.maxAge',
+    says: 'must be a duration from 1m to 7d',
   },
   {
     what: 'authorization, which is not there yet',
@@ -359,30 +377,66 @@ export const refusedPolicies: readonly Refused[] = [
 
 /** Refused TLSIssuer specs. */
 export const refusedIssuers: readonly Refused[] = [
-  { what: 'no kind of issuer', spec: '{}', field: 'spec', says: 'needs a kind of issuer; write selfSigned: {}' },
+  { what: 'no kind of issuer', spec: '{}', field: 'spec', says: 'needs exactly one kind of issuer' },
   {
-    what: 'a CA from a Secret, which is not there yet',
-    spec: '{ca: {secretName: my-ca}}',
+    what: 'two kinds of issuer',
+    spec: '{selfSigned: {}, ca: {secretRef: {name: my-ca}}}',
+    field: 'spec',
+    says: 'needs exactly one kind of issuer',
+  },
+  {
+    what: 'a CA from nowhere',
+    spec: '{ca: {}}',
     field: 'spec.ca',
-    says: 'not supported by this version of Tabard; use selfSigned',
+    says: 'needs exactly one of secretRef and awsSecretsManager',
   },
   {
-    what: 'Vault, which is not there yet',
-    spec: '{vault: {server: "https://vault", path: pki}}',
-    field: 'spec.vault',
-    says: 'not supported by this version of Tabard; use selfSigned',
+    what: 'Vault without TLS',
+    spec: '{vault: {server: "http://vault", path: pki, role: a, auth: {tokenSecretRef: {name: a, key: b}}}}',
+    field: 'spec.vault.server',
+    says: 'must be an https address',
   },
   {
-    what: 'ACME, which is not there yet',
-    spec: '{selfSigned: {}, acme: {}}',
-    field: 'spec.acme',
-    says: 'not supported by this version of Tabard; use selfSigned',
+    what: 'a Vault path that climbs out of its engine',
+    spec: '{vault: {server: "https://vault", path: pki/../sys, role: a, auth: {tokenSecretRef: {name: a, key: b}}}}',
+    field: 'spec.vault.path',
+    says: 'must be a mount path such as pki or pki/mesh',
   },
   {
-    what: 'Kubernetes CSRs, which are not there yet',
+    what: 'Vault with two ways to prove oneself',
+    spec: '{vault: {server: "https://vault", path: pki, role: a, auth: {kubernetes: {role: a}, tokenSecretRef: {name: a, key: b}}}}',
+    field: 'spec.vault.auth',
+    says: 'needs exactly one of kubernetes and tokenSecretRef',
+  },
+  {
+    what: 'ACME without a way to answer challenges',
+    spec: '{acme: {server: "https://acme/directory", accountKeySecretRef: {name: a}, solvers: []}}',
+    field: 'spec.acme.solvers',
+    says: 'should have at least 1 items',
+  },
+  {
+    what: 'an ACME solver of two kinds',
+    spec: '{acme: {server: "https://acme/directory", accountKeySecretRef: {name: a}, solvers: [{http01: {}, tlsAlpn01: {}}]}}',
+    field: 'spec.acme.solvers[0]',
+    says: 'needs exactly one of http01, tlsAlpn01 and dns01',
+  },
+  {
+    what: 'a Kubernetes signer without its CA',
     spec: '{kubernetesCSR: {signerName: a/b}}',
-    field: 'spec.kubernetesCSR',
-    says: 'not supported by this version of Tabard; use selfSigned',
+    field: 'spec.kubernetesCSR.caBundle',
+    says: 'Required value',
+  },
+  {
+    what: 'a root from two places',
+    spec: '{selfSigned: {}, trust: {roots: [{name: a, pem: x, configMapRef: {name: a, key: b}}]}}',
+    field: 'spec.trust.roots[0]',
+    says: 'needs exactly one of pem and configMapRef',
+  },
+  {
+    what: 'an imported list for a CA of our own',
+    spec: '{selfSigned: {}, crl: {importFrom: {url: "http://crl.example.com/ca.crl"}}}',
+    field: 'spec.crl.importFrom',
+    says: 'is for issuers whose CA somebody else keeps',
   },
   {
     what: 'a CA for an hour',
@@ -396,4 +450,29 @@ export const refusedIssuers: readonly Refused[] = [
     field: 'spec.selfSigned.lifetime',
     says: 'must be a duration from 1d to 7300d',
   },
+];
+
+/** Refused TLSRevocation specs. */
+export const refusedRevocations: readonly Refused[] = [
+  { what: 'nothing', spec: '{}', field: 'spec', says: 'needs exactly one of identity, serial and pod' },
+  {
+    what: 'two things at once',
+    spec: '{serial: "AB", identity: "spiffe://cluster.local/ns/shop/svc/web"}',
+    field: 'spec',
+    says: 'needs exactly one of identity, serial and pod',
+  },
+  {
+    what: 'an identity of another shape',
+    spec: '{identity: "spiffe://cluster.local/web"}',
+    field: 'spec.identity',
+    says: 'must be an identity such as spiffe://cluster.local/ns/shop/svc/web',
+  },
+  {
+    what: 'a serial with colons',
+    spec: '{serial: "AB:CD"}',
+    field: 'spec.serial',
+    says: 'must be upper-case hexadecimal without separators',
+  },
+  { what: 'an unknown reason', spec: '{serial: "AB", reason: lost}', field: 'spec.reason', says: '"keyCompromise"' },
+  { what: 'an end in words', spec: '{serial: "AB", until: tomorrow}', field: 'spec.until', says: 'date-time' },
 ];

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import type { TLSIssuer } from '../../../../lib/api/tlspolicy.ts';
+import type { TLSIssuer } from '../../../../lib/api/tlsissuer.ts';
 import { KubeError } from '../../../../lib/kube/errors.ts';
 import type { Secret } from '../../../../lib/kube/object.ts';
 import { resources } from '../../../../lib/kube/resources.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { TLSIssuer } from '../../../../lib/api/tlspolicy.ts';
+import type { TLSIssuer } from '../../../../lib/api/tlsissuer.ts';
 import { generateKey } from '../../../../lib/pki/keys.ts';
 import { newlyTrusted, type TrustedAuthority } from '../../../../operator/authority/authority.ts';
 import { Issuers } from '../../../../operator/issuers/issuers.ts';

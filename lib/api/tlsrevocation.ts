@@ -1,0 +1,53 @@
+// Wire types of TLSRevocation as stored by the API server, defaults applied (crds/ holds the schema).
+import type { Condition } from './conditions.ts';
+import type { ObjectMeta } from './tlspolicy.ts';
+
+/** Why a certificate is revoked, by the names of RFC 5280 section 5.3.1 (without removeFromCRL, which is for delta CRLs). */
+export const revocationReasons = [
+  'unspecified',
+  'keyCompromise',
+  'cACompromise',
+  'affiliationChanged',
+  'superseded',
+  'cessationOfOperation',
+  'certificateHold',
+  'privilegeWithdrawn',
+  'aACompromise',
+] as const;
+export type RevocationReason = (typeof revocationReasons)[number];
+
+/** Exactly one of identity, serial and pod. */
+export interface TLSRevocationSpec {
+  /** SPIFFE ID of a service. */
+  readonly identity?: string;
+  /** Upper-case hex without separators. */
+  readonly serial?: string;
+  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid?: string };
+  readonly reason?: RevocationReason;
+  /** RFC 3339; from then on it no longer holds. */
+  readonly until?: string;
+  readonly comment?: string;
+}
+
+export interface TLSRevocationStatus {
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly Condition[];
+  /** What serial or pod resolved to, upper-case hex. */
+  readonly serials?: readonly string[];
+  /** When the last of the sidecars enforced it, RFC 3339. */
+  readonly enforcedAt?: string;
+  readonly sidecars?: { readonly total: number; readonly enforcing: number };
+  /** `<enforcing>/<total>`, for the printer column. */
+  readonly enforced?: string;
+  /** Sidecars that do not enforce it yet, as `namespace/pod`; at most 20. */
+  readonly lagging?: readonly string[];
+}
+
+/** Cluster-scoped. */
+export interface TLSRevocation {
+  readonly apiVersion: string;
+  readonly kind: 'TLSRevocation';
+  readonly metadata: ObjectMeta;
+  readonly spec: TLSRevocationSpec;
+  readonly status?: TLSRevocationStatus;
+}

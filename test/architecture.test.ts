@@ -22,7 +22,7 @@ const rules: readonly Rule[] = [
   { from: 'lib/clock.ts', own: ['lib/errors.ts'] },
   { from: 'lib/api/', own: ['lib/errors.ts', 'lib/clock.ts'], packages: ['ajv'] },
   { from: 'lib/pki/', own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/'] },
-  { from: 'lib/pki/x509.ts', own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/pki/'], packages: ['node-forge'] },
+  { from: 'lib/pki/asn1.ts', own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/pki/'], packages: ['node-forge'] },
   { from: 'lib/policy/', own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/pki/'] },
   {
     from: 'lib/runtime/',

@@ -6,7 +6,8 @@ import { AppError } from '../errors.ts';
 import { fingerprint } from './bundle.ts';
 import { formatIdentity, type Identity, isDnsName, isTrustDomain, parseIdentity } from './identity.ts';
 import { generateKey, keyAlgorithmOf, parsePrivateKey } from './keys.ts';
-import { distinguishedName, emptyName, issuerFacts, keyIdOf, signCertificate, type Usage } from './x509.ts';
+import { distinguishedName, emptyName } from './names.ts';
+import { issuerFacts, keyIdOf, signCertificate, type Usage } from './x509.ts';
 
 /** A CA with its key. `privateKey` never leaves the process but into the CA's own Secret. */
 export interface Authority {

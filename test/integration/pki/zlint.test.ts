@@ -9,7 +9,8 @@ import { toolPath } from '../../../hack/cluster/api.ts';
 import { tryRun } from '../../../hack/cluster/run.ts';
 import type { KeyAlgorithm } from '../../../lib/api/tlspolicy.ts';
 import { generateKey } from '../../../lib/pki/keys.ts';
-import { emptyName, keyIdOf, signCertificate } from '../../../lib/pki/x509.ts';
+import { emptyName } from '../../../lib/pki/names.ts';
+import { keyIdOf, signCertificate } from '../../../lib/pki/x509.ts';
 import { testAuthority, testLeaf } from '../../support/pki.ts';
 
 const sources = ['RFC5280', 'RFC5480', 'RFC5891', 'RFC6962', 'RFC8813', 'Community'];

@@ -2,8 +2,9 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { type Authority, loadAuthority } from '../../../../lib/pki/ca.ts';
 import { parsePrivateKey, privateKeyPem } from '../../../../lib/pki/keys.ts';
+import { emptyName } from '../../../../lib/pki/names.ts';
 import { chainVerdict } from '../../../../lib/pki/verify.ts';
-import { emptyName, keyIdOf, signCertificate } from '../../../../lib/pki/x509.ts';
+import { keyIdOf, signCertificate } from '../../../../lib/pki/x509.ts';
 import { DAY_MS, testAuthority, testLeaf } from '../../../support/pki.ts';
 
 const now = new Date('2026-11-22T12:00:00Z');

@@ -55,6 +55,14 @@ export const TOOLS = {
   pause: { name: 'pause', programs: { pause: '.' } },
   purge: { name: 'purge', programs: { purge: '.' } },
   helm: { name: 'helm', programs: { helm: 'helm.sh/helm/v4/cmd/helm' } },
+  pebble: {
+    name: 'pebble',
+    programs: {
+      pebble: 'github.com/letsencrypt/pebble/v2/cmd/pebble',
+      'pebble-challtestsrv': 'github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv',
+    },
+  },
+  stepca: { name: 'stepca', programs: { 'step-ca': '.' } },
   zlint: { name: 'zlint', programs: { zlint: 'github.com/zmap/zlint/v3/cmd/zlint' } },
 } as const satisfies Readonly<Record<string, Tool>>;
 

@@ -1,4 +1,5 @@
 // Objects for the webhook's tests on a real API server, and the comparison of what is stored with what is wanted.
+import { containerLists } from '../../webhook/conflicts.ts';
 import { arrayAt, isObject, type Json, type JsonObject, objectAt, stringAt } from '../../webhook/json.ts';
 import { amountOf } from '../../webhook/quantity.ts';
 
@@ -26,10 +27,18 @@ export function missing(wanted: Json, actual: Json | undefined, path = ''): read
 
 /** The pod without the volume that the API server adds for its service account, at the front of the list. */
 export function withoutToken(stored: JsonObject): JsonObject {
-  const volumes = arrayAt(stored, 'spec', 'volumes').filter(
-    (each) => stringAt(each, 'name')?.startsWith('kube-api-access-') !== true,
+  const isOwn = (each: Json) => stringAt(each, 'name')?.startsWith('kube-api-access-') !== true;
+  const containers = Object.fromEntries(
+    containerLists.map((list) => [
+      list,
+      arrayAt(stored, 'spec', list).map((each) => ({
+        ...objectAt(each),
+        volumeMounts: arrayAt(each, 'volumeMounts').filter(isOwn),
+      })),
+    ]),
   );
-  return { ...stored, spec: { ...objectAt(stored, 'spec'), volumes } };
+  const volumes = arrayAt(stored, 'spec', 'volumes').filter(isOwn);
+  return { ...stored, spec: { ...objectAt(stored, 'spec'), ...containers, volumes } };
 }
 
 /** A Deployment of one pod. */

@@ -17,6 +17,9 @@ export const annotations = {
   proxyMemory: 'tabard.dev/proxy-memory',
   proxyLogLevel: 'tabard.dev/proxy-log-level',
   capture: 'tabard.dev/capture',
+  delivery: 'tabard.dev/delivery',
+  /** On a TLSIssuer of kind acme: why its account key is to be replaced. Each distinct reason acts once. */
+  rotateAccountKey: 'tabard.dev/rotate-account-key',
 } as const;
 
 /** Annotations that Tabard writes. */
@@ -35,6 +38,8 @@ export const written = {
   issuer: 'tabard.dev/issuer',
   /** Lifetime that was asked for, as a duration ("24h"): what the certificate has may be cut short by its CA's end. */
   lifetime: 'tabard.dev/lifetime',
+  /** On the Secret of an ACME account key: the reason for which it was last replaced. */
+  accountKeyReason: 'tabard.dev/account-key-reason',
 } as const;
 
 /** Labels. `injected` is on every injected pod, with one of `injectedKinds`: the operator watches by it. */
@@ -42,6 +47,8 @@ export const labels = {
   injection: 'tabard.dev/injection',
   injected: 'tabard.dev/injected',
   service: 'tabard.dev/service',
+  /** On a namespace, `enabled`: it gets the trust bundle as a ConfigMap. */
+  trustBundle: 'tabard.dev/trust-bundle',
   managedBy: 'app.kubernetes.io/managed-by',
 } as const;
 
@@ -94,8 +101,19 @@ export const paths = {
   state: '/var/run/tabard/state',
 } as const;
 
+/** Pod certificates (KEP-4317): who signs them, and the file with key and chain that the kubelet writes below `paths.tls`. */
+export const podCertificates = { signer: 'tabard.dev/mesh', bundleFile: 'credential-bundle.pem' } as const;
+
 /** Keys of a certificate Secret (`kubernetes.io/tls`). */
 export const secretKeys = { certificate: 'tls.crt', key: 'tls.key', trustBundle: 'ca.crt' } as const;
+
+/** What is written for clients and servers without a sidecar. */
+export const delivered = {
+  /** ConfigMap with the trust bundle (key `ca.crt`) in namespaces that ask for it. */
+  trustMap: 'tabard-trust',
+  /** Signer of ClusterTrustBundles and PodCertificateRequests. */
+  signerName: 'tabard.dev/mesh',
+} as const;
 
 /** Environment of the sidecar and the redirect container, set by the webhook. */
 export const env = {

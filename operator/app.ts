@@ -20,6 +20,7 @@ import { type ControlServer, startControlServer } from './control/server.ts';
 import { leaderParts } from './leading.ts';
 import { ClusterRanges } from './ranges.ts';
 import { ServingCertificate } from './serving.ts';
+import { MeshTrust } from './trust/mesh.ts';
 import { meshComplete, meshFrom } from './view.ts';
 
 /** Clients of the control API are sent to the other replica over this long before a replica ends. */
@@ -40,10 +41,12 @@ function construct(config: OperatorConfig) {
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   });
   const kube = { client: connection.client, clock, logger, metrics: kubeMetrics };
-  const caches = createCaches(kube);
+  const caches = createCaches({ ...kube, namespace });
   const { stores } = caches;
   const authority = new ClusterAuthority(namespace, trustDomain);
   authority.follow(stores.secrets);
+  const trust = new MeshTrust({ authority, issuers: stores.issuers, logger });
+  trust.follow();
   const mine = { clock, logger, namespace, trustDomain, clusterDomain };
   const events = new EventRecorder({ ...kube, controller: `${GROUP}/operator`, instance: podName });
   const reports = new ReportStore(clock);
@@ -59,10 +62,10 @@ function construct(config: OperatorConfig) {
     events,
     reports,
     elector: new LeaderElector({ ...kube, namespace, name: names.operator, identity: podName }),
-    leading: leaderParts({ ...kube, config, metrics, kubeMetrics, events, stores, cluster, authority, reports }),
+    leading: leaderParts({ ...kube, config, metrics, kubeMetrics, events, stores, cluster, authority, trust, reports }),
     mesh: meshFrom({ ...mine, stores }),
     ranges: new ClusterRanges({ ...stores, clock, configured: config.clusterRanges }),
-    serving: new ServingCertificate({ ...mine, authority }),
+    serving: new ServingCertificate({ ...mine, authority, trust }),
   };
 }
 

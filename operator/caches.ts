@@ -3,13 +3,24 @@
 import { injectedKinds, labels, MANAGED_BY } from '../lib/api/contract.ts';
 import type { TLSIssuer } from '../lib/api/tlsissuer.ts';
 import type { TLSPolicy } from '../lib/api/tlspolicy.ts';
+import type { TLSRevocation } from '../lib/api/tlsrevocation.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { KubeClient } from '../lib/kube/client.ts';
 import { isKube } from '../lib/kube/errors.ts';
 import type { KubeMetrics } from '../lib/kube/metrics.ts';
-import type { EndpointSlice, KubeObject, Node, Pod, Secret, Service, ServiceCIDR } from '../lib/kube/object.ts';
+import type {
+  ClusterTrustBundle,
+  ConfigMap,
+  EndpointSlice,
+  KubeObject,
+  Node,
+  Pod,
+  Secret,
+  Service,
+  ServiceCIDR,
+} from '../lib/kube/object.ts';
 import { Reflector, type ReflectorOptions } from '../lib/kube/reflector.ts';
-import { type Resource, resourceName, resources } from '../lib/kube/resources.ts';
+import { metadataOf, type Resource, resourceName, resources } from '../lib/kube/resources.ts';
 import { ObjectStore, type Store, type StoreOptions } from '../lib/kube/store.ts';
 import type { Part, Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
@@ -24,12 +35,23 @@ export interface Caches {
   readonly slices: Store<EndpointSlice>;
   readonly policies: Store<TLSPolicy>;
   readonly issuers: Store<TLSIssuer>;
+  readonly revocations: Store<TLSRevocation>;
   /** Those with app.kubernetes.io/managed-by=tabard, of all namespaces. */
   readonly secrets: Store<Secret>;
+  /** All of Tabard's own namespace: keys and credentials that issuers name. */
+  readonly ownSecrets: Store<Secret>;
+  /** All of Tabard's own namespace. */
+  readonly ownConfigMaps: Store<ConfigMap>;
   /** Pod ranges alone. */
   readonly nodes: Store<Node>;
   /** Empty where the API server does not know the kind (Kubernetes < 1.33). */
   readonly servicecidrs: Store<ServiceCIDR>;
+  /** Metadata of namespaces that ask for the trust bundle (label tabard.dev/trust-bundle=enabled). */
+  readonly trustNamespaces: Store<KubeObject>;
+  /** ConfigMaps with app.kubernetes.io/managed-by=tabard, of all namespaces. */
+  readonly trustMaps: Store<ConfigMap>;
+  /** Those with app.kubernetes.io/managed-by=tabard; empty where the API server does not know the kind. */
+  readonly clusterTrustBundles: Store<ClusterTrustBundle>;
 }
 
 export interface CachesDeps {
@@ -37,6 +59,8 @@ export interface CachesDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: KubeMetrics;
+  /** Tabard's own. */
+  readonly namespace: string;
 }
 
 /** The stores, what fills them, and how they are. */
@@ -84,7 +108,9 @@ export function createCaches(deps: CachesDeps): CacheSet {
     return store;
   };
   const injected = { labelSelector: `${labels.injected} in (${injectedKinds.join(',')})` };
+  const own = { namespace: deps.namespace };
   const ours = { labelSelector: `${labels.managedBy}=${MANAGED_BY}` };
+  const askForTrust = { labelSelector: `${labels.trustBundle}=enabled` };
   return {
     stores: {
       pods: keep(resources.pods, { ...clusterIndexes.pods, selection: injected, trim: trimPod }),
@@ -92,9 +118,15 @@ export function createCaches(deps: CachesDeps): CacheSet {
       slices: keep(resources.endpointslices),
       policies: keep(resources.tlspolicies, clusterIndexes.policies),
       issuers: keep(resources.tlsissuers),
+      revocations: keep(resources.tlsrevocations),
       secrets: keep(resources.secrets, { selection: ours }),
+      ownSecrets: keep(resources.secrets, { selection: own }),
+      ownConfigMaps: keep(resources.configmaps, { selection: own }),
       nodes: keep(resources.nodes, { trim: trimNode }),
       servicecidrs: keep(resources.servicecidrs, {}, true),
+      trustNamespaces: keep(metadataOf(resources.namespaces), { selection: askForTrust }),
+      trustMaps: keep(resources.configmaps, { selection: ours }),
+      clusterTrustBundles: keep(resources.clustertrustbundles, { selection: ours }, true),
     },
     start: (stage) => {
       for (const { name, run } of kept) stage.run(`cache of ${name}`, run);

@@ -19,7 +19,9 @@ import { Outcomes } from './certificates/outcomes.ts';
 import { PolicyController } from './certificates/policies.ts';
 import type { OperatorConfig } from './config.ts';
 import { Issuers } from './issuers/issuers.ts';
+import { IssuerRegistry } from './issuers/registry.ts';
 import { SelfSignedIssuer } from './issuers/selfsigned.ts';
+import type { TrustSource } from './trust/mesh.ts';
 
 export interface LeadingDeps {
   readonly config: OperatorConfig;
@@ -32,16 +34,25 @@ export interface LeadingDeps {
   readonly stores: Caches;
   readonly cluster: Cluster;
   readonly authority: ClusterAuthority;
+  readonly trust: TrustSource;
   readonly reports: ReportsView;
 }
 
 /** The leader's controllers by name, to be run once this replica leads. */
 export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
-  const { config, client, clock, logger, metrics, kubeMetrics, events, stores, cluster, authority, reports } = deps;
+  const { config, client, clock, logger, metrics, kubeMetrics, events, stores, cluster, authority, trust, reports } =
+    deps;
   const { namespace, trustDomain, clusterDomain, defaultIssuer, minimumLifetimeMs: shortestMs } = config;
   const outcomes = new Outcomes();
   const audit = new Audit(logger, metrics);
   const shared = { client, clock, logger, kubeMetrics, stores, cluster, outcomes, audit, shortestMs };
+  const registry = new IssuerRegistry({ issuers: stores.issuers, factories: {}, logger });
+  const issuersByName = new Issuers({
+    objects: stores.issuers,
+    cluster: new SelfSignedIssuer(authority),
+    running: registry,
+    trust,
+  });
   const keeper = new AuthorityKeeper({
     ...shared,
     ...stores,
@@ -62,14 +73,19 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const certificates = new CertificateController({
     ...shared,
     metrics,
-    issuers: new Issuers(stores.issuers, new SelfSignedIssuer(authority)),
-    authority,
+    issuers: issuersByName,
+    changes: [
+      (again) => authority.subscribe(again),
+      (again) => trust.subscribe(again),
+      (again) => registry.subscribe(again),
+    ],
     notices: new Notices(events),
     trustDomain,
     clusterDomain,
   });
   const policies = new PolicyController({ ...shared, events, reports });
   return {
+    'issuers at work': (signal) => registry.run(signal),
     issuers: (signal) => issuers.run(signal),
     certificates: (signal) => certificates.run(signal),
     policies: (signal) => policies.run(signal),

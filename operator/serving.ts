@@ -3,16 +3,19 @@
 import { names } from '../lib/api/contract.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
-import { issueLeaf } from '../lib/pki/ca.ts';
+import { type Authority, issueLeaf } from '../lib/pki/ca.ts';
 import { dnsNamesOf } from '../lib/pki/identity.ts';
 import { generateKey, privateKeyPem } from '../lib/pki/keys.ts';
 import { type CertificateSource, MemoryCertificateSource } from '../lib/runtime/credentials.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import { aborted } from '../lib/runtime/signals.ts';
-import type { AuthoritySource, TrustedAuthority } from './authority/authority.ts';
+import type { AuthoritySource } from './authority/authority.ts';
+import type { TrustSource } from './trust/mesh.ts';
 
 export interface ServingDeps {
   readonly authority: AuthoritySource;
+  /** Whom clients may chain to. */
+  readonly trust: TrustSource;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Tabard's own namespace. */
@@ -47,23 +50,24 @@ export class ServingCertificate {
 
   /** Follows the CA until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { authority, clock } = this.#deps;
+    const { authority, trust, clock } = this.#deps;
     while (!signal.aborted) {
       const wake = new AbortController();
       const stop = (): void => wake.abort();
-      const leave = authority.subscribe(stop);
+      const leave = [authority.subscribe(stop), trust.subscribe(stop)];
       signal.addEventListener('abort', stop, { once: true });
-      const current = authority.current();
-      const waitMs = current === undefined ? Infinity : await this.#issue(current);
+      const signer = authority.current()?.authority;
+      const bundle = trust.current()?.pem;
+      const waitMs = signer === undefined || bundle === undefined ? Infinity : await this.#issue(signer, bundle);
       if (waitMs === Infinity) await aborted(wake.signal);
       else await clock.sleep(waitMs, wake.signal).catch(() => undefined);
-      leave();
+      for (const end of leave) end();
       signal.removeEventListener('abort', stop);
     }
   }
 
   /** Makes a certificate with a new key; milliseconds until the next one is due. */
-  async #issue({ authority, trustBundle }: TrustedAuthority): Promise<number> {
+  async #issue(authority: Authority, trustBundle: string): Promise<number> {
     const { clock, logger, namespace, trustDomain, clusterDomain } = this.#deps;
     const now = clock.now();
     try {

@@ -9,7 +9,6 @@ import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
 import type { AuditTrail } from '../audit/audit.ts';
-import type { AuthoritySource } from '../authority/authority.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { Cluster } from './cluster.ts';
 import { type Executed, Executor } from './execute.ts';
@@ -35,7 +34,8 @@ export interface CertificateDeps {
   readonly stores: CertificateStores;
   readonly cluster: Cluster;
   readonly issuers: Issuers;
-  readonly authority: Pick<AuthoritySource, 'subscribe'>;
+  /** Subscriptions to what may change every certificate: the CA, the mesh's bundle, the issuers. Each returns its end. */
+  readonly changes: readonly ((again: () => void) => () => void)[];
   readonly outcomes: Outcomes;
   readonly notices: Notices;
   readonly audit: AuditTrail;
@@ -83,13 +83,11 @@ export class CertificateController {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { authority, stores, cluster } = this.#deps;
-    const ends = [
-      this.#recent.follow(),
-      authority.subscribe(() => {
-        for (const key of everything(stores, cluster)) this.#controller.enqueue(key);
-      }),
-    ];
+    const { changes, stores, cluster } = this.#deps;
+    const again = (): void => {
+      for (const key of everything(stores, cluster)) this.#controller.enqueue(key);
+    };
+    const ends = [this.#recent.follow(), ...changes.map((subscribe) => subscribe(again))];
     try {
       await this.#controller.run(signal);
     } finally {

@@ -68,7 +68,7 @@ export function issuerNeed(current: Held, name: string, issuer: IssuerState): Ne
     return { reason: 'IssuerChanged', message: `it is of issuer "${current.issuer}", not of "${name}"` };
   }
   if (!issuer.ready) return undefined;
-  if (current.facts.authorityKeyId !== issuer.keyId) {
+  if (issuer.keyId !== undefined && current.facts.authorityKeyId !== issuer.keyId) {
     return { reason: 'IssuerChanged', message: `issuer "${name}" signs with another CA now` };
   }
   if (current.trusted) return undefined;

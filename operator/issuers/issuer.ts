@@ -26,19 +26,35 @@ export interface SignedLeaf {
 export type IssuerState =
   | {
       readonly ready: true;
-      /** Subject key id of the signing CA, upper-case hex: the AKI of every leaf signed now. */
-      readonly keyId: string;
+      /** Subject key id of the signing CA, upper-case hex: the AKI of every leaf signed now. Undefined: any CA may sign. */
+      readonly keyId: string | undefined;
       /** No leaf outlives it. */
       readonly notAfter: Date;
-      /** PEM of the CAs that peers of its leaves must trust, and their fingerprint as a set. */
+      /**
+       * PEM of the CAs that peers of its leaves must trust, and their fingerprint as a set: the issuer's own here, everything
+       * that the mesh trusts once it comes through Issuers.
+       */
       readonly trustBundle: string;
       readonly bundleFingerprint: string;
+      /** Whether its leaves carry an identity of the mesh; false for a CA that signs DNS names alone. */
+      readonly mesh: boolean;
     }
-  | { readonly ready: false; readonly reason: 'IssuerMissing' | 'IssuerNotReady'; readonly message: string };
+  | {
+      readonly ready: false;
+      readonly reason: 'IssuerMissing' | 'IssuerNotReady';
+      readonly message: string;
+      /** One word for the class of the fault, as the reason of the TLSIssuer's own condition; `NotReady` without. */
+      readonly fault?: string;
+    };
 
 /** One TLSIssuer at work. */
 export interface Issuer {
   state(now: Date): IssuerState;
   /** Rejects with an AppError when it cannot sign; `retryable` says whether later may do. */
   sign(order: LeafOrder, signal: AbortSignal): Promise<SignedLeaf>;
+}
+
+/** An issuer with a life of its own: it looks after its health, its CA and its credentials until the signal is aborted. */
+export interface RunningIssuer extends Issuer {
+  run(signal: AbortSignal): Promise<void>;
 }

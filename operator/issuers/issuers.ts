@@ -1,18 +1,32 @@
-// Which issuer a TLSPolicy means by a name. A new kind of issuer is one more line here.
+// Which issuer a TLSPolicy means by a name, and what the certificates of it need: signed by that issuer, read by a mesh that
+// trusts more than it.
 import { names } from '../../lib/api/contract.ts';
 import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { Store } from '../../lib/kube/store.ts';
+import { bundleOf, type TrustSource } from '../trust/mesh.ts';
 import type { Issuer, IssuerState } from './issuer.ts';
+
+/** Where issuers and the mesh's bundle are found. */
+export interface IssuersDeps {
+  readonly objects: Pick<Store<TLSIssuer>, 'get'>;
+  /** Signs for the TLSIssuer `cluster`. */
+  readonly cluster: Issuer;
+  /** Those of other kinds and names that are at work. */
+  readonly running: { get(name: string): Issuer | undefined };
+  readonly trust: Pick<TrustSource, 'current'>;
+}
+
+type Unready = Extract<IssuerState, { ready: false }>;
+type Bundle = { readonly trustBundle: string; readonly bundleFingerprint: string };
 
 /** Issuers by name. */
 export class Issuers {
-  readonly #objects: Pick<Store<TLSIssuer>, 'get'>;
-  readonly #cluster: Issuer;
+  readonly #deps: IssuersDeps;
+  /** By the fingerprint of an issuer's own bundle. */
+  readonly #joined = new Map<string, { readonly mesh: string; readonly bundle: Bundle }>();
 
-  /** `cluster` signs for the TLSIssuer of that name. */
-  constructor(objects: Pick<Store<TLSIssuer>, 'get'>, cluster: Issuer) {
-    this.#objects = objects;
-    this.#cluster = cluster;
+  constructor(deps: IssuersDeps) {
+    this.#deps = deps;
   }
 
   /** The state of the issuer that a policy names. */
@@ -20,21 +34,33 @@ export class Issuers {
     const issuer = this.named(name);
     if ('ready' in issuer) return issuer;
     const state = issuer.state(now);
-    return state.ready ? state : { ...state, message: `TLSIssuer "${name}" cannot sign: ${state.message}` };
+    if (state.ready) return { ...state, ...this.#withMesh(state) };
+    return { ...state, message: `TLSIssuer "${name}" cannot sign: ${state.message}` };
   }
 
   /** The issuer to sign with, or why there is none. */
-  named(name: string): Issuer | Extract<IssuerState, { ready: false }> {
-    const object = this.#objects.get(name);
+  named(name: string): Issuer | Unready {
+    const { objects, cluster, running } = this.#deps;
+    const object = objects.get(name);
     if (object === undefined) {
       const message = `there is no TLSIssuer "${name}"; make it, or name another in spec.certificate.issuer`;
       return { ready: false, reason: 'IssuerMissing', message };
     }
-    if (name === names.defaultIssuer && object.spec.selfSigned !== undefined) return this.#cluster;
-    return {
-      ready: false,
-      reason: 'IssuerNotReady',
-      message: `TLSIssuer "${name}" is of a kind that this version cannot sign with`,
-    };
+    if (name === names.defaultIssuer && object.spec.selfSigned !== undefined) return cluster;
+    const message = `TLSIssuer "${name}" is not at work; this version may not know its kind`;
+    return running.get(name) ?? { ready: false, reason: 'IssuerNotReady', message };
+  }
+
+  /** What a leaf's Secret holds as bundle: the mesh's, and the issuer's own CAs where the mesh has yet to learn of them. */
+  #withMesh(own: Bundle): Bundle {
+    const mesh = this.#deps.trust.current();
+    if (mesh === undefined) return { trustBundle: own.trustBundle, bundleFingerprint: own.bundleFingerprint };
+    const known = this.#joined.get(own.bundleFingerprint);
+    if (known?.mesh === mesh.fingerprint) return known.bundle;
+    const { pem, fingerprint } = bundleOf([mesh.pem, own.trustBundle]);
+    const bundle = { trustBundle: pem, bundleFingerprint: fingerprint };
+    if (this.#joined.size > 100) this.#joined.clear();
+    this.#joined.set(own.bundleFingerprint, { mesh: mesh.fingerprint, bundle });
+    return bundle;
   }
 }

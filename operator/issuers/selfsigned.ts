@@ -19,7 +19,7 @@ export class SelfSignedIssuer implements Issuer {
     if (now >= notAfter) return notReady(`its CA expired at ${notAfter.toISOString()}`);
     if (now < notBefore) return notReady(`its CA is valid from ${notBefore.toISOString()}; check the clocks`);
     const { trustBundle, bundleFingerprint } = current;
-    return { ready: true, keyId, notAfter, trustBundle, bundleFingerprint };
+    return { ready: true, keyId, notAfter, trustBundle, bundleFingerprint, mesh: true };
   }
 
   sign(order: LeafOrder): Promise<SignedLeaf> {

@@ -18,8 +18,10 @@ import { Notices } from '../../operator/certificates/notices.ts';
 import { Outcomes } from '../../operator/certificates/outcomes.ts';
 import type { PlaintextSight } from '../../operator/certificates/plaintext.ts';
 import { PolicyController } from '../../operator/certificates/policies.ts';
+import type { Issuer } from '../../operator/issuers/issuer.ts';
 import { Issuers } from '../../operator/issuers/issuers.ts';
 import { SelfSignedIssuer } from '../../operator/issuers/selfsigned.ts';
+import { MeshTrust } from '../../operator/trust/mesh.ts';
 import { settle, TestClock } from './clock.ts';
 import { kubeDeps } from './kubedeps.ts';
 import { DAY_MS } from './pki.ts';
@@ -59,7 +61,10 @@ export class CertificateBench {
     const { kube: client, clock, outcomes, authority } = this;
     const events = { record: (subject: EventSubject, facts: EventFacts) => this.#record(subject, facts) };
     const cluster = new Cluster(stores);
-    const issuers = new Issuers(stores.issuers, new SelfSignedIssuer(authority));
+    const trust = new MeshTrust({ authority, issuers: stores.issuers, logger });
+    trust.follow();
+    const running = new Map<string, Issuer>();
+    const issuers = new Issuers({ objects: stores.issuers, cluster: new SelfSignedIssuer(authority), running, trust });
     const common = {
       client,
       clock,
@@ -94,7 +99,8 @@ export class CertificateBench {
       plaintextClients: ({ service }: { service: string }) => this.plaintext.filter((each) => each.service === service),
       subscribe: () => () => undefined,
     };
-    this.#run(new CertificateController({ ...common, ...names, issuers, authority, notices }).run(this.#stop.signal));
+    const changes = [authority, trust].map((source) => (again: () => void) => source.subscribe(again));
+    this.#run(new CertificateController({ ...common, ...names, issuers, changes, notices }).run(this.#stop.signal));
     this.#run(new PolicyController({ ...common, reports }).run(this.#stop.signal));
     await settle();
     return this;

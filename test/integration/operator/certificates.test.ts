@@ -20,6 +20,7 @@ import { dataOf } from '../../../operator/certificates/secret.ts';
 import { readConfig } from '../../../operator/config.ts';
 import { ReportStore } from '../../../operator/control/report.ts';
 import { leaderParts } from '../../../operator/leading.ts';
+import { MeshTrust } from '../../../operator/trust/mesh.ts';
 import { openHelm } from '../../support/helm.ts';
 
 jest.setTimeout(60_000);
@@ -42,12 +43,14 @@ function startOperator() {
   const kubeMetrics = declareKubeMetrics(metrics);
   const { client } = connection;
   const kube = { client, clock, logger, metrics: kubeMetrics };
-  const caches = createCaches(kube);
+  const caches = createCaches({ ...kube, namespace: config.namespace });
   const authority = new ClusterAuthority(config.namespace, config.trustDomain);
   authority.follow(caches.stores.secrets);
   const events = new EventRecorder({ ...kube, controller: 'tabard.dev/operator', instance: 'test' });
   const { stores } = caches;
   const cluster = new Cluster(stores);
+  const trust = new MeshTrust({ authority, issuers: stores.issuers, logger });
+  trust.follow();
   const reports = new ReportStore(clock);
   const parts = leaderParts({
     client,
@@ -60,6 +63,7 @@ function startOperator() {
     stores,
     cluster,
     authority,
+    trust,
     reports,
   });
   const life = new Lifecycle({ logger });

@@ -1,10 +1,13 @@
 // The certificate of the control API: there as soon as a CA is, new before it expires and with every new CA.
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { TLSIssuer } from '../../../lib/api/tlsissuer.ts';
 import { systemClock } from '../../../lib/clock.ts';
+import { ObjectStore } from '../../../lib/kube/store.ts';
 import type { Authority } from '../../../lib/pki/ca.ts';
 import { identityOf } from '../../../lib/pki/identity.ts';
 import { type AuthoritySource, newlyTrusted, type TrustedAuthority } from '../../../operator/authority/authority.ts';
 import { ServingCertificate } from '../../../operator/serving.ts';
+import { MeshTrust } from '../../../operator/trust/mesh.ts';
 import { kubeDeps } from '../../support/kubedeps.ts';
 import { testAuthority } from '../../support/pki.ts';
 
@@ -49,7 +52,9 @@ function serving() {
   const deps = kubeDeps();
   const authority = new Source();
   const mine = { namespace: 'tabard-system', trustDomain: 'cluster.local', clusterDomain: 'cluster.local' };
-  const certificate = new ServingCertificate({ ...deps, ...mine, authority });
+  const trust = new MeshTrust({ ...deps, authority, issuers: new ObjectStore<TLSIssuer>() });
+  trust.follow();
+  const certificate = new ServingCertificate({ ...deps, ...mine, authority, trust });
   const stop = new AbortController();
   stops.push(stop);
   const running = certificate.run(stop.signal);

@@ -61,6 +61,7 @@ const issuer: IssuerState = {
   notAfter: at(3_650 * day),
   trustBundle: 'PEM',
   bundleFingerprint: 'bundle',
+  mesh: true,
 };
 const missing: IssuerState = { ready: false, reason: 'IssuerMissing', message: 'there is none' };
 const notReady: IssuerState = { ready: false, reason: 'IssuerNotReady', message: 'it cannot' };

@@ -18,9 +18,14 @@ const issuer = (name: string, spec: TLSIssuer['spec']): TLSIssuer => ({
   metadata: { name, uid: name, resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z' },
   spec,
 });
-const issuersOf = (objects: readonly TLSIssuer[], current: TrustedAuthority | undefined = trusted): Issuers => {
+const issuersOf = (objects: readonly TLSIssuer[], current: TrustedAuthority | null = trusted): Issuers => {
   const byName = new Map(objects.map((each) => [each.metadata.name, each]));
-  return new Issuers({ get: (name) => byName.get(name) }, new SelfSignedIssuer(source(current)));
+  return new Issuers({
+    objects: { get: (name) => byName.get(name) },
+    cluster: new SelfSignedIssuer(source(current ?? undefined)),
+    running: new Map(),
+    trust: { current: () => undefined },
+  });
 };
 
 describe('the issuer of a name', () => {
@@ -46,7 +51,7 @@ describe('the issuer of a name', () => {
       issuers: issuersOf([cluster, issuer('own', { selfSigned: {} })]),
       name: 'own',
     },
-    { with: 'no CA yet', issuers: new Issuers({ get: () => cluster }, new SelfSignedIssuer(source(undefined))) },
+    { with: 'no CA yet', issuers: issuersOf([cluster], null) },
     { with: 'a CA past its time', issuers: issuersOf([cluster]), at: trusted.authority.notAfter },
     { with: 'a CA before its time', issuers: issuersOf([cluster]), at: new Date(0) },
   ])('cannot sign with $with', ({ issuers, name = 'cluster', at = now, reason = 'IssuerNotReady' }) => {

@@ -62,7 +62,7 @@ function admitPod(path: string, review: Review, { config, namespaceLabels }: Adm
   const { what, service, settings, warnings } = verdict;
   const operations =
     what === 'certificate'
-      ? certificatePatch(pod, service)
+      ? certificatePatch(pod, { service, settings })
       : injectionPatch(pod, { service, settings, seed: review.uid }, config);
   const message = `the pod belongs to service ${service}${what === 'certificate' ? ' and gets its certificate, no sidecar' : ''}`;
   return {

@@ -11,6 +11,10 @@ export type Annotations = Readonly<Record<string, string>>;
 export const proxyLogLevels = ['error', 'warn', 'info', 'debug', 'trace'] as const;
 export type ProxyLogLevel = (typeof proxyLogLevels)[number];
 
+/** How a certificate reaches a pod; the words of TLSPolicy `certificate.delivery`. */
+export const deliveries = ['Secret', 'PodCertificate'] as const;
+export type Delivery = (typeof deliveries)[number];
+
 /** What holds where no annotation says otherwise (the chart's values). */
 export interface ProxyDefaults {
   readonly cpu: Share;
@@ -35,6 +39,8 @@ export interface InjectionSettings {
   readonly asksMemory: boolean;
   readonly logLevel: ProxyLogLevel;
   readonly capture: 'redirect' | 'none';
+  /** How the certificate reaches the pod: from its Secret, or by a key that the kubelet makes. */
+  readonly delivery: Delivery;
 }
 
 /** A value that is not accepted. */
@@ -93,6 +99,10 @@ export const annotationRules = {
     accepted: acceptedCapture,
     read: (value: string) => (['redirect', 'none'] as const).find((each) => each === value),
   },
+  [keys.delivery]: {
+    accepted: '"Secret" or "PodCertificate"',
+    read: (value: string) => deliveries.find((each) => each === value),
+  },
 } as const satisfies Readonly<Record<string, Rule<unknown>>>;
 
 type Known = keyof typeof annotationRules;
@@ -122,6 +132,7 @@ export function readAnnotations(annotations: Annotations, defaults: ProxyDefault
     asksMemory: memory !== undefined,
     logLevel: read(keys.proxyLogLevel) ?? defaults.logLevel,
     capture: read(keys.capture) ?? 'redirect',
+    delivery: read(keys.delivery) ?? 'Secret',
   };
   return faults.length > 0 ? { ok: false, faults } : { ok: true, settings, warnings: unknownKeys(annotations) };
 }

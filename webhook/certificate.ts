@@ -1,15 +1,18 @@
-// `tabard.dev/inject: "certificate"`: the Secret of the service in every container, and nothing else. For workloads that terminate
+// `tabard.dev/inject: "certificate"`: the certificate of the service in every container, and nothing else. For workloads that terminate
 // TLS themselves. Like injection with a sidecar, a second pass over its own result is empty, and a container that another
 // webhook added in between gets the mount, too. Pure.
 import { labels, names, paths, written } from '../lib/api/contract.ts';
 import { containerLists } from './conflicts.ts';
-import { certificateVolume } from './container.ts';
-import { INJECTION_VERSION, mount } from './inject.ts';
+import { INJECTION_VERSION, type Injection, mount } from './inject.ts';
 import { arrayAt, type JsonObject, stringAt } from './json.ts';
 import { PatchBuilder, type PatchOperation } from './patch.ts';
+import { tlsVolume } from './volume.ts';
 
 /** The patch that mounts the certificate of `service` in every container, init containers included; empty when it is mounted. */
-export function certificatePatch(pod: JsonObject, service: string): readonly PatchOperation[] {
+export function certificatePatch(
+  pod: JsonObject,
+  { service, settings: { delivery } }: Pick<Injection, 'service' | 'settings'>,
+): readonly PatchOperation[] {
   const patch = new PatchBuilder(pod);
   patch.set(['metadata', 'labels', labels.injected], 'certificate');
   patch.set(['metadata', 'annotations', written.service], service);
@@ -17,7 +20,7 @@ export function certificatePatch(pod: JsonObject, service: string): readonly Pat
   for (const list of containerLists) {
     for (const index of arrayAt(pod, 'spec', list).keys()) mountAt(patch, ['spec', list, index, 'volumeMounts']);
   }
-  mount(patch, certificateVolume(service));
+  mount(patch, tlsVolume({ service, delivery, reader: 'application' }));
   return patch.operations;
 }
 

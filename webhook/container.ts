@@ -1,19 +1,11 @@
 // What injection adds to a pod: the redirect container, the sidecar, their volumes. Pure data from settings; nothing of
 // the user's text is put anywhere but as a value that annotations.ts has checked.
-import {
-  certificateSecretName,
-  env,
-  names,
-  PROXY_UID,
-  paths,
-  ports,
-  secretKeys,
-  spiffeId,
-} from '../lib/api/contract.ts';
+import { env, names, PROXY_UID, paths, ports, spiffeId } from '../lib/api/contract.ts';
 import type { RewrittenProbe } from '../lib/api/probes.ts';
 import type { InjectionSettings, ProxyDefaults } from './annotations.ts';
 import { type Json, type JsonObject, objectAt, valueAt } from './json.ts';
 import type { ResourceName } from './quantity.ts';
+import { tlsVolume } from './volume.ts';
 
 /** What every injected pod gets alike (webhook/config.ts). */
 export interface SidecarConfig {
@@ -137,29 +129,16 @@ export function proxyContainer(request: SidecarRequest): Container {
   };
 }
 
-/**
- * The volumes. The certificate is not optional: no Secret, no start. Its files are world-readable inside the volume, as the
- * sidecar is not root and may not depend on the pod's fsGroup; only containers that mount the volume see them, and no other may.
- */
-export function volumesOf({ service }: Pick<SidecarRequest, 'service'>): readonly (JsonObject & { name: string })[] {
-  const items = Object.values(secretKeys).map((key) => ({ key, path: key }));
+/** The volumes of a pod with a sidecar. */
+export function volumesOf({
+  service,
+  settings,
+}: Pick<SidecarRequest, 'service' | 'settings'>): readonly (JsonObject & { name: string })[] {
   return [
-    {
-      name: names.tlsVolume,
-      projected: { defaultMode: 0o444, sources: [{ secret: { name: certificateSecretName(service), items } }] },
-    },
+    tlsVolume({ service, delivery: settings.delivery, reader: 'sidecar' }),
     // In memory, so that nothing of it stays on the node, and so that cluster-autoscaler does not count it as local storage.
     { name: names.stateVolume, emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
   ];
-}
-
-/**
- * The certificate's volume for a workload that terminates TLS itself: all keys of the Secret, keystores too. World-readable, as
- * the user of the application is not known here; every container of the pod mounts it anyway.
- */
-export function certificateVolume(service: string): JsonObject & { name: string } {
-  const sources = [{ secret: { name: certificateSecretName(service) } }];
-  return { name: names.tlsVolume, projected: { defaultMode: 0o444, sources } };
 }
 
 function proxyEnv({ config, service, settings, probes, graceSeconds }: SidecarRequest): readonly JsonObject[] {

@@ -101,8 +101,8 @@ export const paths = {
   state: '/var/run/tabard/state',
 } as const;
 
-/** Pod certificates (KEP-4317): who signs them, and the file with key and chain that the kubelet writes below `paths.tls`. */
-export const podCertificates = { signer: 'tabard.dev/mesh', bundleFile: 'credential-bundle.pem' } as const;
+/** The file with key and chain of a pod certificate (KEP-4317), which the kubelet writes below `paths.tls`. */
+export const credentialBundleFile = 'credential-bundle.pem';
 
 /** Keys of a certificate Secret (`kubernetes.io/tls`). */
 export const secretKeys = { certificate: 'tls.crt', key: 'tls.key', trustBundle: 'ca.crt' } as const;

@@ -1,10 +1,10 @@
 // A mounted certificate folder as a CertificateSource. The kubelet changes a projected volume by renaming the `..data`
 // symlink (kubernetes pkg/volume/util/atomic_writer.go), so the folder is watched, not its files, and one read resolves
-// that link once: the three texts always come from the same generation. A refused set never replaces a good one.
+// that link once: the texts always come from the same generation. A refused set never replaces a good one.
 import { watch } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { secretKeys } from '../api/contract.ts';
+import { credentialBundleFile, secretKeys } from '../api/contract.ts';
 import type { Clock } from '../clock.ts';
 import { messageOf, systemCode } from '../errors.ts';
 import {
@@ -19,7 +19,10 @@ import type { Logger } from './logger.ts';
 
 /** How a CertificateFiles is made. */
 export interface CertificateFilesOptions {
-  /** The mount point; it holds tls.crt, tls.key and ca.crt, with or without the kubelet's `..data` link. */
+  /**
+   * The mount point; it holds ca.crt and either tls.crt and tls.key or a credential bundle, with or without the kubelet's `..data`
+   * link. Where there are both, the bundle counts: key and chain of it cannot be of different ages.
+   */
   readonly folder: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -138,10 +141,25 @@ async function readGeneration(folder: string): Promise<CredentialTexts> {
     if (systemCode(error) === 'ENOENT') return folder;
     throw error;
   });
-  const [certificate, key, trustBundle] = await Promise.all(
-    [secretKeys.certificate, secretKeys.key, secretKeys.trustBundle].map((name) => readText(join(generation, name))),
-  );
-  return { certificate: certificate ?? '', key: key ?? '', trustBundle: trustBundle ?? '' };
+  const read = (name: string): Promise<string> => readText(join(generation, name));
+  const [bundle, trustBundle] = await Promise.all([
+    read(credentialBundleFile).catch(absent),
+    read(secretKeys.trustBundle),
+  ]);
+  if (bundle !== undefined) return { ...splitBundle(bundle), trustBundle };
+  const [certificate, key] = await Promise.all([read(secretKeys.certificate), read(secretKeys.key)]);
+  return { certificate, key, trustBundle };
+}
+
+function absent(error: unknown): undefined {
+  if (systemCode(error) !== 'ENOENT') throw error;
+}
+
+/** A credential bundle of the kubelet: a PKCS#8 key, then the chain, leaf first, each a PEM block (KEP-4317). */
+function splitBundle(bundle: string): Pick<CredentialTexts, 'certificate' | 'key'> {
+  const end = /-----END [A-Z ]*PRIVATE KEY-----\r?\n?/.exec(bundle);
+  const at = end === null ? 0 : end.index + end[0].length;
+  return { key: bundle.slice(0, at), certificate: bundle.slice(at) };
 }
 
 async function readText(path: string): Promise<string> {

@@ -155,6 +155,67 @@ describe('a projected volume', () => {
   });
 });
 
+describe('a pod certificate', () => {
+  const bundleOf = (leaf: TestLeaf): Files => ({
+    'credential-bundle.pem': leaf.key + leaf.certificate,
+    'ca.crt': leaf.bundle,
+  });
+
+  test('is read from the one file that the kubelet writes, and a refresh of it is taken over', async () => {
+    await project(bundleOf(first));
+    const files = open(10);
+    const running = files.run(stop.signal);
+    await files.refresh();
+    expect(files.current()).toMatchObject({ key: first.key, certificate: first.certificate });
+    const change = nextChange(files, 10_000);
+    await project(bundleOf(second));
+    expect((await change).key).toBe(second.key);
+    stop.abort();
+    await running;
+    expect(rejected).toEqual([]);
+  });
+
+  test('counts beside a certificate and key that are apart, which may be of different ages', async () => {
+    await project({ ...filesOf(first), ...bundleOf(second) });
+    const files = open(60_000);
+    await files.refresh();
+    expect(files.current()?.key).toBe(second.key);
+  });
+
+  test.each<[string, CredentialFault, () => Files]>([
+    ['an empty file', 'certificate_invalid', () => ({ ...bundleOf(second), 'credential-bundle.pem': '' })],
+    [
+      'a chain without its key',
+      'key_invalid',
+      () => ({ ...bundleOf(second), 'credential-bundle.pem': second.certificate }),
+    ],
+    [
+      'a key without its chain',
+      'certificate_invalid',
+      () => ({ ...bundleOf(second), 'credential-bundle.pem': second.key }),
+    ],
+    [
+      'the key behind the chain, as no kubelet writes it',
+      'certificate_invalid',
+      () => ({ ...bundleOf(second), 'credential-bundle.pem': second.certificate + second.key }),
+    ],
+    [
+      'another key before the chain',
+      'key_mismatch',
+      () => ({ ...bundleOf(second), 'credential-bundle.pem': first.key + second.certificate }),
+    ],
+    ['no trust bundle', 'unreadable', () => ({ 'credential-bundle.pem': second.key + second.certificate })],
+  ])('%s keeps the good one and is counted as %s', async (_name, fault, bad) => {
+    await project(bundleOf(first));
+    const files = open(60_000);
+    await files.refresh();
+    await project(bad());
+    expect(await files.refresh()).toMatchObject({ good: false, fault });
+    expect(files.current()?.key).toBe(first.key);
+    expect(rejected).toEqual([fault]);
+  });
+});
+
 describe('a plain folder', () => {
   test('half-written states are refused until the last file is there', async () => {
     await writeFiles(folder, filesOf(first));

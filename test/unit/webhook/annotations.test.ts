@@ -26,6 +26,7 @@ describe('readAnnotations', () => {
         asksMemory: false,
         logLevel: 'info',
         capture: 'redirect',
+        delivery: 'Secret',
       },
     });
   });
@@ -50,6 +51,8 @@ describe('readAnnotations', () => {
     { key: keys.proxyMemory, value: '2Gi', field: 'memory', read: { request: '2Gi', limit: '2Gi' } },
     { key: keys.proxyLogLevel, value: 'trace', field: 'logLevel', read: 'trace' },
     { key: keys.capture, value: 'none', field: 'capture', read: 'none' },
+    { key: keys.delivery, value: 'Secret', field: 'delivery', read: 'Secret' },
+    { key: keys.delivery, value: 'PodCertificate', field: 'delivery', read: 'PodCertificate' },
   ])('reads $key: $value', ({ key, value, field, read }) => {
     const verdict = readAnnotations({ [key]: value }, defaults);
     expect(verdict.ok && verdict.settings).toMatchObject({ [field]: read });

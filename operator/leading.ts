@@ -18,6 +18,7 @@ import { Notices } from './certificates/notices.ts';
 import { Outcomes } from './certificates/outcomes.ts';
 import { PolicyController } from './certificates/policies.ts';
 import type { OperatorConfig } from './config.ts';
+import { deliveryParts } from './delivery/parts.ts';
 import { Issuers } from './issuers/issuers.ts';
 import { IssuerRegistry } from './issuers/registry.ts';
 import { SelfSignedIssuer } from './issuers/selfsigned.ts';
@@ -89,5 +90,6 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     issuers: (signal) => issuers.run(signal),
     certificates: (signal) => certificates.run(signal),
     policies: (signal) => policies.run(signal),
+    ...deliveryParts({ client, clock, logger, kubeMetrics, events, stores, trust }),
   };
 }

@@ -69,6 +69,11 @@ export type Job = Stored<V1Job>;
 export type CronJob = Stored<V1CronJob>;
 export type MutatingWebhookConfiguration = Stored<V1MutatingWebhookConfiguration>;
 
+/** certificates.k8s.io/v1 (KEP-3257); the generated models know only its beta versions. */
+export interface ClusterTrustBundle extends KubeObject {
+  readonly spec: { readonly signerName?: string; readonly trustBundle: string };
+}
+
 /** The key of an object in stores and queues: `namespace/name`, or `name` alone when it is cluster-scoped. */
 export function keyOf(ref: ObjectRef): string {
   return ref.namespace === undefined || ref.namespace === '' ? ref.name : `${ref.namespace}/${ref.name}`;

@@ -5,6 +5,7 @@ import type { TLSIssuer } from '../api/tlsissuer.ts';
 import type { TLSPolicy } from '../api/tlspolicy.ts';
 import type { TLSRevocation } from '../api/tlsrevocation.ts';
 import type {
+  ClusterTrustBundle,
   ConfigMap,
   CronJob,
   DaemonSet,
@@ -72,6 +73,12 @@ export const resources = Object.freeze({
   tlspolicies: define<TLSPolicy>(`${GROUP}/${VERSION}`, 'tlspolicies', 'TLSPolicy'),
   tlsissuers: define<TLSIssuer>(`${GROUP}/${VERSION}`, 'tlsissuers', 'TLSIssuer', 'Cluster'),
   tlsrevocations: define<TLSRevocation>(`${GROUP}/${VERSION}`, 'tlsrevocations', 'TLSRevocation', 'Cluster'),
+  clustertrustbundles: define<ClusterTrustBundle>(
+    'certificates.k8s.io/v1',
+    'clustertrustbundles',
+    'ClusterTrustBundle',
+    'Cluster',
+  ),
   mutatingwebhookconfigurations: define<MutatingWebhookConfiguration>(
     'admissionregistration.k8s.io/v1',
     'mutatingwebhookconfigurations',

@@ -1,6 +1,6 @@
 // What the operator knows of the cluster: one store per kind, each kept by a reflector. Pods are watched by the label of
 // injection and Secrets by the label of what Tabard writes; everything else whole. Every replica has all of it.
-import { injectedKinds, labels, MANAGED_BY } from '../lib/api/contract.ts';
+import { delivered, injectedKinds, labels, MANAGED_BY } from '../lib/api/contract.ts';
 import type { TLSIssuer } from '../lib/api/tlsissuer.ts';
 import type { TLSPolicy } from '../lib/api/tlspolicy.ts';
 import type { TLSRevocation } from '../lib/api/tlsrevocation.ts';
@@ -15,6 +15,7 @@ import type {
   KubeObject,
   Node,
   Pod,
+  PodCertificateRequest,
   Secret,
   Service,
   ServiceCIDR,
@@ -25,6 +26,7 @@ import { ObjectStore, type Store, type StoreOptions } from '../lib/kube/store.ts
 import type { Part, Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import { clusterIndexes } from './certificates/cluster.ts';
+import { requestIndexes } from './podcertificates/requests.ts';
 import { trimNode, trimPod } from './trim.ts';
 
 /** The stores. */
@@ -52,6 +54,8 @@ export interface Caches {
   readonly trustMaps: Store<ConfigMap>;
   /** Those with app.kubernetes.io/managed-by=tabard; empty where the API server does not know the kind. */
   readonly clusterTrustBundles: Store<ClusterTrustBundle>;
+  /** Those for Tabard's signer; empty where the API server does not know the kind (Kubernetes < 1.37). */
+  readonly podCertificateRequests: Store<PodCertificateRequest>;
 }
 
 export interface CachesDeps {
@@ -111,6 +115,7 @@ export function createCaches(deps: CachesDeps): CacheSet {
   const own = { namespace: deps.namespace };
   const ours = { labelSelector: `${labels.managedBy}=${MANAGED_BY}` };
   const askForTrust = { labelSelector: `${labels.trustBundle}=enabled` };
+  const forOurSigner = { fieldSelector: `spec.signerName=${delivered.signerName}` };
   return {
     stores: {
       pods: keep(resources.pods, { ...clusterIndexes.pods, selection: injected, trim: trimPod }),
@@ -127,6 +132,11 @@ export function createCaches(deps: CachesDeps): CacheSet {
       trustNamespaces: keep(metadataOf(resources.namespaces), { selection: askForTrust }),
       trustMaps: keep(resources.configmaps, { selection: ours }),
       clusterTrustBundles: keep(resources.clustertrustbundles, { selection: ours }, true),
+      podCertificateRequests: keep(
+        resources.podcertificaterequests,
+        { ...requestIndexes, selection: forOurSigner },
+        true,
+      ),
     },
     start: (stage) => {
       for (const { name, run } of kept) stage.run(`cache of ${name}`, run);

@@ -1,4 +1,5 @@
 // What the caches keep of objects that are many and large: only what a part of the operator reads. Pure.
+import { names } from '../lib/api/contract.ts';
 import type { Node, Pod } from '../lib/kube/object.ts';
 
 /** Written by kubectl apply, as large as the object itself. */
@@ -20,12 +21,22 @@ export function trimPod({ apiVersion, kind, metadata, spec, status }: Pod): Pod 
             containers: spec.containers.map(trimContainer),
             initContainers: (spec.initContainers ?? []).map(trimContainer),
             ...picked(spec, ['hostNetwork', 'nodeName', 'serviceAccountName']),
+            ...certificateVolume(spec),
           },
         }),
     ...(status === undefined
       ? {}
       : { status: picked(status, ['phase', 'podIP', 'podIPs', 'startTime', 'conditions']) }),
   };
+}
+
+/** The volume of a certificate whose key the kubelet makes: by it such a pod is told from one that reads a Secret. */
+function certificateVolume({ volumes = [] }: NonNullable<Pod['spec']>): Pick<NonNullable<Pod['spec']>, 'volumes'> {
+  const kept = volumes.filter(
+    ({ name, projected }) =>
+      name === names.tlsVolume && projected?.sources?.some(({ podCertificate }) => podCertificate !== undefined),
+  );
+  return kept.length === 0 ? {} : { volumes: kept };
 }
 
 /** A node with its pod ranges alone. Its status changes every few minutes and lists every image. */

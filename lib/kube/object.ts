@@ -19,6 +19,7 @@ import type {
   V1ServiceCIDR,
   V1StatefulSet,
 } from '@kubernetes/client-node';
+import type { Condition } from '../api/conditions.ts';
 import type { ObjectMeta } from '../api/tlspolicy.ts';
 
 /** What every stored object has. `apiVersion` and `kind` are always set, also on the items of a list. */
@@ -72,6 +73,31 @@ export type MutatingWebhookConfiguration = Stored<V1MutatingWebhookConfiguration
 /** certificates.k8s.io/v1 (KEP-3257); the generated models know only its beta versions. */
 export interface ClusterTrustBundle extends KubeObject {
   readonly spec: { readonly signerName?: string; readonly trustBundle: string };
+}
+
+/** certificates.k8s.io/v1 (KEP-4317), as far as a signer reads it; the generated models know only its beta versions. */
+export interface PodCertificateRequest extends KubeObject {
+  readonly spec: {
+    readonly signerName: string;
+    readonly podName: string;
+    readonly podUID: string;
+    readonly serviceAccountName: string;
+    readonly serviceAccountUID: string;
+    readonly nodeName: string;
+    readonly nodeUID: string;
+    readonly maxExpirationSeconds?: number;
+    /** Base64 of DER. */
+    readonly stubPKCS10Request?: string;
+    readonly unverifiedUserAnnotations?: Readonly<Record<string, string>>;
+  };
+  readonly status?: {
+    /** At most one of Issued, Denied and Failed, which is then final. */
+    readonly conditions?: readonly Condition[];
+    readonly certificateChain?: string;
+    readonly notBefore?: string;
+    readonly beginRefreshAt?: string;
+    readonly notAfter?: string;
+  };
 }
 
 /** The key of an object in stores and queues: `namespace/name`, or `name` alone when it is cluster-scoped. */

@@ -20,6 +20,7 @@ import type {
   Node,
   ObjectRef,
   Pod,
+  PodCertificateRequest,
   ReplicaSet,
   Secret,
   Service,
@@ -78,6 +79,11 @@ export const resources = Object.freeze({
     'clustertrustbundles',
     'ClusterTrustBundle',
     'Cluster',
+  ),
+  podcertificaterequests: define<PodCertificateRequest>(
+    'certificates.k8s.io/v1',
+    'podcertificaterequests',
+    'PodCertificateRequest',
   ),
   mutatingwebhookconfigurations: define<MutatingWebhookConfiguration>(
     'admissionregistration.k8s.io/v1',

@@ -50,6 +50,18 @@ describe('trimming', () => {
     });
   });
 
+  test('leaves of a pod the volume of a certificate whose key the kubelet makes', () => {
+    const podCertificate = { signerName: 'tabard.dev/mesh', keyType: 'ECDSAP256' };
+    const certificate = { name: 'tabard-tls', projected: { sources: [{ podCertificate }] } };
+    const theirs = { name: 'theirs', projected: { sources: [{ podCertificate }] } };
+    const secret = { name: 'tabard-tls', projected: { sources: [{ secret: { name: 'tabard-web' } }] } };
+    const volumesOf = (volumes: readonly object[]) =>
+      trimPod({ apiVersion: 'v1', kind: 'Pod', metadata, spec: { containers: [], volumes } } as unknown as Pod).spec
+        ?.volumes;
+    expect(volumesOf([theirs, certificate])).toEqual([certificate]);
+    expect(volumesOf([theirs, secret])).toBeUndefined();
+  });
+
   test('a pod without spec or status stays without', () => {
     expect(trimPod({ apiVersion: 'v1', kind: 'Pod', metadata })).toEqual({
       apiVersion: 'v1',

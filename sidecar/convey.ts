@@ -60,8 +60,9 @@ export class Conveyor {
       peerNotAfterMs: peer?.notAfter.getTime(),
       opener: direction === 'outbound',
     });
-    const fingerprint = peer === undefined ? {} : { peerFingerprint: peer.fingerprint };
-    live.add({ facts: { direction, port, transport, ...fingerprint }, relay, deadline, idleTimeoutMs });
+    const holder = peer === undefined ? {} : { peerFingerprint: peer.fingerprint, peer };
+    const own = rest.tls === undefined ? {} : { ownSerial: rest.tls.serial };
+    live.add({ facts: { direction, port, transport, ...holder, ...own }, relay, deadline, idleTimeoutMs });
     const end = await relay.finished;
     const ms = clock.now().getTime() - startedMs;
     log.carried({ ...rest, ...optional(passage), direction, end, ms });

@@ -26,6 +26,9 @@ import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
 import { countAttempt, Outbound } from './outbound.ts';
 import { type Direction, LiveConnections } from './relay/live.ts';
 import { relayStreams } from './relay/streams.ts';
+import { enforceRevocations, revocationBreach } from './revocation/enforce.ts';
+import { parseRevocations } from './revocation/parse.ts';
+import { type RevocationChange, Revocations } from './revocation/revocations.ts';
 import { inboundRule, ruleBreach } from './rule.ts';
 import { CredentialKeeper } from './tls/credentials.ts';
 import type { Generation } from './tls/generation.ts';
@@ -61,6 +64,7 @@ export class Core {
   readonly outbound: CaptureListener;
   readonly #deps: CoreDeps;
   readonly #self = new SelfState();
+  readonly #revocations: Revocations;
   readonly #keeper: CredentialKeeper;
   readonly #control: ControlClient;
   readonly #discovery: Discovery;
@@ -73,9 +77,19 @@ export class Core {
   constructor(deps: CoreDeps) {
     this.#deps = deps;
     const { clock, logger, source, config } = deps;
-    this.live = new LiveConnections(clock);
+    this.live = new LiveConnections(clock, (facts) => revocationBreach(facts, this.#enforcing()));
+    this.#revocations = new Revocations({
+      clock,
+      awayMs: () => this.#control.awayMs(),
+      settings: () => this.#self.current()?.policy.revocation,
+    });
     this.#metrics = this.#declareMetrics();
-    this.#keeper = new CredentialKeeper({ source, logger, onRejected: () => this.#metrics.credentialsRejected() });
+    this.#keeper = new CredentialKeeper({
+      source,
+      logger,
+      revocations: this.#revocations,
+      onRejected: () => this.#metrics.credentialsRejected(),
+    });
     const pushedBundle = () => this.#self.current()?.trustBundle;
     this.#control = new ControlClient({
       clock,
@@ -107,6 +121,7 @@ export class Core {
     const generation = this.#keeper.current();
     if (this.#deps.source.current() === undefined) missing.push('certificate');
     if (this.#self.current() === undefined) missing.push('policy');
+    else if (this.#awaitsRevocations()) missing.push('revocations');
     if (missing.length === 0 && generation === undefined) missing.push('tls');
     if (generation?.expired(this.#deps.clock.now()) === true) missing.push('own_certificate_expired');
     return missing;
@@ -116,6 +131,7 @@ export class Core {
   async start(): Promise<void> {
     const kept = await this.#store.load();
     if (kept !== undefined) {
+      if (kept.revocations !== undefined) this.#revocations.restore(kept.revocations);
       this.#self.update(kept.self);
       this.#discovery.restore(kept.destinations);
       this.#deps.logger.info({ destinations: kept.destinations.length }, 'kept snapshots are in use');
@@ -136,9 +152,13 @@ export class Core {
     background.run('destinations', (signal) => this.#discovery.run(signal));
     background.run('snapshots on disk', (signal) => this.#store.run(signal));
     background.run('status', (signal) => this.#status.run(signal));
+    background.run('revocations', (signal) => this.#revocations.run(signal, () => this.#store.touch()));
   }
 
   #connect(): void {
+    // Asked for first, so that they are known before the policy lets anybody in.
+    this.#control.subscribe(controlPaths.revocations, (message) => this.#revocations.offer(parseRevocations(message)));
+    this.#revocations.subscribe((change) => this.#applyRevocations(change));
     this.#control.subscribe(controlPaths.self, (message) => this.#self.update(parseSelf(message)));
     this.#self.subscribe((self) => this.#applySelf(self));
     this.#keeper.subscribe((next, last) => this.#applyGeneration(next, last));
@@ -158,6 +178,26 @@ export class Core {
     this.#status.touch();
   }
 
+  #applyRevocations(change: RevocationChange): void {
+    enforceRevocations(change, {
+      ...this.#enforcing(),
+      logger: this.#deps.logger,
+      live: this.live,
+      generation: () => this.#keeper.current(),
+    });
+    this.#status.touchNow();
+    this.#store.touch();
+  }
+
+  #enforcing() {
+    return { revocations: this.#revocations, identity: () => this.#self.current()?.identity ?? '' };
+  }
+
+  /** An operator that serves revocations says so in the policy; one of an earlier version has none to wait for. */
+  #awaitsRevocations(): boolean {
+    return this.#self.current()?.policy.revocation !== undefined && this.#revocations.number === undefined;
+  }
+
   #applyGeneration(next: Generation, last: Generation | undefined): void {
     if (last !== undefined) {
       const lost = next.inherit(last, this.#deps.clock.now());
@@ -169,7 +209,9 @@ export class Core {
 
   #keep(): Kept | undefined {
     const self = this.#self.current();
-    return self === undefined ? undefined : { self, destinations: this.#discovery.kept() };
+    const revocations = this.#revocations.kept();
+    if (self === undefined) return undefined;
+    return { self, destinations: this.#discovery.kept(), ...(revocations === undefined ? {} : { revocations }) };
   }
 
   #applied(): Applied | undefined {
@@ -178,7 +220,16 @@ export class Core {
     if (self === undefined || generation === undefined) return undefined;
     const { podName, podUid } = this.#deps.config;
     const { bundleFingerprint, serial, notAfter } = generation;
-    return { podName, podUid, selfVersion: self.version, bundleFingerprint, serial, notAfter: notAfter.toISOString() };
+    const { number } = this.#revocations;
+    return {
+      podName,
+      podUid,
+      selfVersion: self.version,
+      bundleFingerprint,
+      serial,
+      notAfter: notAfter.toISOString(),
+      ...(number === undefined ? {} : { revocations: number }),
+    };
   }
 
   #limits(): EffectivePolicy['connections'] {
@@ -190,6 +241,7 @@ export class Core {
       active: (direction) => this.live.count(direction),
       certificate: () => this.#keeper.current(),
       controlConnected: () => this.#control.awayMs() === 0,
+      revocations: () => this.#revocations.figures(),
     });
   }
 

@@ -75,6 +75,8 @@ export class Inbound {
         generation?.notAfter.toISOString() ?? 'no certificate yet',
       );
     }
+    const own = generation.revoked();
+    if (own !== undefined) return this.#refuse(captured, own.reason, own.detail);
     const startedAt = performance.now();
     const { protocol, clientCertificate } = rule;
     const accepted = await this.#acceptor.accept(captured.socket, {

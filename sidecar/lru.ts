@@ -37,6 +37,10 @@ export class Lru<V> {
     this.#entries.delete(key);
   }
 
+  clear(): void {
+    this.#entries.clear();
+  }
+
   values(): IterableIterator<V> {
     return this.#entries.values();
   }

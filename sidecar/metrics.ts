@@ -12,6 +12,15 @@ export interface Observed {
   active(direction: Direction): number;
   certificate(): { readonly serial: string; readonly notAfter: Date } | undefined;
   controlConnected(): boolean;
+  /** Undefined while nothing was ever told of revocations. */
+  revocations(): RevocationFigures | undefined;
+}
+
+/** What is known of revocations. */
+export interface RevocationFigures {
+  readonly size: number;
+  readonly number: number;
+  readonly ageMs: number;
 }
 
 /** The counters that connections feed. */
@@ -98,7 +107,23 @@ function observe(metrics: Metrics, observed: Observed): void {
       if (certificate !== undefined) set(1, { serial: certificate.serial });
     },
   );
+  observeRevocations(metrics, observed);
   metrics.observedGauge({ name: 'tabard_control_connected', help: '1 while the control API is connected.' }, (set) =>
     set(observed.controlConnected() ? 1 : 0),
+  );
+}
+
+function observeRevocations(metrics: Metrics, observed: Observed): void {
+  const gauge = (name: string, help: string, of: (figures: RevocationFigures) => number): void =>
+    metrics.observedGauge({ name, help }, (set) => {
+      const figures = observed.revocations();
+      if (figures !== undefined) set(of(figures));
+    });
+  gauge('tabard_revocations_enforced', 'Revoked identities and serials that this proxy enforces.', ({ size }) => size);
+  gauge('tabard_revocations_number', 'Number of the revocations in force; a higher one is newer.', (of) => of.number);
+  gauge(
+    'tabard_revocations_age_seconds',
+    'For how long revocations may have changed without the knowledge of this proxy; 0 while it is connected.',
+    ({ ageMs }) => ageMs / 1_000,
   );
 }

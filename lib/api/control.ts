@@ -7,6 +7,7 @@ export const controlPaths = {
   self: '/v1/self',
   destinations: '/v1/destinations/',
   status: '/v1/status',
+  revocations: '/v1/revocations',
 } as const;
 
 /** What holds for one pod: TLSPolicy, TLSBaseline and defaults resolved. Times are milliseconds. */
@@ -29,7 +30,26 @@ export interface EffectivePolicy {
     readonly maxConcurrent: number;
   };
   readonly accessLog: 'None' | 'Denied' | 'All';
+  /**
+   * What holds while news of revocations does not arrive: Hard refuses peers once the last news is older than `maxAgeMs`. Present
+   * where the control API serves revocations at all.
+   */
+  readonly revocation?: { readonly mode: 'Hard' | 'Soft'; readonly maxAgeMs: number };
 }
+
+/**
+ * What a sidecar answers to an ACME CA in the name of its service until it is taken back: http-01 (RFC 8555 section 8.3) or
+ * tls-alpn-01 (RFC 8737). Certificate and key are PEM, made for this one answer.
+ */
+export type AcmeChallenge =
+  | { readonly type: 'http-01'; readonly token: string; readonly keyAuthorization: string }
+  | {
+      readonly type: 'tls-alpn-01';
+      readonly token: string;
+      readonly domain: string;
+      readonly certificate: string;
+      readonly key: string;
+    };
 
 /** One line of GET /v1/self: all that a sidecar must know about itself. */
 export interface SelfSnapshot {
@@ -48,6 +68,8 @@ export interface SelfSnapshot {
   readonly revocations?: RevocationList;
   /** CIDRs of the cluster's pods and services; an unknown address in them fails closed while the control API is away. */
   readonly clusterRanges: readonly string[];
+  /** Challenges to answer now; absent = none. */
+  readonly challenges?: readonly AcmeChallenge[];
 }
 
 /** Everyone who is revoked now. `number` rises with every change and never goes back, on whichever replica. */
@@ -94,6 +116,8 @@ export interface StatusReport {
   readonly authorities?: readonly string[];
   /** RevocationList.number that is enforced. Absent from older sidecars. */
   readonly revocations?: number;
+  /** Tokens of the challenges that it answers now; absent = none. */
+  readonly challenges?: readonly string[];
   /** Plaintext seen since the last report, refused or (Permissive) passed. */
   readonly plaintext: readonly {
     readonly address: string;

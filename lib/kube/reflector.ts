@@ -94,7 +94,7 @@ export class Reflector<T extends KubeObject> {
       if (page.continue === undefined) break;
       page = await client.list(resource, { ...selection, limit: pageSize ?? 250, continue: page.continue, signal });
     }
-    store.replace(items);
+    store.replace(items, page.resourceVersion);
     this.#listedMs = this.#nowMs();
     this.#refusals = 0;
     this.#gone = false;
@@ -131,8 +131,9 @@ export class Reflector<T extends KubeObject> {
   #take(event: WatchEvent<T>): void {
     if (event.type !== 'BOOKMARK') {
       const object = this.#clean(event.object);
-      if (event.type === 'DELETED') this.#options.store.delete(keyOf(object.metadata), object);
-      else this.#options.store.set(object);
+      const { resourceVersion } = event;
+      if (event.type === 'DELETED') this.#options.store.delete(keyOf(object.metadata), object, resourceVersion);
+      else this.#options.store.set(object, resourceVersion);
     }
     this.#version = event.resourceVersion;
   }

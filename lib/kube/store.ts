@@ -16,6 +16,11 @@ export interface Store<T extends KubeObject> {
   /** All objects, in no particular order. */
   list(): readonly T[];
   readonly size: number;
+  /**
+   * The version of the collection that the content is of, as the API server states it; empty before the first list. It is set before
+   * listeners are told. Within one kind, versions can be compared as numbers (KEP-5504).
+   */
+  readonly version: string;
   /** The objects that the named index files under `value`. Throws a RangeError for an index that was not declared. */
   byIndex(index: string, value: string): readonly T[];
   /**
@@ -44,6 +49,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   readonly #onListenerError: (error: unknown) => void;
   readonly #synced = Promise.withResolvers<void>();
   #hasSynced = false;
+  #version = '';
 
   constructor(options: StoreOptions<T> = {}) {
     for (const [name, values] of Object.entries(options.indexes ?? {})) {
@@ -62,6 +68,10 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
 
   get size(): number {
     return this.#objects.size;
+  }
+
+  get version(): string {
+    return this.#version;
   }
 
   byIndex(index: string, value: string): readonly T[] {
@@ -95,7 +105,8 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
    * Puts an object in, or replaces the one of its name. The same name with another uid is a deletion and a new object:
    * listeners see both. An object of the version already held changes nothing.
    */
-  set(object: T): void {
+  set(object: T, version: string = this.#version): void {
+    this.#version = version;
     const key = keyOf(object.metadata);
     const before = this.#objects.get(key);
     const reborn = before !== undefined && before.metadata.uid !== object.metadata.uid;
@@ -109,7 +120,8 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   }
 
   /** Takes an object out. `last` is its final state when the server sent it; else listeners get the last known one. */
-  delete(key: string, last?: T): void {
+  delete(key: string, last?: T, version: string = this.#version): void {
+    this.#version = version;
     const before = this.#objects.get(key);
     if (before === undefined) return;
     this.#objects.delete(key);
@@ -118,7 +130,8 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   }
 
   /** Makes the content exactly `items`: what is missing from them is deleted with its last known state. Then synced. */
-  replace(items: Iterable<T>): void {
+  replace(items: Iterable<T>, version: string = this.#version): void {
+    this.#version = version;
     const seen = new Set<string>();
     for (const item of items) {
       seen.add(keyOf(item.metadata));

@@ -8,6 +8,9 @@ const second = 1_000;
 const hour = 3_600 * second;
 const day = 24 * hour;
 
+/** What holds while news of revocations does not arrive. */
+export const defaultRevocation: NonNullable<EffectivePolicy['revocation']> = { mode: 'Soft', maxAgeMs: hour };
+
 /** Connection handling of a pod that no policy governs. */
 export const defaultPolicy: EffectivePolicy = {
   source: 'defaults',
@@ -16,6 +19,7 @@ export const defaultPolicy: EffectivePolicy = {
   tls: { minVersion: '1.3', ciphers: [], groups: ['X25519MLKEM768', 'X25519', 'P-256'] },
   connections: { maxAgeMs: 12 * hour, idleTimeoutMs: hour, handshakeTimeoutMs: 10 * second, maxConcurrent: 10_000 },
   accessLog: 'Denied',
+  revocation: defaultRevocation,
 };
 
 /** Certificate of a service that no policy governs. */

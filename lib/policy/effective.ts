@@ -5,7 +5,7 @@ import type { KeyAlgorithm, TLSPolicy } from '../api/tlspolicy.ts';
 import { formatDuration, parseDuration } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { isDnsName } from '../pki/identity.ts';
-import { defaultCertificate, defaultPolicy, lifetimes } from './defaults.ts';
+import { defaultCertificate, defaultPolicy, defaultRevocation, lifetimes } from './defaults.ts';
 import type { PortProtocol } from './protocols.ts';
 
 /** How the certificate of a service is to be. */
@@ -65,6 +65,7 @@ function readPolicy(policy: TLSPolicy | undefined, spoken: readonly PortProtocol
       protocol: own.get(port)?.protocol ?? heard.get(port) ?? ('TCP' as const),
     }));
   const connections = readConnections(policy);
+  const maxAge = readDuration('spec.revocation.maxAge', spec.revocation?.maxAge, defaultRevocation.maxAgeMs);
   const value: EffectivePolicy = {
     source: policy === undefined ? defaultPolicy.source : `${policy.metadata.namespace ?? ''}/${policy.metadata.name}`,
     mode,
@@ -72,8 +73,9 @@ function readPolicy(policy: TLSPolicy | undefined, spoken: readonly PortProtocol
     tls: { ...defaultPolicy.tls, ...spec.tls },
     connections: connections.value,
     accessLog: spec.http?.accessLog ?? defaultPolicy.accessLog,
+    revocation: { mode: spec.revocation?.mode ?? defaultRevocation.mode, maxAgeMs: maxAge.value },
   };
-  return { value, faults: connections.faults };
+  return { value, faults: [...connections.faults, ...maxAge.faults] };
 }
 
 function readConnections(policy: TLSPolicy | undefined): Read<EffectivePolicy['connections']> {

@@ -1,7 +1,7 @@
 // What each pod has open: connections, oldest first, and streams by kind. Pure bookkeeping.
 
 /** Kinds of held-open streams. */
-export type StreamKind = 'self' | 'destination';
+export type StreamKind = 'self' | 'destination' | 'revocations';
 
 interface Page<S> {
   readonly sessions: Set<S>;
@@ -11,7 +11,7 @@ interface Page<S> {
 /** The open connections (of type S) and streams of all pods. */
 export class PodBook<S> {
   readonly #pages = new Map<string, Page<S>>();
-  readonly #streams: Record<StreamKind, number> = { self: 0, destination: 0 };
+  readonly #streams: Record<StreamKind, number> = { self: 0, destination: 0, revocations: 0 };
   readonly #limits: { readonly sessionsPerPod: number; readonly streamsPerPod: number };
 
   constructor(limits: { readonly sessionsPerPod: number; readonly streamsPerPod: number }) {

@@ -8,6 +8,7 @@ import {
   type TLSSocket,
   type Server as TlsServer,
 } from 'node:tls';
+import type { RevocationSubject } from '../../lib/api/revocations.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { AppError, systemCode } from '../../lib/errors.ts';
 import { parseCertificates } from '../../lib/pki/bundle.ts';
@@ -22,6 +23,8 @@ export interface FrontDeps {
   /** Its trust bundle must hold every CA of the mesh. */
   readonly certificates: CertificateSource;
   readonly trustDomain: string;
+  /** What of a holder is revoked; undefined when nothing is. */
+  revoked(subject: RevocationSubject): string | undefined;
   readonly limits: ControlLimits;
   readonly refusals: Refusals;
   readonly clock: Clock;
@@ -48,7 +51,11 @@ export class Front {
     if (credentials === undefined) {
       throw new AppError('pki_invalid', 'the control API has no certificate yet; wait for the CA before starting it');
     }
-    this.#trust = { bundle: parseCertificates(credentials.trustBundle), trustDomain: deps.trustDomain };
+    this.#trust = {
+      bundle: parseCertificates(credentials.trustBundle),
+      trustDomain: deps.trustDomain,
+      revoked: (subject) => deps.revoked(subject),
+    };
     this.#bundle = credentials.trustBundle;
     this.#tls = createTlsServer({
       ...contextOf(credentials),
@@ -87,6 +94,11 @@ export class Front {
   /** PEM of the bundle that is trusted now. */
   get trustBundle(): string {
     return this.#bundle;
+  }
+
+  /** No session of before is resumed any more. */
+  forgetSessions(): void {
+    this.#tls.setTicketKeys(randomBytes(48));
   }
 
   /** Takes no more connections; those that are open stay. */
@@ -153,8 +165,7 @@ export class Front {
 
   #swap(credentials: Credentials): void {
     this.#tls.setSecureContext(contextOf(credentials));
-    // No session of before is resumed under another trust.
-    this.#tls.setTicketKeys(randomBytes(48));
+    this.forgetSessions();
     if (credentials.trustBundle === this.#bundle) return;
     this.#bundle = credentials.trustBundle;
     this.#trust = { ...this.#trust, bundle: parseCertificates(credentials.trustBundle) };
@@ -167,6 +178,8 @@ function contextOf({ certificate, key, trustBundle }: Credentials): SecureContex
     cert: certificate,
     key,
     ca: trustBundle,
+    // Every CA of the bundle is trusted for itself, as verify.ts has it: it need not hold the root above an issuing CA.
+    allowPartialTrustChain: true,
     minVersion: 'TLSv1.3',
     ciphers: 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256',
     ecdhCurve: 'X25519MLKEM768:X25519:P-256',

@@ -6,6 +6,7 @@ import { replicaPath } from './replicabody.ts';
 export type Route =
   | { readonly kind: 'self' }
   | { readonly kind: 'destination'; readonly at: SocketAddress }
+  | { readonly kind: 'revocations' }
   | { readonly kind: 'status' }
   | { readonly kind: 'replica' }
   | { readonly kind: 'refused'; readonly status: 400 | 404 | 405; readonly message: string };
@@ -19,6 +20,7 @@ export function routeOf(method: string, path: string): Route {
 
 function match(path: string): readonly ['GET' | 'POST', Route] {
   if (path === controlPaths.self) return ['GET', { kind: 'self' }];
+  if (path === controlPaths.revocations) return ['GET', { kind: 'revocations' }];
   if (path === controlPaths.status) return ['POST', { kind: 'status' }];
   if (path === replicaPath) return ['POST', { kind: 'replica' }];
   if (path.startsWith(controlPaths.destinations))

@@ -1,5 +1,6 @@
 // The control API (design section 4, docs/control-api.md): HTTP/2 over mTLS, snapshots pushed to sidecars, their reports taken in.
 // Puts its parts together, starts and stops them; the rules are in the parts.
+import type { RevocationSnapshot, RevocationSubject } from '../../lib/api/revocations.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { identityOf } from '../../lib/pki/identity.ts';
 import type { CertificateSource } from '../../lib/runtime/credentials.ts';
@@ -25,6 +26,8 @@ export interface ControlServerDeps {
   /** The operator's own certificate; its trust bundle is what clients are verified with and what sidecars are told to trust. */
   readonly certificates: CertificateSource;
   readonly reports: ReportStore;
+  /** Who is revoked; nobody, where it is not given. */
+  readonly revocations?: RevocationFeed;
   readonly trustDomain: string;
   /** CIDRs of the cluster's pods and Services, as known now. */
   clusterRanges(): readonly string[];
@@ -37,6 +40,24 @@ export interface ControlServerDeps {
   /** The Service of the control API by key (`namespace/name`) and port name, by which replicas find each other. */
   readonly replicas?: { readonly service: string; readonly portName: string };
 }
+
+/** Who is revoked, as the control API tells and judges it (operator/revocation/book.ts). */
+export interface RevocationFeed {
+  current(): Omit<RevocationSnapshot, 'version'>;
+  /** What of a holder is revoked; undefined when nothing is. */
+  find(subject: RevocationSubject): string | undefined;
+  /** Told, synchronously, of each change of `current`. Returns the function that ends it. */
+  subscribe(listener: () => void): () => void;
+}
+
+const noRevocations: RevocationFeed = {
+  current: () => ({ number: 0, entries: [], lists: [] }),
+  find: () => undefined,
+  subscribe: () => () => undefined,
+};
+
+/** Who is revoked is told so before its connection ends, so that it cuts its own side, too. Milliseconds. */
+const lastWordMs = 250;
 
 /** A running control API. */
 export interface ControlServer {
@@ -56,7 +77,9 @@ export async function startControlServer(deps: ControlServerDeps): Promise<Contr
   const logger = deps.logger.child({ part: 'control' });
   const ending = new AbortController();
   const { signal } = ending;
-  const { front, fleet, topics, book } = assemble(deps, logger, signal);
+  const parts = assemble(deps, logger, signal);
+  const { front, fleet, topics, book } = parts;
+  const leaveRevocations = followRevocations(deps, parts, signal);
   const leaveMesh = mesh.subscribe((touched) => {
     fleet.touched(touched);
     for (const uid of touched.pods) if (mesh.pod(uid) === undefined) reports.forget(uid);
@@ -73,11 +96,26 @@ export async function startControlServer(deps: ControlServerDeps): Promise<Contr
       logger.info({ clients: fleet.size, drainMs }, 'control API stopping');
       await fleet.drain(drainMs, clock, signal);
       leaveMesh();
+      leaveRevocations();
       ending.abort();
       front.cut();
       await running;
     },
   };
+}
+
+/** A change is told to everyone; then those of whom it is are sent away. */
+function followRevocations(
+  { revocations = noRevocations, clock }: ControlServerDeps,
+  { front, fleet, topics }: Parts,
+  signal: AbortSignal,
+): () => void {
+  const judgeAll = (): void => fleet.judgeAgain(({ client }) => front.judge(client.certificate));
+  return revocations.subscribe(() => {
+    front.forgetSessions();
+    topics.revocationsChanged();
+    clock.sleep(lastWordMs, signal).then(judgeAll, () => undefined);
+  });
 }
 
 /** Tells the other replicas of the reports that come in here. */
@@ -97,7 +135,7 @@ interface Parts {
 
 /** The parts, knowing each other. `topics` is asked of only after a client came in or trust changed, so never before it is there. */
 function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal): Parts {
-  const { mesh, clock, reports, trustDomain } = deps;
+  const { mesh, clock, reports, trustDomain, revocations = noRevocations } = deps;
   const limits = { ...controlLimits, ...deps.limits };
   const metrics = controlMetrics(deps.metrics);
   const refusals = new Refusals({ logger, counter: metrics.refusals, clock });
@@ -106,6 +144,7 @@ function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal):
   const front = new Front({
     certificates: deps.certificates,
     trustDomain,
+    revoked: (subject) => revocations.find(subject),
     limits,
     refusals,
     clock,
@@ -121,7 +160,14 @@ function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal):
     trustBundle: () => front.trustBundle,
     clusterRanges: () => deps.clusterRanges(),
   };
-  const topics = new Topics({ mesh, selfOf: (pod) => selfContent(sources, pod), clock, logger, signal });
+  const topics = new Topics({
+    mesh,
+    selfOf: (pod) => selfContent(sources, pod),
+    revocations: () => revocations.current(),
+    clock,
+    logger,
+    signal,
+  });
   const members = new Members({ mesh, clock, waitMs: limits.podWaitMs, signal });
   const closed = (session: ControlSession): void => fleet.delete(session);
   const isReplica = (identity: string): boolean => {

@@ -2,6 +2,7 @@
 // its content, serialized once. Pure.
 import { createHash } from 'node:crypto';
 import type { DestinationSnapshot, Endpoint, SelfSnapshot } from '../../lib/api/control.ts';
+import type { RevocationSnapshot } from '../../lib/api/revocations.ts';
 import { destinationKey } from '../mesh/address.ts';
 import type { Destination } from '../mesh/destination.ts';
 import { hashOf, type Ranked, subset, subsetSize, wholeUpTo } from './subset.ts';
@@ -13,6 +14,12 @@ export interface Line {
   readonly bytes: Buffer;
 }
 
+/** What a line says, without its version. */
+export type Content =
+  | Omit<SelfSnapshot, 'version'>
+  | Omit<DestinationSnapshot, 'version'>
+  | Omit<RevocationSnapshot, 'version'>;
+
 /** The client that a snapshot is for. */
 export interface SnapshotClient {
   readonly uid: string;
@@ -20,7 +27,7 @@ export interface SnapshotClient {
 }
 
 /** The line for a content. The version leads, so that a reader can stop there. */
-export function lineOf(content: Omit<SelfSnapshot, 'version'> | Omit<DestinationSnapshot, 'version'>): Line {
+export function lineOf(content: Content): Line {
   const text = JSON.stringify(content);
   const version = createHash('sha256').update(text).digest('base64url').slice(0, 22);
   return { version, bytes: Buffer.from(`{"version":"${version}",${text.slice(1)}\n`) };

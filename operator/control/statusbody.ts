@@ -45,7 +45,11 @@ export function readStatus(value: unknown): StatusBody {
   if (typeof texts === 'string') return { ok: false, problem: texts };
   const plaintext = readPlaintext(value['plaintext']);
   if (typeof plaintext === 'string') return { ok: false, problem: plaintext };
-  return { ok: true, report: { ...texts, plaintext } };
+  const revocations = value['revocations'];
+  if (revocations !== undefined && !isWithin(revocations, Number.MAX_SAFE_INTEGER, 0)) {
+    return { ok: false, problem: 'revocations is not a whole number' };
+  }
+  return { ok: true, report: { ...texts, ...(revocations === undefined ? {} : { revocations }), plaintext } };
 }
 
 function readTexts(members: Members): Record<keyof typeof forms, string> | string {
@@ -80,8 +84,8 @@ function readEntry({ address, port, count, refused }: Members): StatusReport['pl
   return { address: ip, port, count, refused };
 }
 
-function isWithin(value: unknown, most: number): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most;
+function isWithin(value: unknown, most: number, least: number = 1): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most;
 }
 
 /** Whether a value is a JSON object. */

@@ -1,13 +1,13 @@
 // One subject that clients follow: its present lines and who gets them. A line is made when the first client of its variant
 // asks and is dropped with the content it stands for. No clock, no I/O.
 import type { LinePool } from './linepool.ts';
-import { type Line, lineOf, type SnapshotClient } from './snapshot.ts';
+import { type Content, type Line, lineOf, type SnapshotClient } from './snapshot.ts';
 
 /** What is to be said of a subject at one moment. */
 export interface Reading {
   /** Clients with the same variant get the same content. */
   variantOf(client: SnapshotClient): string;
-  contentFor(client: SnapshotClient): Parameters<typeof lineOf>[0];
+  contentFor(client: SnapshotClient): Content;
 }
 
 /** Hands a line to a stream. `changedMs` is when the change happened that led to it; undefined for the first line. */

@@ -2,6 +2,7 @@
 // milliseconds later, once for all changes of that time, and only what really differs is delivered.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SelfSnapshot } from '../../lib/api/control.ts';
+import type { RevocationSnapshot } from '../../lib/api/revocations.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import { destinationKey, type SocketAddress } from '../mesh/address.ts';
@@ -15,11 +16,15 @@ import { type Deliver, type Reading, Topic } from './topic.ts';
 /** What can be followed. */
 export type Subject =
   | { readonly kind: 'self' /** Pod. */; readonly uid: string }
-  | { readonly kind: 'destination'; readonly at: SocketAddress };
+  | { readonly kind: 'destination'; readonly at: SocketAddress }
+  /** The same for everyone: made once, and one buffer for all. */
+  | { readonly kind: 'revocations' };
 
 export interface TopicsDeps {
   readonly mesh: Pick<Mesh, 'destination' | 'pod' | 'subscribe'>;
   selfOf(pod: MeshPod): Omit<SelfSnapshot, 'version'>;
+  /** What is revoked now; nothing, where it is not given. */
+  revocations?(): Omit<RevocationSnapshot, 'version'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Ends all waiting. */
@@ -73,6 +78,11 @@ export class Topics {
   /** What every pod is told of itself changed (trust bundle, cluster ranges). */
   selfChanged(): void {
     for (const entry of this.#entries.values()) if (entry.subject.kind === 'self') this.#mark(entry);
+  }
+
+  /** Others are revoked now. */
+  revocationsChanged(): void {
+    this.#markKey(keyOf({ kind: 'revocations' }));
   }
 
   /** Subjects followed, distinct lines kept and their bytes. */
@@ -158,7 +168,12 @@ export class Topics {
     if (subject.kind === 'self') {
       const pod = this.#deps.mesh.pod(subject.uid);
       // The pod is gone: its session ends, there is nothing more to say to it.
-      if (pod !== undefined) topic.publish(selfReading(this.#deps.selfOf(pod)), changedMs);
+      if (pod !== undefined) topic.publish(sharedReading(this.#deps.selfOf(pod)), changedMs);
+      return;
+    }
+    if (subject.kind === 'revocations') {
+      const revocations = this.#deps.revocations?.() ?? { number: 0, entries: [], lists: [] };
+      topic.publish(sharedReading(revocations), changedMs);
       return;
     }
     const answer = this.#deps.mesh.destination(subject.at);
@@ -191,10 +206,18 @@ export class Topics {
   }
 }
 
-function selfReading(content: Omit<SelfSnapshot, 'version'>): Reading {
+/** The same for all who follow it. */
+function sharedReading(content: ReturnType<Reading['contentFor']>): Reading {
   return { variantOf: () => '', contentFor: () => content };
 }
 
 function keyOf(subject: Subject): string {
-  return subject.kind === 'self' ? `self ${subject.uid}` : destinationKey(subject.at);
+  switch (subject.kind) {
+    case 'self':
+      return `self ${subject.uid}`;
+    case 'destination':
+      return destinationKey(subject.at);
+    case 'revocations':
+      return subject.kind;
+  }
 }

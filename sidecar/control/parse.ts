@@ -79,7 +79,16 @@ function parsePolicy(value: unknown): EffectivePolicy {
       maxConcurrent: positive(connections, 'maxConcurrent'),
     },
     accessLog: oneOf(policy['accessLog'], ['None', 'Denied', 'All'] as const, 'policy.accessLog'),
+    ...parseRevocation(policy['revocation']),
   };
+}
+
+/** Absent with an operator that serves no revocations. */
+function parseRevocation(value: unknown): Pick<EffectivePolicy, 'revocation'> {
+  if (value === undefined) return {};
+  const revocation = object(value, 'policy.revocation');
+  const mode = oneOf(revocation['mode'], ['Hard', 'Soft'] as const, 'policy.revocation.mode');
+  return { revocation: { mode, maxAgeMs: positive(revocation, 'maxAgeMs') } };
 }
 
 function parseEndpoint(value: unknown): Endpoint {

@@ -28,6 +28,7 @@ export class StatusReporter {
   readonly #deps: StatusDeps;
   #seen = new Map<string, Seen>();
   #news = new AbortController();
+  #hurry = new AbortController();
 
   constructor(deps: StatusDeps) {
     this.#deps = deps;
@@ -35,6 +36,12 @@ export class StatusReporter {
 
   /** Something that a report says has changed. */
   touch(): void {
+    this.#news.abort();
+  }
+
+  /** Something that is waited for has changed: it is reported without gathering what else may come. */
+  touchNow(): void {
+    this.#hurry.abort();
     this.#news.abort();
   }
 
@@ -55,8 +62,9 @@ export class StatusReporter {
       const pause = failed ? RETRY_MS : EVERY_MS;
       await clock.sleep(pause, AbortSignal.any([signal, this.#news.signal])).catch(() => undefined);
       if (signal.aborted) return;
-      await clock.sleep(SETTLE_MS, signal).catch(() => undefined);
+      await clock.sleep(SETTLE_MS, AbortSignal.any([signal, this.#hurry.signal])).catch(() => undefined);
       this.#news = new AbortController();
+      this.#hurry = new AbortController();
       failed = !(await this.report());
     }
   }

@@ -7,12 +7,15 @@ import type { Clock } from '../../lib/clock.ts';
 import { AppError, systemCode } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { KeptDestination } from '../destination/discovery.ts';
+import { parseRevocations } from '../revocation/parse.ts';
+import type { KeptRevocations } from '../revocation/revocations.ts';
 import { parseDestination, parseSelf } from './parse.ts';
 
 /** Everything that is kept. */
 export interface Kept {
   readonly self: SelfSnapshot;
   readonly destinations: readonly KeptDestination[];
+  readonly revocations?: KeptRevocations;
 }
 
 /** Settings of a SnapshotStore. */
@@ -86,9 +89,19 @@ function parseKept(value: unknown): Kept {
   if (typeof value !== 'object' || value === null || !('format' in value) || value.format !== FORMAT) {
     throw new AppError('input_invalid', `the file is not of format ${FORMAT}`);
   }
-  const { self, destinations } = value as { readonly self?: unknown; readonly destinations?: unknown };
+  const { self, destinations, revocations } = value as Readonly<Record<string, unknown>>;
   const list = Array.isArray(destinations) ? destinations : [];
-  return { self: parseSelf(self), destinations: list.map(parseKeptDestination) };
+  return {
+    self: parseSelf(self),
+    destinations: list.map(parseKeptDestination),
+    ...(revocations === undefined ? {} : { revocations: parseKeptRevocations(revocations) }),
+  };
+}
+
+function parseKeptRevocations(value: unknown): KeptRevocations {
+  const { snapshot, confirmedMs } = value as { readonly snapshot?: unknown; readonly confirmedMs?: unknown };
+  if (typeof confirmedMs !== 'number') throw new AppError('input_invalid', 'kept revocations have no time');
+  return { snapshot: parseRevocations(snapshot), confirmedMs };
 }
 
 function parseKeptDestination(value: unknown): KeptDestination {

@@ -1,6 +1,7 @@
 // Every live connection of this proxy: looked at for its time, judged again when what holds for it changes, drained when the
 // process stops. Counting is here, too: limits and metrics ask for numbers by direction.
 import type { Reason } from '../../lib/api/reasons.ts';
+import type { RevocationSubject } from '../../lib/api/revocations.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { type Deadline, lifeVerdict } from './lifetime.ts';
 import type { Relay } from './relay.ts';
@@ -17,6 +18,10 @@ export interface LiveFacts {
   readonly transport: 'mutual' | 'anonymous' | 'plaintext' | 'untouched';
   /** Fingerprint of the peer's certificate, where it showed one. */
   readonly peerFingerprint?: string;
+  /** Who the peer is, where it proved itself. */
+  readonly peer?: RevocationSubject;
+  /** Serial of the certificate that this proxy stands with, where it shows one. */
+  readonly ownSerial?: string;
 }
 
 /** One live connection. */
@@ -40,12 +45,18 @@ const LOOK_CLOSELY_MS = 50;
 /** The set of live connections. */
 export class LiveConnections {
   readonly #clock: Clock;
+  readonly #admit: (facts: LiveFacts) => Reason | undefined;
   readonly #entries = new Set<Entry>();
   readonly #counts: Record<Direction, number> = { inbound: 0, outbound: 0 };
   #draining = false;
 
-  constructor(clock: Clock) {
+  /**
+   * `admit` is asked of each new connection: what it stands on may have been revoked after its peer was judged and before it came
+   * here, and nobody would look at it again.
+   */
+  constructor(clock: Clock, admit: (facts: LiveFacts) => Reason | undefined = () => undefined) {
     this.#clock = clock;
+    this.#admit = admit;
   }
 
   /** How many are live in one direction. */
@@ -63,6 +74,8 @@ export class LiveConnections {
       this.#entries.delete(entry);
       this.#counts[direction] -= 1;
     });
+    const reason = this.#admit(connection.facts);
+    if (reason !== undefined) connection.relay.cut(reason);
   }
 
   /** Cuts every connection for which `judge` gives a reason. */

@@ -3,12 +3,14 @@
 import type { SelfSnapshot } from '../../lib/api/control.ts';
 import type { CertificateSource } from '../../lib/runtime/credentials.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
-import { Generation, type GenerationParts } from './generation.ts';
+import { Generation, type GenerationParts, type RevocationView } from './generation.ts';
 
 /** Settings of a CredentialKeeper. */
 export interface CredentialKeeperOptions {
   readonly source: CertificateSource;
   readonly logger: Logger;
+  /** What generations ask about peers. */
+  readonly revocations?: RevocationView;
   /** Called for each set of parts that could not be built. */
   readonly onRejected?: () => void;
 }
@@ -67,7 +69,7 @@ export class CredentialKeeper {
 
   #build(parts: GenerationParts): Generation | undefined {
     try {
-      return new Generation(parts);
+      return new Generation(parts, this.#options.revocations);
     } catch (err) {
       const { serial } = parts.credentials;
       this.#options.logger.error({ err, serial, kept: this.#current?.serial }, 'credentials cannot be used');

@@ -1,16 +1,18 @@
 // One credential generation: everything that was built from one certificate, one trust bundle and one TLS policy. A connection keeps
 // the generation that it was made with; new ones take the newest. Ticket keys and sessions belong to the generation, so that
 // after a renewal every handshake shows the new certificate, and after a change of trust no old session is resumed.
-import type { X509Certificate } from 'node:crypto';
+import { randomBytes, type X509Certificate } from 'node:crypto';
 import { createSecureContext, createServer, type SecureContext, type Server } from 'node:tls';
 import { ALPN_DIRECT } from '../../lib/api/contract.ts';
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { Protocol } from '../../lib/api/tlspolicy.ts';
 import { bundleFingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
+import { identityOf } from '../../lib/pki/identity.ts';
 import type { Credentials } from '../../lib/runtime/credentials.ts';
 import { Lru } from '../lru.ts';
+import type { RevocationRefusal, Revocations } from '../revocation/revocations.ts';
 import { contextOptions } from './contexts.ts';
-import { judgeFacts, judgePeer, type PeerFacts, type PeerRequest, type PeerVerdict } from './peer.ts';
+import { type HandshakeChain, judgeFacts, judgePeer, type PeerFacts, type PeerVerdict } from './peer.ts';
 import { ClientSessions } from './sessions.ts';
 
 /** What a generation is built from. */
@@ -22,8 +24,22 @@ export interface GenerationParts {
   readonly trustDomain: string;
 }
 
+/** What revocation says: of a peer that wants a connection now, and of any holder. */
+export type RevocationView = Pick<Revocations, 'refusal' | 'revoked'>;
+
+/** Length of the key material of session tickets (node:tls). */
+const TICKET_KEY_BYTES = 48;
 /** Peer certificates remembered as verified; one costs about 300 bytes. */
 const MAX_VERIFIED = 4_096;
+
+type KnownChain = Exclude<HandshakeChain, { state: 'rejected' }>;
+
+/** A peer that was accepted, and all that it takes to judge it again. */
+interface Verified {
+  readonly peer: PeerFacts;
+  readonly certificate: X509Certificate;
+  readonly chain: KnownChain;
+}
 
 /** Built whole or not at all: the constructor throws AppError `pki_invalid` or OpenSSL's error if any part does not fit. */
 export class Generation {
@@ -35,11 +51,15 @@ export class Generation {
   /** For connections that this proxy opens. */
   readonly client: SecureContext;
   readonly sessions = new ClientSessions();
+  readonly #revocations: RevocationView | undefined;
+  readonly #identity: string;
   readonly #servers = new Map<string, Server>();
-  readonly #verified = new Lru<{ peer: PeerFacts; certificate: X509Certificate }>(MAX_VERIFIED);
+  readonly #verified = new Lru<Verified>(MAX_VERIFIED);
 
-  constructor(parts: GenerationParts) {
+  constructor(parts: GenerationParts, revocations?: RevocationView) {
     this.parts = parts;
+    this.#revocations = revocations;
+    this.#identity = identityOf(parts.credentials.leaf) ?? '';
     this.serial = parts.credentials.serial;
     this.notAfter = parts.credentials.notAfter;
     this.bundle = parseCertificates(parts.trustBundle);
@@ -52,6 +72,17 @@ export class Generation {
   /** Whether this proxy's own certificate has run out. */
   expired(now: Date): boolean {
     return now >= this.notAfter;
+  }
+
+  /** Whether this proxy's own identity or certificate is revoked: nobody may talk to it then, and it need not try. */
+  revoked(): RevocationRefusal | undefined {
+    return this.#revocations?.revoked({ identity: this.#identity, serial: this.serial, issuer: '' });
+  }
+
+  /** No session of before is resumed any more: what was proved when it was made may not hold by now. */
+  forgetSessions(): void {
+    this.sessions.clear();
+    for (const server of this.#servers.values()) server.setTicketKeys(randomBytes(TICKET_KEY_BYTES));
   }
 
   /** The TLS server for ports of one protocol; it never listens, connections are handed to it. */
@@ -70,13 +101,30 @@ export class Generation {
     return server;
   }
 
-  /** Judges a peer's certificate and remembers a good one, so that its resumed sessions need no signature check. */
-  judge(certificate: X509Certificate, chain: PeerRequest['chain'], now: Date): PeerVerdict {
+  /** Judges a peer's certificate and remembers a good one, so that further handshakes with it cost no second look at its chain. */
+  judge(certificate: X509Certificate, chain: HandshakeChain, now: Date): PeerVerdict {
+    return this.#unlessRevoked(this.#judgeChain(certificate, chain, now));
+  }
+
+  /** Judges again what a peer proved in an earlier handshake of this generation. */
+  judgeAgain(peer: PeerFacts, now: Date): PeerVerdict {
+    return this.#unlessRevoked(judgeFacts(peer, { trustDomain: this.parts.trustDomain, now }));
+  }
+
+  #unlessRevoked(verdict: PeerVerdict): PeerVerdict {
+    const refusal = verdict.ok ? this.#revocations?.refusal(verdict.peer) : undefined;
+    return refusal === undefined ? verdict : { ok: false, ...refusal };
+  }
+
+  #judgeChain(certificate: X509Certificate, chain: HandshakeChain, now: Date): PeerVerdict {
     const { trustDomain } = this.parts;
-    const known = chain.state === 'unchecked' ? this.#verified.get(certificate.fingerprint256) : undefined;
+    const { bundle } = this;
+    if (chain.state === 'rejected') return judgePeer({ certificate, chain, bundle, trustDomain, now });
+    const key = `${certificate.fingerprint256} ${chain.purpose}`;
+    const known = this.#verified.get(key);
     if (known !== undefined) return judgeFacts(known.peer, { trustDomain, now });
-    const verdict = judgePeer({ certificate, chain, bundle: this.bundle, trustDomain, now });
-    if (verdict.ok) this.#verified.set(verdict.peer.fingerprint, { peer: verdict.peer, certificate });
+    const verdict = judgePeer({ certificate, chain, bundle, trustDomain, now });
+    if (verdict.ok) this.#verified.set(key, { peer: verdict.peer, certificate, chain });
     return verdict;
   }
 
@@ -88,9 +136,9 @@ export class Generation {
     const lost = new Set<string>();
     const sameTrust = last.bundleFingerprint === this.bundleFingerprint;
     for (const known of last.#verified.values()) {
-      const { fingerprint } = known.peer;
-      if (sameTrust) this.#verified.set(fingerprint, known);
-      else if (!this.judge(known.certificate, { state: 'unchecked' }, now).ok) lost.add(fingerprint);
+      const { peer, certificate, chain } = known;
+      if (sameTrust) this.#verified.set(`${peer.fingerprint} ${chain.purpose}`, known);
+      else if (!this.#judgeChain(certificate, { ...chain, state: 'unchecked' }, now).ok) lost.add(peer.fingerprint);
     }
     return lost;
   }

@@ -1,9 +1,10 @@
 // The judgement of a peer's certificate on every connection, resumed ones included: Node takes a resumed session as authorized
-// even after the certificate expired or its CA left the bundle. Order of reasons: chain, time, identity. Pure.
+// even after the certificate expired or its CA left the bundle. In a full handshake OpenSSL and our own rules must both accept the
+// chain, so the verdict is never laxer than either. Order of reasons: chain, time, identity. Pure.
 import type { X509Certificate } from 'node:crypto';
 import type { Reason } from '../../lib/api/reasons.ts';
 import { identityOf, parseIdentity } from '../../lib/pki/identity.ts';
-import { chainVerdict } from '../../lib/pki/verify.ts';
+import { chainVerdict, type Purpose } from '../../lib/pki/verify.ts';
 import { verificationReason } from './reason.ts';
 
 /** What a peer has proved, kept for later connections and for re-checks. */
@@ -13,6 +14,8 @@ export interface PeerFacts {
   /** SHA-256 of the certificate, as node:crypto prints it. */
   readonly fingerprint: string;
   readonly serial: string;
+  /** Name of the CA, as node:crypto prints it. */
+  readonly issuer: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
 }
@@ -22,14 +25,24 @@ export type PeerVerdict =
   | { readonly ok: true; readonly peer: PeerFacts }
   | { readonly ok: false; readonly reason: Reason; readonly detail: string };
 
+/**
+ * What the handshake says of the chain. `verified`: OpenSSL has just built and checked it. `rejected`: it did not accept it, with
+ * its code. `unchecked`: nobody looked at it in this handshake (resumed session).
+ */
+export type HandshakeChain =
+  | {
+      readonly state: 'verified' | 'unchecked';
+      /** What the peer was in the handshake; not stated, its certificate's usages are not looked at. */
+      readonly purpose?: Purpose;
+      /** What the peer sent with its certificate. */
+      readonly intermediates?: readonly X509Certificate[];
+    }
+  | { readonly state: 'rejected'; readonly code: string };
+
 /** What the verdict depends on. */
 export interface PeerRequest {
   readonly certificate: X509Certificate;
-  /**
-   * `verified`: OpenSSL has just built and checked the chain. `rejected`: it did not accept it, with its code.
-   * `unchecked`: nobody looked at the chain in this handshake (resumed session).
-   */
-  readonly chain: { readonly state: 'verified' | 'unchecked' } | { readonly state: 'rejected'; readonly code: string };
+  readonly chain: HandshakeChain;
   readonly bundle: readonly X509Certificate[];
   readonly trustDomain: string;
   readonly now: Date;
@@ -38,15 +51,15 @@ export interface PeerRequest {
 /** Judges a certificate. */
 export function judgePeer({ certificate, chain, bundle, trustDomain, now }: PeerRequest): PeerVerdict {
   if (chain.state === 'rejected') return refuse(verificationReason(chain.code), chain.code);
-  if (chain.state === 'unchecked') {
-    const verdict = chainVerdict({ leaf: certificate, bundle, now });
-    if (!verdict.ok) return refuse(verdict.reason, verdict.detail);
-  }
+  const { intermediates = [], purpose } = chain;
+  const verdict = chainVerdict({ leaf: certificate, intermediates, bundle, now, purpose });
+  if (!verdict.ok) return refuse(verdict.reason, verdict.detail);
   const identity = identityOf(certificate);
   const peer: PeerFacts = {
     identity: identity ?? '',
     fingerprint: certificate.fingerprint256,
     serial: certificate.serialNumber,
+    issuer: certificate.issuer,
     notBefore: certificate.validFromDate,
     notAfter: certificate.validToDate,
   };

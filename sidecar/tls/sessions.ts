@@ -24,6 +24,11 @@ export class ClientSessions {
     this.#sessions.set(key, session);
   }
 
+  /** Forgets all. */
+  clear(): void {
+    this.#sessions.clear();
+  }
+
   /** Forgets a session that did not serve. */
   delete(key: string): void {
     this.#sessions.delete(key);

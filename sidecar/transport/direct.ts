@@ -5,9 +5,10 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { ALPN_DIRECT } from '../../lib/api/contract.ts';
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { sentWith } from '../../lib/pki/verify.ts';
 import { tlsFacts } from '../tls/facts.ts';
 import type { Generation } from '../tls/generation.ts';
-import { judgeFacts, type PeerVerdict } from '../tls/peer.ts';
+import type { HandshakeChain, PeerVerdict } from '../tls/peer.ts';
 import { tlsFailure } from '../tls/reason.ts';
 import type { ClientSession } from '../tls/sessions.ts';
 import { openPlain, reset } from './plain.ts';
@@ -41,6 +42,8 @@ export class DirectTransport implements Transport {
         generation === undefined ? 'no certificate yet' : `expired at ${generation.notAfter.toISOString()}`;
       return { ok: false, reason: 'own_certificate_expired', detail, fault: 'own', stage: 'connect', ms: 0 };
     }
+    const own = generation.revoked();
+    if (own !== undefined) return { ok: false, ...own, fault: 'own', stage: 'connect', ms: 0 };
     const connected = await openPlain(target, limits.connectTimeoutMs);
     if (!connected.ok) return connected;
     const startedAt = performance.now();
@@ -118,13 +121,13 @@ function verdictOf(
   if (socket.isSessionReused()) {
     if (known === undefined)
       return { ok: false, reason: 'malformed', detail: 'a session was resumed that was not offered' };
-    return judgeFacts(known.peer, { trustDomain: generation.parts.trustDomain, now });
+    return generation.judgeAgain(known.peer, now);
   }
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return { ok: false, reason: 'unknown_ca', detail: 'the server showed no certificate' };
-  const chain = socket.authorized
-    ? ({ state: 'verified' } as const)
-    : ({ state: 'rejected', code: String(socket.authorizationError) } as const);
+  const chain: HandshakeChain = socket.authorized
+    ? { state: 'verified', purpose: 'server', intermediates: sentWith(certificate) }
+    : { state: 'rejected', code: String(socket.authorizationError) };
   return generation.judge(certificate, chain, now);
 }
 

@@ -9,6 +9,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { controlPaths, type DestinationSnapshot, type SelfSnapshot, type StatusReport } from '../../lib/api/control.ts';
+import type { RevocationSnapshot } from '../../lib/api/revocations.ts';
 import type { Authority } from '../../lib/pki/ca.ts';
 import { identityOf } from '../../lib/pki/identity.ts';
 import { type TestLeaf, testLeaf } from './pki.ts';
@@ -24,6 +25,7 @@ export class FakeControl {
   readonly #server: Http2SecureServer;
   readonly #selves = new Map<string, SelfSnapshot>();
   readonly #destinations = new Map<string, DestinationSnapshot>();
+  #revocations: RevocationSnapshot = { version: 'r0', number: 0, entries: [], lists: [] };
   readonly #streams = new Map<ServerHttp2Stream, { readonly identity: string; readonly path: string }>();
   readonly #sessions = new Set<ServerHttp2Session>();
   #version = 0;
@@ -95,6 +97,12 @@ export class FakeControl {
     this.#push(controlPaths.destinations + encodeURIComponent(key));
   }
 
+  /** What everybody is told of revocations. */
+  setRevocations(revocations: Partial<Omit<RevocationSnapshot, 'version'>>): void {
+    this.#revocations = { number: 0, entries: [], lists: [], ...revocations, version: this.#next() };
+    this.#push(controlPaths.revocations);
+  }
+
   /** Drops every connection, as a crash does; `listen` brings the server back. */
   async stop(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -116,11 +124,13 @@ export class FakeControl {
     const snapshot =
       path === controlPaths.self
         ? this.#selves.get(identity)
-        : (this.#destinations.get(decodeURIComponent(path.slice(controlPaths.destinations.length))) ?? {
-            version: 'none',
-            known: false,
-            endpoints: [],
-          });
+        : path === controlPaths.revocations
+          ? this.#revocations
+          : (this.#destinations.get(decodeURIComponent(path.slice(controlPaths.destinations.length))) ?? {
+              version: 'none',
+              known: false,
+              endpoints: [],
+            });
     if (snapshot !== undefined && !stream.destroyed) stream.write(`${JSON.stringify(snapshot)}\n`);
   }
 

@@ -13,7 +13,7 @@ const leg: SecureLeg = {
   stream: new PassThrough(),
   reset: () => undefined,
   tls: { version: 'TLSv1.3', cipher: '', group: '', resumed: false, serial: '', alpn: '' },
-  peer: { identity, fingerprint: '', serial: '', notBefore: new Date(0), notAfter: new Date(0) },
+  peer: { identity, fingerprint: '', serial: '', issuer: '', notBefore: new Date(0), notAfter: new Date(0) },
   ownNotAfter: new Date(0),
 };
 

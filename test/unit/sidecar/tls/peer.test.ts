@@ -35,6 +35,7 @@ describe('judgePeer', () => {
         identity: 'spiffe://cluster.local/ns/shop/svc/api',
         fingerprint: given.certificate.fingerprint256,
         serial: given.certificate.serialNumber,
+        issuer: given.certificate.issuer,
         notBefore: given.certificate.validFromDate,
         notAfter: given.certificate.validToDate,
       },
@@ -89,6 +90,7 @@ describe('judgeFacts', () => {
     identity: 'spiffe://cluster.local/ns/shop/svc/api',
     fingerprint: 'AA',
     serial: '01',
+    issuer: 'CN=CA',
     notBefore: made,
     notAfter: new Date('2026-06-01T13:00:00Z'),
   };

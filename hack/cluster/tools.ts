@@ -64,6 +64,8 @@ export const TOOLS = {
   },
   stepca: { name: 'stepca', programs: { 'step-ca': '.' } },
   zlint: { name: 'zlint', programs: { zlint: 'github.com/zmap/zlint/v3/cmd/zlint' } },
+  // Vault's engines behind Vault's paths, for tests.
+  vault: { name: 'vault', programs: { vault: '.' } },
 } as const satisfies Readonly<Record<string, Tool>>;
 
 /** Name of a pinned tool. */

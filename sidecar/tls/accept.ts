@@ -1,13 +1,15 @@
 // The server side of a handshake on an accepted connection whose first bytes are a ClientHello. The connection is handed to a
 // tls.Server that never listens (the documented way to inject one); what comes back is matched by the addresses and ports of both ends.
+import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Protocol } from '../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { sentWith } from '../../lib/pki/verify.ts';
 import { type TlsFacts, tlsFacts } from './facts.ts';
 import type { Generation } from './generation.ts';
-import type { PeerFacts } from './peer.ts';
+import type { HandshakeChain, PeerFacts } from './peer.ts';
 import { tlsFailure } from './reason.ts';
 
 /** A finished handshake. `peer` is undefined when the client showed no certificate and did not have to. */
@@ -27,6 +29,8 @@ export interface AcceptOptions {
   readonly protocol: Protocol;
   readonly clientCertificate: 'required' | 'optional';
   readonly deadlineMs: number;
+  /** Another server than the generation's own, with the serial of the certificate that it shows. */
+  readonly front?: { readonly server: Server; readonly serial: string } | undefined;
 }
 
 type Outcome = { readonly socket: TLSSocket } | { readonly error: Error | undefined };
@@ -43,7 +47,7 @@ export class TlsAcceptor {
 
   /** Never rejects. On failure the caller still owns `raw` and has to end it. */
   async accept(raw: Socket, options: AcceptOptions): Promise<Accepted> {
-    const server = options.generation.server(options.protocol);
+    const server = options.front?.server ?? options.generation.server(options.protocol);
     this.#listen(server);
     const outcome = await this.#handshake(raw, server, options.deadlineMs);
     if (outcome === 'timeout') {
@@ -57,14 +61,14 @@ export class TlsAcceptor {
     return this.#judge(outcome.socket, options);
   }
 
-  #judge(socket: TLSSocket, { generation, clientCertificate }: AcceptOptions): Accepted {
-    const facts = tlsFacts(socket, generation.serial);
+  #judge(socket: TLSSocket, { generation, clientCertificate, front }: AcceptOptions): Accepted {
+    const facts = tlsFacts(socket, front?.serial ?? generation.serial);
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) {
       if (clientCertificate === 'optional') return { ok: true, socket, facts, peer: undefined };
       return { ok: false, reason: 'no_client_certificate', detail: 'handshake without certificate', told: false };
     }
-    const verdict = generation.judge(certificate, chainState(socket, facts.resumed), this.#clock.now());
+    const verdict = generation.judge(certificate, chainState(socket, certificate), this.#clock.now());
     if (!verdict.ok) return { ...verdict, told: false };
     return { ok: true, socket, facts, peer: verdict.peer };
   }
@@ -110,9 +114,9 @@ function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): 
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
-function chainState(socket: TLSSocket, resumed: boolean) {
-  if (resumed) return { state: 'unchecked' } as const;
-  if (socket.authorized) return { state: 'verified' } as const;
+function chainState(socket: TLSSocket, certificate: X509Certificate): HandshakeChain {
+  if (socket.isSessionReused()) return { state: 'unchecked', purpose: 'client' };
+  if (socket.authorized) return { state: 'verified', purpose: 'client', intermediates: sentWith(certificate) };
   // Node's types say Error; what is there is the code of OpenSSL's verdict.
-  return { state: 'rejected', code: String(socket.authorizationError) } as const;
+  return { state: 'rejected', code: String(socket.authorizationError) };
 }

@@ -3,7 +3,7 @@
 // after a renewal every handshake shows the new certificate, and after a change of trust no old session is resumed.
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import { createSecureContext, createServer, type SecureContext, type Server } from 'node:tls';
-import { ALPN_DIRECT } from '../../lib/api/contract.ts';
+import { ALPN_ACME, ALPN_DIRECT } from '../../lib/api/contract.ts';
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { Protocol } from '../../lib/api/tlspolicy.ts';
 import { bundleFingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
@@ -87,7 +87,7 @@ export class Generation {
 
   /** The TLS server for ports of one protocol; it never listens, connections are handed to it. */
   server(protocol: Protocol): Server {
-    const key = protocol === 'HTTP2' || protocol === 'GRPC' ? 'h2' : 'http/1.1';
+    const key = preferredProtocol(protocol);
     const known = this.#servers.get(key);
     if (known !== undefined) return known;
     const server = createServer({
@@ -148,11 +148,16 @@ export class Generation {
   }
 }
 
+/** The application protocol that suits a port, where a client of another kind than ours offers it. */
+export function preferredProtocol(protocol: Protocol): 'h2' | 'http/1.1' {
+  return protocol === 'HTTP2' || protocol === 'GRPC' ? 'h2' : 'http/1.1';
+}
+
 /**
  * Our own protocol if it is offered. Another client of the mesh (no sidecar, own certificate) gets what the port's protocol
  * says, else what it likes best: an answer is needed, OpenSSL ends the handshake without one.
  */
 function chooseProtocol(offered: readonly string[], preferred: string): string | undefined {
   if (offered.includes(ALPN_DIRECT)) return ALPN_DIRECT;
-  return offered.includes(preferred) ? preferred : offered[0];
+  return offered.includes(preferred) ? preferred : offered.find((each) => each !== ALPN_ACME);
 }

@@ -1,10 +1,12 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
+import { der as derOf, extension, oid, primitive, sequence, Type, tagged } from '../../../../lib/pki/asn1.ts';
 import { type Authority, loadAuthority } from '../../../../lib/pki/ca.ts';
 import { parsePrivateKey, privateKeyPem } from '../../../../lib/pki/keys.ts';
-import { emptyName } from '../../../../lib/pki/names.ts';
+import { emptyName, extensionIds } from '../../../../lib/pki/names.ts';
 import { chainVerdict } from '../../../../lib/pki/verify.ts';
 import { keyIdOf, signCertificate } from '../../../../lib/pki/x509.ts';
+import { type Foreign, foreign } from '../../../support/foreign.ts';
 import { DAY_MS, testAuthority, testLeaf } from '../../../support/pki.ts';
 
 const now = new Date('2026-11-22T12:00:00Z');
@@ -15,22 +17,25 @@ const certificate = (authority: Authority): X509Certificate => new X509Certifica
 const leafOf = async (authority: Authority, lifetimeMs = DAY_MS): Promise<X509Certificate> =>
   new X509Certificate((await testLeaf(authority, { now, lifetimeMs })).certificate);
 
-/** A CA certificate for `fresh`'s name and key, signed by `old`: what a cross-signed rotation sends along. */
-function crossSigned(): X509Certificate {
+const times = { notBefore: now, notAfter: later(20 * DAY_MS) };
+const root = foreign({ name: 'Root of the company', ...times });
+
+/** A CA certificate for `fresh`'s name and key, signed by `root`: what an issuing CA below another one sends along. */
+function crossSigned(by: Foreign = root): X509Certificate {
   const subject = certificate(fresh);
   const der = signCertificate(
     {
       serial: Buffer.from('77', 'hex'),
-      issuerName: old.name,
+      issuerName: derOf(by.name),
       subjectName: fresh.name,
       notBefore: now,
       notAfter: later(2 * DAY_MS),
       publicKey: subject.publicKey,
       subjectKeyId: Buffer.from(fresh.keyId, 'hex'),
-      authorityKeyId: Buffer.from(old.keyId, 'hex'),
+      authorityKeyId: keyIdOf(by.certificate.publicKey),
       role: { kind: 'ca', permittedUriHost: 'cluster.local' },
     },
-    old.privateKey,
+    by.key,
   );
   return new X509Certificate(der);
 }
@@ -58,8 +63,8 @@ describe('the chain of a peer', () => {
   test.each([
     ['just before it begins', -120_001, 'not_yet_valid'],
     ['when it begins', -120_000, 'ok'],
-    ['when it ends', DAY_MS, 'ok'],
-    ['just after it ended', DAY_MS + 1, 'expired'],
+    ['a second before it ends', DAY_MS - 1_000, 'ok'],
+    ['when it ends', DAY_MS, 'expired'],
   ])('a leaf %s', async (_, offsetMs, expected) => {
     const verdict = chainVerdict({ leaf: await leafOf(old), bundle: [certificate(old)], now: later(offsetMs) });
     expect(verdict.ok ? 'ok' : verdict.reason).toBe(expected);
@@ -106,7 +111,7 @@ describe('the chain of a peer', () => {
   });
 
   test('an intermediate that the peer sends leads to a trusted CA', async () => {
-    const request = { leaf: await leafOf(fresh), intermediates: [crossSigned()], bundle: [certificate(old)] };
+    const request = { leaf: await leafOf(fresh), intermediates: [crossSigned()], bundle: [root.certificate] };
     expect(chainVerdict({ ...request, now })).toMatchObject({ ok: true, chain: { length: 3 } });
   });
 
@@ -114,15 +119,15 @@ describe('the chain of a peer', () => {
     const leaf = await leafOf(fresh, 10 * DAY_MS);
     const intermediates = [crossSigned()];
     const at = later(3 * DAY_MS);
-    expect(chainVerdict({ leaf, intermediates, bundle: [certificate(old)], now: at })).toMatchObject({
+    expect(chainVerdict({ leaf, intermediates, bundle: [root.certificate], now: at })).toMatchObject({
       reason: 'expired',
     });
-    const bundle = [certificate(old), certificate(fresh)];
+    const bundle = [root.certificate, certificate(fresh)];
     expect(chainVerdict({ leaf, intermediates, bundle, now: at })).toMatchObject({ ok: true });
   });
 
   test('certificates that sign each other in a ring end the search', async () => {
-    const ring = [crossSigned(), certificate(fresh), certificate(old)];
+    const ring = [crossSigned(), certificate(fresh), root.certificate];
     expect(chainVerdict({ leaf: await leafOf(fresh), intermediates: ring, bundle: [], now })).toMatchObject({
       ok: false,
     });
@@ -131,5 +136,68 @@ describe('the chain of a peer', () => {
   test('a reloaded CA signs leaves of the same chain', async () => {
     const reloaded = loadAuthority(old.certificate, privateKeyPem(old.privateKey), 'cluster.local');
     expect(chainVerdict({ leaf: await leafOf(reloaded), bundle: [certificate(old)], now })).toMatchObject({ ok: true });
+  });
+
+  test('a CA of the bundle is trusted for itself: the root above it need not be there', async () => {
+    const leaf = await leafOf(fresh);
+    expect(chainVerdict({ leaf, bundle: [crossSigned()], now })).toMatchObject({ ok: true, chain: { length: 2 } });
+  });
+
+  const uri = (host: string) =>
+    extension(extensionIds.nameConstraints, true, sequence(tagged(0, [sequence(tagged(6, host))])));
+  const usage = (id: string) => extension(extensionIds.extendedKeyUsage, false, sequence(oid(id)));
+  const clientAuth = '1.3.6.1.5.5.7.3.2';
+  test.each<[string, Foreign, string]>([
+    ['allows no CA below it', foreign({ name: 'short', pathLength: 0, ...times }), 'longer than it allows'],
+    [
+      'may only name another host',
+      foreign({ name: 'other', extensions: [uri('other.example')], ...times }),
+      'name constraints',
+    ],
+    [
+      'has a critical extension that nobody knows',
+      foreign({ name: 'odd', extensions: [extension('1.2.3.4', true, primitive(Type.NULL, ''))], ...times }),
+      'critical extension',
+    ],
+    [
+      'may only sign clients',
+      foreign({ name: 'clients', extensions: [usage(clientAuth)], ...times }),
+      'may not be used by a server',
+    ],
+    [
+      'has an extension twice',
+      foreign({ name: 'twice', extensions: [usage(clientAuth), usage(clientAuth)], ...times }),
+      'no trusted CA signed',
+    ],
+  ])('a root that %s is no root for a server of ours, however its leaf was accepted before', async (_, other, why) => {
+    const request = {
+      leaf: await leafOf(fresh),
+      intermediates: [crossSigned(other)],
+      bundle: [other.certificate],
+      now,
+    };
+    expect(chainVerdict({ ...request, purpose: 'server' })).toMatchObject({
+      reason: 'unknown_ca',
+      detail: expect.stringContaining(why),
+    });
+    const good = {
+      ...request,
+      intermediates: [...request.intermediates, crossSigned()],
+      bundle: [other.certificate, root.certificate],
+    };
+    expect(chainVerdict({ ...good, purpose: 'server' })).toMatchObject({ ok: true });
+  });
+
+  test('a CA is no peer, whoever signed it', () => {
+    const request = { leaf: crossSigned(), bundle: [root.certificate], now };
+    expect(chainVerdict({ ...request, purpose: 'client' })).toMatchObject({ reason: 'unknown_ca' });
+    expect(chainVerdict(request)).toMatchObject({ ok: true });
+  });
+
+  test('a hundred intermediates of one name cost a bounded number of signatures', async () => {
+    const same = Array.from({ length: 100 }, () => crossSigned(foreign({ name: 'Root of the company', ...times })));
+    expect(
+      chainVerdict({ leaf: await leafOf(fresh), intermediates: same, bundle: [root.certificate], now }),
+    ).toMatchObject({ ok: false });
   });
 });

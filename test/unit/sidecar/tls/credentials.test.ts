@@ -1,11 +1,13 @@
 import { X509Certificate } from 'node:crypto';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import type { Authority } from '../../../../lib/pki/ca.ts';
+import { type Authority, loadAuthority } from '../../../../lib/pki/ca.ts';
+import { privateKeyPem } from '../../../../lib/pki/keys.ts';
 import { MemoryCertificateSource } from '../../../../lib/runtime/credentials.ts';
 import { createLogger } from '../../../../lib/runtime/logger.ts';
 import { CredentialKeeper, type TrustSettings } from '../../../../sidecar/tls/credentials.ts';
 import type { Generation } from '../../../../sidecar/tls/generation.ts';
-import { type TestLeaf, testAuthority, testLeaf } from '../../../support/pki.ts';
+import { foreign } from '../../../support/foreign.ts';
+import { DAY_MS, type TestLeaf, testAuthority, testLeaf } from '../../../support/pki.ts';
 
 let authority: Authority;
 let other: Authority;
@@ -92,5 +94,25 @@ describe('peers across a swap', () => {
     expect(second.inherit(first, new Date())).toEqual(new Set());
     keeper.configure(settings(authority.certificate));
     expect(swaps[2]?.inherit(second, new Date())).toEqual(new Set([theirs?.fingerprint256]));
+  });
+
+  test('stay known when their CA stands below one of the bundle, by what they sent in their handshake', async () => {
+    const times = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + DAY_MS) };
+    const root = foreign({ name: 'Root of the company', ...times });
+    const issuing = foreign({ name: 'Issuing CA', by: root, ...times });
+    const { certificate, key } = issuing;
+    const signer = loadAuthority(certificate.toString(), privateKeyPem(key), 'cluster.local');
+    const peer = new X509Certificate((await testLeaf(signer)).certificate);
+    const { keeper, swaps, offer } = bench();
+    offer(await testLeaf(authority));
+    keeper.configure(settings(authority.certificate + root.certificate.toString()));
+    const chain = { state: 'verified', purpose: 'client', intermediates: [certificate] } as const;
+    expect(swaps[0]?.judge(peer, chain, new Date())).toMatchObject({ ok: true });
+    keeper.configure(settings(authority.certificate + other.certificate + root.certificate.toString()));
+    const [first, second] = swaps;
+    if (first === undefined || second === undefined) throw new Error('there were two swaps');
+    expect(second.inherit(first, new Date())).toEqual(new Set());
+    keeper.configure(settings(authority.certificate));
+    expect(swaps[2]?.inherit(second, new Date())).toEqual(new Set([peer.fingerprint256]));
   });
 });

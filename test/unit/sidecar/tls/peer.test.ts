@@ -70,6 +70,15 @@ describe('judgePeer', () => {
     expect(verdict).toEqual({ ok: false, reason: 'not_yet_valid', detail: 'CERT_NOT_YET_VALID' });
   });
 
+  test('what OpenSSL accepted must be good by our own rules, too', async () => {
+    const given = await request({ by: stranger });
+    expect(judgePeer({ ...given, chain: { state: 'verified' } })).toMatchObject({ ok: false, reason: 'unknown_ca' });
+    const server = await request({ usages: ['serverAuth'] });
+    const chain = { state: 'verified', purpose: 'client' } as const;
+    expect(judgePeer({ ...server, chain })).toMatchObject({ ok: false, reason: 'unknown_ca' });
+    expect(judgePeer({ ...server, chain: { ...chain, purpose: 'server' } })).toMatchObject({ ok: true });
+  });
+
   test('an identity of another trust domain is none', async () => {
     expect(judgePeer({ ...(await request()), trustDomain: 'other.example' })).toMatchObject({
       ok: false,

@@ -8,6 +8,7 @@ import { startAdmin } from './admin.ts';
 import type { SidecarConfig } from './config.ts';
 import { Core } from './core.ts';
 import { openOriginalDestination } from './destination/original.ts';
+import { EdgeFiles } from './edge/files.ts';
 import { ProbeRunner, parseProbes } from './probes.ts';
 import { aborted } from './wait.ts';
 
@@ -34,7 +35,8 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
     logger,
     onRejected: (fault) => rejected.inc({ fault }),
   });
-  const core = new Core({ config, clock, logger, metrics, source, original: openOriginalDestination() });
+  const edge = new EdgeFiles({ folder: config.tlsFolder, clock, logger });
+  const core = new Core({ config, clock, logger, metrics, source, edge, original: openOriginalDestination() });
   const traffic = lifecycle.stage('traffic');
   const background = lifecycle.stage('background');
   const notReady = () => (lifecycle.stopping.aborted ? ['stopping'] : core.notReady());
@@ -44,6 +46,7 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
     await core.start();
     core.run(traffic, background);
     background.run('certificate files', (signal) => source.run(signal));
+    background.run('edge certificate files', (signal) => edge.run(signal));
     const admin = await startAdmin({ notReady, metrics, probes, logger }, { port: config.ports.admin });
     // The last to go: the kubelet asks while the others drain.
     lifecycle.stage('admin').run('admin port', async (signal) => {

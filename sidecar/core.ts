@@ -7,6 +7,7 @@ import type { Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
 import { AccessLog } from './accesslog.ts';
+import { ChallengeAnswers } from './acme/answer.ts';
 import type { SidecarConfig } from './config.ts';
 import { ControlClient } from './control/client.ts';
 import { dialControl } from './control/dial.ts';
@@ -20,6 +21,8 @@ import { Discovery } from './destination/discovery.ts';
 import { rangeTest } from './destination/key.ts';
 import type { OriginalDestinationReader } from './destination/original.ts';
 import { drain } from './drain.ts';
+import type { EdgeSource } from './edge/files.ts';
+import { EdgeFront } from './edge/front.ts';
 import { Inbound } from './inbound.ts';
 import { CaptureListener, type ListenerOptions } from './listener.ts';
 import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
@@ -43,6 +46,8 @@ export interface CoreDeps {
   readonly metrics: Metrics;
   readonly source: CertificateSource;
   readonly original: OriginalDestinationReader;
+  /** The edge certificate; without it the pod has none. */
+  readonly edge?: EdgeSource;
 }
 
 /** Holds until the policy is known. */
@@ -72,6 +77,7 @@ export class Core {
   readonly #store: SnapshotStore;
   readonly #conveyor: Conveyor;
   readonly #metrics: SidecarMetrics;
+  readonly #challenges: ChallengeAnswers;
   #inCluster: (address: string) => boolean = () => true;
 
   constructor(deps: CoreDeps) {
@@ -110,6 +116,7 @@ export class Core {
       onChange: () => this.#store.touch(),
     });
     this.#conveyor = this.#makeConveyor();
+    this.#challenges = new ChallengeAnswers({ challenges: () => this.#self.current()?.challenges ?? [], logger });
     this.inbound = this.#makeInbound();
     this.outbound = this.#makeOutbound();
     this.#connect();
@@ -175,7 +182,9 @@ export class Core {
     );
     this.#deps.logger.info({ version, policy: policy.source, mode: policy.mode, cut }, 'policy in use');
     this.#store.touch();
-    this.#status.touch();
+    // The operator waits for the word that challenges are answered, and the CA for the operator.
+    if (this.#challenges.tokens().length > 0) this.#status.touchNow();
+    else this.#status.touch();
   }
 
   #applyRevocations(change: RevocationChange): void {
@@ -221,6 +230,7 @@ export class Core {
     const { podName, podUid } = this.#deps.config;
     const { bundleFingerprint, serial, notAfter } = generation;
     const { number } = this.#revocations;
+    const challenges = this.#challenges.tokens();
     return {
       podName,
       podUid,
@@ -229,6 +239,7 @@ export class Core {
       serial,
       notAfter: notAfter.toISOString(),
       ...(number === undefined ? {} : { revocations: number }),
+      ...(challenges.length === 0 ? {} : { challenges }),
     };
   }
 
@@ -264,6 +275,8 @@ export class Core {
       conveyor: this.#conveyor,
       policy: () => this.#self.current()?.policy,
       generation: () => this.#keeper.current(),
+      challenges: this.#challenges,
+      edge: new EdgeFront(this.#deps.edge ?? { current: () => undefined }),
       onPlaintext: (seen) => this.#status.plaintext(seen),
     });
     return this.#listener('inbound', inboundHosts, (captured) => inbound.handle(captured));

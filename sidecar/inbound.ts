@@ -3,14 +3,17 @@
 import type { EffectivePolicy } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { ChallengeAnswers } from './acme/answer.ts';
 import type { Conveyor, Passage } from './convey.ts';
+import type { EdgeFront } from './edge/front.ts';
 import type { Captured } from './listener.ts';
 import { refusePlaintext } from './plaintext.ts';
 import type { Leg } from './relay/relay.ts';
 import { type InboundRule, inboundRule } from './rule.ts';
 import { type Accepted, TlsAcceptor } from './tls/accept.ts';
-import type { Generation } from './tls/generation.ts';
-import { peek } from './tls/peek.ts';
+import { type Hello, readClientHello } from './tls/clienthello.ts';
+import { type Generation, preferredProtocol } from './tls/generation.ts';
+import { peek, peekUntil } from './tls/peek.ts';
 import { tlsFailure } from './tls/reason.ts';
 import { openPlain, plainLeg, reset } from './transport/plain.ts';
 
@@ -21,6 +24,10 @@ export interface InboundDeps {
   /** The policy in force; undefined until it is known. */
   policy(): EffectivePolicy | undefined;
   generation(): Generation | undefined;
+  /** Answers to ACME CAs. */
+  readonly challenges: ChallengeAnswers;
+  /** The edge certificate. */
+  readonly edge: EdgeFront;
   /** A client was seen without TLS. */
   onPlaintext(seen: { readonly address: string; readonly port: number; readonly refused: boolean }): void;
 }
@@ -59,13 +66,18 @@ export class Inbound {
         if (rule.silence === 'plaintext') return this.#plaintext(captured, rule, bytes);
         return this.#refuse(captured, 'handshake_timeout', 'nothing was sent');
       case 'plaintext':
+        if (await this.#deps.challenges.plaintext(captured.socket, leftMs)) return undefined;
         return this.#plaintext(captured, rule, bytes);
       case 'tls':
         return this.#tls(captured, rule, leftMs);
     }
   }
 
-  async #tls(captured: Captured, rule: Inspect, deadlineMs: number): Promise<void> {
+  async #tls(captured: Captured, rule: Inspect, allowedMs: number): Promise<void> {
+    const begunAt = performance.now();
+    const hello = await this.#hello(captured, allowedMs);
+    const deadlineMs = allowedMs - (performance.now() - begunAt);
+    if (this.#deps.challenges.tls(captured.socket, hello, deadlineMs)) return undefined;
     const generation = this.#deps.generation();
     const now = this.#deps.clock.now();
     if (generation === undefined || generation.expired(now)) {
@@ -79,11 +91,14 @@ export class Inbound {
     if (own !== undefined) return this.#refuse(captured, own.reason, own.detail);
     const startedAt = performance.now();
     const { protocol, clientCertificate } = rule;
+    const preferred = preferredProtocol(protocol);
+    const front = this.#deps.edge.choose(hello, generation, { clientCertificate, preferred });
     const accepted = await this.#acceptor.accept(captured.socket, {
       generation,
       protocol,
       clientCertificate,
       deadlineMs,
+      front,
     });
     this.#count(accepted, (performance.now() - startedAt) / 1000);
     if (!accepted.ok) return this.#refuse(captured, accepted.reason, accepted.detail, accepted.told);
@@ -98,8 +113,19 @@ export class Inbound {
       transport: peer === undefined ? 'anonymous' : 'mutual',
       tls: facts,
       ...(peer === undefined ? {} : { peer }),
-      ownNotAfter: generation.notAfter,
+      ownNotAfter: (front ?? generation).notAfter,
     });
+  }
+
+  /** What the client asks for; read only where something hangs on it, and waited for only as long as a handshake may take. */
+  async #hello({ socket }: Captured, deadlineMs: number): Promise<Hello> {
+    const { challenges, edge } = this.#deps;
+    if (!challenges.expectsTls() && !edge.hasCertificate()) return { kind: 'incomplete' };
+    const { verdict } = await peekUntil(socket, deadlineMs, (held) => {
+      const hello = readClientHello(held);
+      return hello.kind === 'incomplete' ? undefined : hello;
+    });
+    return typeof verdict === 'string' ? { kind: 'incomplete' } : verdict;
   }
 
   async #plaintext(captured: Captured, rule: Inspect, bytes: Buffer): Promise<void> {

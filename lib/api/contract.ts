@@ -38,6 +38,8 @@ export const written = {
   issuer: 'tabard.dev/issuer',
   /** Lifetime that was asked for, as a duration ("24h"): what the certificate has may be cut short by its CA's end. */
   lifetime: 'tabard.dev/lifetime',
+  /** Certificates that this one took the place of and that have not ended: `SERIAL/CA KEY ID/NOT AFTER`, comma-separated. */
+  previousSerials: 'tabard.dev/previous-serials',
   /** On the Secret of an ACME account key: the reason for which it was last replaced. */
   accountKeyReason: 'tabard.dev/account-key-reason',
 } as const;
@@ -115,6 +117,9 @@ export const delivered = {
   signerName: 'tabard.dev/mesh',
 } as const;
 
+/** Names of the edge certificate's files in the certificate folder, beside those above; optional. */
+export const edgeFiles = { certificate: 'edge.crt', key: 'edge.key' } as const;
+
 /** Environment of the sidecar and the redirect container, set by the webhook. */
 export const env = {
   podName: 'TABARD_POD_NAME',
@@ -145,9 +150,22 @@ export const protectedNamespaces: readonly string[] = ['kube-system', 'kube-node
 /** ALPN protocol of one mTLS connection per application connection. */
 export const ALPN_DIRECT = 'tabard-tcp/1';
 
+/** ALPN protocol of an ACME CA that validates by TLS (RFC 8737 section 6.2). It is never agreed to for anything else. */
+export const ALPN_ACME = 'acme-tls/1';
+
+/** Whether an ALPN protocol is one of ours: only members of the mesh offer it. */
+export function isMeshProtocol(protocol: string): boolean {
+  return protocol.startsWith('tabard-') || protocol.startsWith('tabard/');
+}
+
 /** Name of the Secret that holds a service's certificate. Service names are DNS labels of at most 56 characters. */
 export function certificateSecretName(service: string): string {
   return `tabard-${service}`;
+}
+
+/** Name of the Secret that holds a service's edge certificate. */
+export function edgeSecretName(service: string): string {
+  return `${certificateSecretName(service)}-edge`;
 }
 
 /** The SPIFFE ID of a service (design, "Identity"). */

@@ -1,5 +1,5 @@
 // What a pod is told of itself (GET /v1/self). Pure.
-import type { SelfSnapshot } from '../../lib/api/control.ts';
+import type { AcmeChallenge, SelfSnapshot } from '../../lib/api/control.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { MeshPod } from '../mesh/workloads.ts';
 
@@ -11,10 +11,13 @@ export interface SelfSources {
   trustBundle(): string;
   /** CIDRs of the cluster's pods and Services. */
   clusterRanges(): readonly string[];
+  /** What the pods of a service answer to ACME CAs now. */
+  challenges?(pod: MeshPod): readonly AcmeChallenge[];
 }
 
 /** The content for one pod. Equal for all pods of a service under one policy. */
 export function selfContent(sources: SelfSources, pod: MeshPod): Omit<SelfSnapshot, 'version'> {
+  const challenges = sources.challenges?.(pod) ?? [];
   return {
     trustDomain: sources.trustDomain,
     namespace: pod.namespace,
@@ -23,5 +26,6 @@ export function selfContent(sources: SelfSources, pod: MeshPod): Omit<SelfSnapsh
     policy: sources.mesh.policyOf(pod),
     trustBundle: sources.trustBundle(),
     clusterRanges: sources.clusterRanges(),
+    ...(challenges.length === 0 ? {} : { challenges }),
   };
 }

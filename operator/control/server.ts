@@ -6,6 +6,7 @@ import { identityOf } from '../../lib/pki/identity.ts';
 import type { CertificateSource } from '../../lib/runtime/credentials.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
+import type { ChallengeBoard } from '../issuers/acme/board.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import { PodBook } from './book.ts';
 import type { SessionDeps } from './deps.ts';
@@ -28,6 +29,8 @@ export interface ControlServerDeps {
   readonly reports: ReportStore;
   /** Who is revoked; nobody, where it is not given. */
   readonly revocations?: RevocationFeed;
+  /** What sidecars answer to ACME CAs; nothing, where it is not given. */
+  readonly challenges?: Pick<ChallengeBoard, 'of' | 'subscribe'>;
   readonly trustDomain: string;
   /** CIDRs of the cluster's pods and Services, as known now. */
   clusterRanges(): readonly string[];
@@ -80,6 +83,9 @@ export async function startControlServer(deps: ControlServerDeps): Promise<Contr
   const parts = assemble(deps, logger, signal);
   const { front, fleet, topics, book } = parts;
   const leaveRevocations = followRevocations(deps, parts, signal);
+  const leaveChallenges = deps.challenges?.subscribe(({ namespace, service }) =>
+    topics.selfChanged((pod) => pod.namespace === namespace && pod.service === service),
+  );
   const leaveMesh = mesh.subscribe((touched) => {
     fleet.touched(touched);
     for (const uid of touched.pods) if (mesh.pod(uid) === undefined) reports.forget(uid);
@@ -97,6 +103,7 @@ export async function startControlServer(deps: ControlServerDeps): Promise<Contr
       await fleet.drain(drainMs, clock, signal);
       leaveMesh();
       leaveRevocations();
+      leaveChallenges?.();
       ending.abort();
       front.cut();
       await running;
@@ -159,6 +166,7 @@ function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal):
     trustDomain,
     trustBundle: () => front.trustBundle,
     clusterRanges: () => deps.clusterRanges(),
+    challenges: (pod) => deps.challenges?.of(pod) ?? [],
   };
   const topics = new Topics({
     mesh,

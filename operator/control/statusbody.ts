@@ -49,7 +49,18 @@ export function readStatus(value: unknown): StatusBody {
   if (revocations !== undefined && !isWithin(revocations, Number.MAX_SAFE_INTEGER, 0)) {
     return { ok: false, problem: 'revocations is not a whole number' };
   }
-  return { ok: true, report: { ...texts, ...(revocations === undefined ? {} : { revocations }), plaintext } };
+  const challenges = readChallenges(value['challenges']);
+  if (typeof challenges === 'string') return { ok: false, problem: challenges };
+  const seen = revocations === undefined ? {} : { revocations };
+  return { ok: true, report: { ...texts, ...seen, ...challenges, plaintext } };
+}
+
+/** Tokens of ACME (RFC 8555 section 8.3). */
+function readChallenges(value: unknown): Pick<StatusReport, 'challenges'> | string {
+  if (value === undefined) return {};
+  const fits = (each: unknown): each is string => typeof each === 'string' && /^[A-Za-z0-9_-]{1,256}$/.test(each);
+  if (!Array.isArray(value) || value.length > 200 || !value.every(fits)) return 'challenges is not a list of tokens';
+  return { challenges: value };
 }
 
 function readTexts(members: Members): Record<keyof typeof forms, string> | string {

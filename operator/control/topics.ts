@@ -75,9 +75,12 @@ export class Topics {
     };
   }
 
-  /** What every pod is told of itself changed (trust bundle, cluster ranges). */
-  selfChanged(): void {
-    for (const entry of this.#entries.values()) if (entry.subject.kind === 'self') this.#mark(entry);
+  /** What pods are told of themselves changed: all of them (trust bundle, cluster ranges), or those that it concerns. */
+  selfChanged(concerns: (pod: MeshPod) => boolean = () => true): void {
+    for (const entry of this.#entries.values()) {
+      const pod = entry.subject.kind === 'self' ? this.#deps.mesh.pod(entry.subject.uid) : undefined;
+      if (pod !== undefined && concerns(pod)) this.#mark(entry);
+    }
   }
 
   /** Others are revoked now. */

@@ -11,6 +11,13 @@ export interface LeafOrder {
   readonly dnsNames: readonly string[];
   readonly lifetimeMs: number;
   readonly now: Date;
+  /** PEM of the certificate that the new one takes the place of; for issuers that wish to know (RFC 9773 section 5). */
+  readonly replaces?: string;
+}
+
+/** The same, where somebody else holds the private key. `request` (PKCS#10, DER) proves that and names nothing. */
+export interface KeylessOrder extends Omit<LeafOrder, 'privateKey'> {
+  readonly request: Buffer;
 }
 
 /** A signed leaf. `chain` is PEM: the leaf, then intermediates up to a CA of the trust bundle, without that CA. */
@@ -30,6 +37,8 @@ export type IssuerState =
       readonly keyId: string | undefined;
       /** No leaf outlives it. */
       readonly notAfter: Date;
+      /** No leaf lasts longer; absent = the CA's end alone is the limit. */
+      readonly longestLifetimeMs?: number;
       /**
        * PEM of the CAs that peers of its leaves must trust, and their fingerprint as a set: the issuer's own here, everything
        * that the mesh trusts once it comes through Issuers.
@@ -52,6 +61,8 @@ export interface Issuer {
   state(now: Date): IssuerState;
   /** Rejects with an AppError when it cannot sign; `retryable` says whether later may do. */
   sign(order: LeafOrder, signal: AbortSignal): Promise<SignedLeaf>;
+  /** As `sign`, for a key that stays with its holder. Absent where only keys that were made here can be signed for. */
+  signFor?(order: KeylessOrder, signal: AbortSignal): Promise<SignedLeaf>;
 }
 
 /** An issuer with a life of its own: it looks after its health, its CA and its credentials until the signal is aborted. */

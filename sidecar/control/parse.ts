@@ -2,6 +2,7 @@
 // know, so that an operator one minor version apart can be understood. Pure; throws AppError `control_protocol`.
 import { isIP } from 'node:net';
 import type {
+  AcmeChallenge,
   DestinationSnapshot,
   EffectivePolicy,
   Endpoint,
@@ -36,6 +37,7 @@ export function parseSelf(message: unknown): SelfSnapshot {
     policy: parsePolicy(self['policy']),
     trustBundle: text(self, 'trustBundle'),
     clusterRanges: array(self, 'clusterRanges').map((each) => string(each, 'clusterRanges')),
+    ...parseChallenges(self['challenges']),
   };
 }
 
@@ -89,6 +91,21 @@ function parseRevocation(value: unknown): Pick<EffectivePolicy, 'revocation'> {
   const revocation = object(value, 'policy.revocation');
   const mode = oneOf(revocation['mode'], ['Hard', 'Soft'] as const, 'policy.revocation.mode');
   return { revocation: { mode, maxAgeMs: positive(revocation, 'maxAgeMs') } };
+}
+
+/** A kind that this version does not know is left out: nobody waits for this sidecar to answer it. */
+function parseChallenges(value: unknown): Pick<SelfSnapshot, 'challenges'> {
+  if (value === undefined) return {};
+  const challenges = array({ challenges: value }, 'challenges').flatMap((each): readonly AcmeChallenge[] => {
+    const challenge = object(each, 'challenges');
+    const member = (name: string): string => text(challenge, name);
+    const { type } = challenge;
+    if (type === 'http-01') return [{ type, token: member('token'), keyAuthorization: member('keyAuthorization') }];
+    if (type !== 'tls-alpn-01') return [];
+    const [token, domain, certificate, key] = [member('token'), member('domain'), member('certificate'), member('key')];
+    return [{ type, token, domain, certificate, key }];
+  });
+  return { challenges };
 }
 
 function parseEndpoint(value: unknown): Endpoint {

@@ -11,22 +11,38 @@ export interface Peeked {
 }
 
 /** Waits for the first bytes of a paused socket. Never rejects. The socket must have an error handler of its own. */
-export function peek(socket: Socket, deadlineMs: number): Promise<Peeked> {
-  const { promise, resolve } = Promise.withResolvers<Peeked>();
+export async function peek(socket: Socket, deadlineMs: number): Promise<Peeked> {
+  const { verdict, bytes } = await peekUntil(socket, deadlineMs, (held) => {
+    const kind = classify(held);
+    return kind === 'undecided' ? undefined : kind;
+  });
+  return { outcome: verdict, bytes };
+}
+
+/**
+ * Waits until `decide` makes something of all that has arrived, or for the end, or the deadline. What was read is put back. Never
+ * rejects. `decide` must bound what it waits for: nothing more is read once it has a verdict.
+ */
+export function peekUntil<Verdict>(
+  socket: Socket,
+  deadlineMs: number,
+  decide: (held: Buffer) => Verdict | undefined,
+): Promise<{ readonly verdict: Verdict | 'silent' | 'closed'; readonly bytes: Buffer }> {
+  const { promise, resolve } = Promise.withResolvers<{ verdict: Verdict | 'silent' | 'closed'; bytes: Buffer }>();
   let held: Buffer = Buffer.alloc(0);
-  const settle = (outcome: Peeked['outcome']): void => {
+  const settle = (verdict: Verdict | 'silent' | 'closed'): void => {
     clearTimeout(timer);
     socket.off('readable', read);
     socket.off('end', closed);
     socket.off('close', closed);
     if (held.length > 0 && !socket.destroyed) socket.unshift(held);
-    resolve({ outcome, bytes: held });
+    resolve({ verdict, bytes: held });
   };
   const read = (): void => {
     const chunk: unknown = socket.read();
     if (Buffer.isBuffer(chunk)) held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    const kind = classify(held);
-    if (kind !== 'undecided') settle(kind);
+    const verdict = decide(held);
+    if (verdict !== undefined) settle(verdict);
   };
   const closed = (): void => settle('closed');
   const timer = setTimeout(() => settle(socket.destroyed ? 'closed' : 'silent'), deadlineMs);

@@ -18,6 +18,8 @@ export interface CertificateSettings {
   readonly key: KeyAlgorithm;
   /** DNS names beyond those of the Services. */
   readonly dnsNames: readonly string[];
+  /** From a Secret, or with a key that the kubelet makes. The workload's annotation must say the same. */
+  readonly delivery: 'Secret' | 'PodCertificate';
 }
 
 /** A value of a policy that does not hold as written. */
@@ -111,21 +113,26 @@ function readCertificate(policy: TLSPolicy | undefined, shortestMs: number): Rea
     renewAt: given.renewAt ?? defaultCertificate.renewAt,
     key: given.key ?? defaultCertificate.key,
     dnsNames: asked.filter((name) => !refused.includes(name)),
+    delivery: given.delivery ?? defaultCertificate.delivery,
   };
   const faults = refused.map((name) => ({
     field: 'spec.certificate.dnsNames',
     message: `"${name}" is not a full DNS name in lower case and is left out of the certificate`,
   }));
-  const delivery: readonly Fault[] =
-    given.delivery === 'PodCertificate'
-      ? [
-          {
-            field: 'spec.certificate.delivery',
-            message: 'PodCertificate is not supported by this version; Secret holds',
-          },
-        ]
-      : [];
+  const delivery = value.delivery === 'PodCertificate' ? podCertificateFaults(value) : [];
   return { value, faults: [...lifetime.faults, ...faults, ...delivery] };
+}
+
+/** What a certificate whose key the kubelet makes does not have as written. */
+function podCertificateFaults({ key, lifetimeMs }: CertificateSettings): readonly Fault[] {
+  const kind = `kubelets make keys of kind ${defaultCertificate.key} for Tabard; that holds with delivery PodCertificate`;
+  const least = `${formatDuration(lifetimes.shortestPodCertificateMs)} holds with delivery PodCertificate, the least that Kubernetes takes`;
+  return [
+    ...(lifetimeMs < lifetimes.shortestPodCertificateMs
+      ? [{ field: 'spec.certificate.lifetime', message: least }]
+      : []),
+    ...(key === defaultCertificate.key ? [] : [{ field: 'spec.certificate.key', message: kind }]),
+  ];
 }
 
 function inBounds(read: Read<number>, shortestMs: number): Read<number> {

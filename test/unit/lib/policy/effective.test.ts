@@ -101,6 +101,7 @@ describe('the certificate of a service', () => {
       renewAt: 50,
       key: 'RSA-3072',
       dnsNames: ['api.example.com'],
+      delivery: 'Secret',
     });
   });
 
@@ -124,9 +125,14 @@ describe('the certificate of a service', () => {
     expect(policyFaults(testPolicy('api', { certificate }))).toHaveLength(3);
   });
 
-  test('says that PodCertificate does not hold yet', () => {
-    const policy = testPolicy('api', { certificate: { delivery: 'PodCertificate' } });
-    expect(policyFaults(policy)).toEqual([expect.objectContaining({ field: 'spec.certificate.delivery' })]);
+  test.each<[string, NonNullable<TLSPolicySpec['certificate']>, readonly string[]]>([
+    ['nothing of what a pod certificate can be', { lifetime: '1h', key: 'ECDSA-P256' }, []],
+    ['a life below the hour that the API server wants', { lifetime: '30m' }, ['spec.certificate.lifetime']],
+    ['a key of another kind than kubelets are asked for', { key: 'RSA-3072' }, ['spec.certificate.key']],
+  ])('with delivery PodCertificate it finds fault with %s', (_, certificate, fields) => {
+    const policy = testPolicy('api', { certificate: { delivery: 'PodCertificate', ...certificate } });
+    expect(certificateSettings(policy).delivery).toBe('PodCertificate');
+    expect(policyFaults(policy).map(({ field }) => field)).toEqual(fields);
   });
 });
 

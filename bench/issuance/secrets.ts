@@ -53,10 +53,12 @@ export class SecretWatch {
     return watch;
   }
 
-  /** Waits until so many certificates were written; false when it took longer. */
+  /** Waits until so many certificates were written; false when it took longer, or when no further one came for a minute. */
   async reaches(count: number, withinMs: number): Promise<boolean> {
+    let [seen, seenMs] = [this.writes.length, Date.now()];
     for (const until = Date.now() + withinMs; this.writes.length < count; ) {
-      if (Date.now() > until) return false;
+      if (this.writes.length > seen) [seen, seenMs] = [this.writes.length, Date.now()];
+      if (Date.now() > Math.min(until, seenMs + 60_000)) return false;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     return true;

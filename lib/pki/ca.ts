@@ -1,6 +1,6 @@
 // A certificate authority held in memory: made once, read back from PEM, and signing leaves. Everything that a leaf must
 // keep to (never past the CA, names inside the CA's constraints, a fresh serial) is seen to here, before signing.
-import { createPublicKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
+import { type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import type { KeyAlgorithm } from '../api/tlspolicy.ts';
 import { AppError } from '../errors.ts';
 import { fingerprint } from './bundle.ts';
@@ -15,6 +15,8 @@ export interface Authority {
   /** PEM of the CA certificate. */
   readonly certificate: string;
   readonly privateKey: KeyObject;
+  /** Of the certificate, to prove each signature with. */
+  readonly publicKey: KeyObject;
   /** Subject key identifier, upper-case hex: the AKI of every leaf that this CA signed. */
   readonly keyId: string;
   /** DER of the subject, as leaves must state their issuer. */
@@ -128,6 +130,7 @@ function authorityOf(certificate: X509Certificate, privateKey: KeyObject, trustD
     trustDomain,
     certificate: certificate.toString(),
     privateKey,
+    publicKey: certificate.publicKey,
     keyId: subjectKeyId.toString('hex').toUpperCase(),
     name: subjectName,
     notBefore: certificate.validFromDate,
@@ -188,7 +191,7 @@ function checkNames({ authority, identity, dnsNames }: LeafRequest): void {
 /** The PEM of what was written, after OpenSSL has read it back and found the CA's signature in order. */
 function proved(der: Buffer, authority: Authority): string {
   const certificate = new X509Certificate(der);
-  if (!certificate.verify(createPublicKey(authority.certificate))) {
+  if (!certificate.verify(authority.publicKey)) {
     throw new AppError('pki_invalid', 'the signature that was just made does not verify');
   }
   return certificate.toString();

@@ -64,3 +64,22 @@ export function keyAlgorithmOf(key: KeyObject): KeyAlgorithm | undefined {
       return undefined;
   }
 }
+
+/** SubjectPublicKeyInfo of an uncompressed point, up to the point (RFC 5480 section 2). */
+const pointHeads = {
+  'P-256': Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex'),
+  'P-384': Buffer.from('3076301006072a8648ce3d020106052b8104002203620004', 'hex'),
+} as const;
+
+/**
+ * The public key as SubjectPublicKeyInfo in DER. What OpenSSL's encoder gives, but for the usual curves put together from the
+ * coordinates: its encoder takes as long as a signature.
+ */
+export function publicKeyInfo(publicKey: KeyObject): Buffer {
+  if (publicKey.asymmetricKeyType === 'ec') {
+    const { crv, x = '', y = '' } = publicKey.export({ format: 'jwk' });
+    const head = crv === 'P-256' || crv === 'P-384' ? pointHeads[crv] : undefined;
+    if (head !== undefined) return Buffer.concat([head, Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]);
+  }
+  return publicKey.export({ type: 'spki', format: 'der' });
+}

@@ -21,6 +21,7 @@ import {
   tagged,
   time,
 } from './asn1.ts';
+import { publicKeyInfo } from './keys.ts';
 import { type AlternativeNames, alternativeNames, extensionIds } from './names.ts';
 import { signed } from './signature.ts';
 
@@ -49,7 +50,7 @@ export interface CertificateRequest {
 
 /** Key identifier of a public key: the first 160 bits of SHA-256 of the key's bits (RFC 7093 section 2, method 1). */
 export function keyIdOf(publicKey: KeyObject): Buffer {
-  const info = read(publicKey.export({ type: 'spki', format: 'der' }));
+  const info = read(publicKeyInfo(publicKey));
   return createHash('sha256').update(childBytes(info, 1).subarray(1)).digest().subarray(0, 20);
 }
 
@@ -63,7 +64,7 @@ export function signCertificate(request: CertificateRequest, signer: KeyObject):
       read(request.issuerName),
       sequence(time(request.notBefore), time(request.notAfter)),
       read(request.subjectName),
-      read(request.publicKey.export({ type: 'spki', format: 'der' })),
+      read(publicKeyInfo(request.publicKey)),
       tagged(3, [sequence(...extensionsOf(request))]),
     );
   return signed(body, signer);

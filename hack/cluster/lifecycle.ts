@@ -1,7 +1,7 @@
 // Brings clusters up and down as a whole: one command at a time per cluster, reuse of a healthy one, left-overs of a crash
 // removed first.
 
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ensureTools, findTools, type Toolbox } from './build.ts';
 import { cacheFolder, isRoot, runFolder, stateFolder } from './cache.ts';
@@ -106,7 +106,8 @@ export async function down(name: string, state: string | undefined, progress: Pr
 
 /** Stops a cluster that lives in the cache and forgets it altogether: state, logs, lock. Safe to repeat. */
 export async function discard(name: string, progress: Progress): Promise<void> {
-  await down(name, undefined, progress);
+  // A name that was never used has nothing to stop, and what it would stop by default may be another cluster's.
+  if (existsSync(stateFolder(name))) await down(name, undefined, progress);
   rmSync(stateFolder(name), { recursive: true, force: true });
   rmSync(lockOf(join(runFolder(), name)), { force: true });
 }

@@ -40,6 +40,9 @@ export const written = {
   lifetime: 'tabard.dev/lifetime',
   /** Certificates that this one took the place of and that have not ended: `SERIAL/CA KEY ID/NOT AFTER`, comma-separated. */
   previousSerials: 'tabard.dev/previous-serials',
+  /** On a Secret with keystores: what they hold (`SERIAL/BUNDLE FINGERPRINT`), and which password they take (`SECRET/KEY`). */
+  keystores: 'tabard.dev/keystores',
+  keystorePassword: 'tabard.dev/keystore-password',
   /** On the Secret of an ACME account key: the reason for which it was last replaced. */
   accountKeyReason: 'tabard.dev/account-key-reason',
 } as const;
@@ -115,6 +118,9 @@ export const delivered = {
   trustMap: 'tabard-trust',
   /** Signer of ClusterTrustBundles and PodCertificateRequests. */
   signerName: 'tabard.dev/mesh',
+  /** Keys of a certificate Secret: PKCS#12 with key and chain, and with the trust bundle. */
+  keystore: 'keystore.p12',
+  truststore: 'truststore.p12',
 } as const;
 
 /** Names of the edge certificate's files in the certificate folder, beside those above; optional. */

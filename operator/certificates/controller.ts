@@ -9,11 +9,12 @@ import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
 import type { AuditTrail } from '../audit/audit.ts';
+import { Passwords } from '../delivery/passwords.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { Cluster } from './cluster.ts';
 import { type Executed, Executor } from './execute.ts';
 import { type CertificateStores, certificateFeeds, everything } from './feeds.ts';
-import { type Gathered, Gatherer, secretKeyOf } from './gather.ts';
+import { type Gathered, Gatherer, type RevocationLookup, secretKeyOf } from './gather.ts';
 import { type CertificateMetrics, type CertificateTimes, certificateMetrics } from './metrics.ts';
 import type { Notices } from './notices.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -36,6 +37,8 @@ export interface CertificateDeps {
   readonly issuers: Issuers;
   /** Subscriptions to what may change every certificate: the CA, the mesh's bundle, the issuers. Each returns its end. */
   readonly changes: readonly ((again: () => void) => () => void)[];
+  /** Who is revoked, and the keys of services for which that changes. */
+  readonly revocations?: RevocationLookup & { touched(listener: (keys: Iterable<string>) => void): () => void };
   readonly outcomes: Outcomes;
   readonly notices: Notices;
   readonly audit: AuditTrail;
@@ -62,7 +65,12 @@ export class CertificateController {
     this.#deps = deps;
     const { client, clock, logger, stores, cluster } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
-    this.#gatherer = new Gatherer({ ...deps, secrets: this.#recent, owners: new Owners(client) });
+    this.#gatherer = new Gatherer({
+      ...deps,
+      secrets: this.#recent,
+      owners: new Owners(client),
+      passwords: new Passwords(client, clock),
+    });
     this.#executor = new Executor(deps);
     this.#pacer = new Pacer(clock, (key) => this.#controller.enqueue(key));
     this.#metrics = certificateMetrics(
@@ -88,6 +96,10 @@ export class CertificateController {
       for (const key of everything(stores, cluster)) this.#controller.enqueue(key);
     };
     const ends = [this.#recent.follow(), ...changes.map((subscribe) => subscribe(again))];
+    const leave = this.#deps.revocations?.touched((keys) => {
+      for (const key of keys) this.#controller.enqueue(key);
+    });
+    if (leave !== undefined) ends.push(leave);
     try {
       await this.#controller.run(signal);
     } finally {
@@ -203,7 +215,8 @@ export class CertificateController {
   }
 }
 
-/** The order of issuing: the soonest to expire first, and before those what pods wait for. */
-function expiresMs({ snapshot: { current, now } }: Gathered): number {
+/** The order of issuing: the soonest to expire first, and before those what pods wait for and what is refused everywhere. */
+function expiresMs({ snapshot: { current, now, revoked } }: Gathered): number {
+  if (revoked !== undefined) return 0;
   return current.kind === 'held' && current.facts.notAfter > now ? current.facts.notAfter.getTime() : 0;
 }

@@ -1,6 +1,6 @@
 // Carries a plan out: makes a key, has the leaf signed, writes the Secret in one request. A new Secret is created, so that
 // one that is there already is never overwritten; an existing one is applied on top of exactly the version that was judged.
-import { fieldManagers } from '../../lib/api/contract.ts';
+import { fieldManagers, secretKeys } from '../../lib/api/contract.ts';
 import type { OwnerReference } from '../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
@@ -9,12 +9,14 @@ import { isKube } from '../../lib/kube/errors.ts';
 import type { KubeInput, Secret } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import { generateKey, privateKeyPem } from '../../lib/pki/keys.ts';
+import { contentOf, keystoreParts } from '../delivery/keystores.ts';
 import type { SignedLeaf } from '../issuers/issuer.ts';
 import type { Issuers } from '../issuers/issuers.ts';
+import { previousAnnotation } from '../revocation/known.ts';
 import type { Gathered } from './gather.ts';
 import type { Action } from './plan.ts';
 import { renewalTime } from './schedule.ts';
-import { rewrittenInput, secretInput, serviceOf } from './secret.ts';
+import { dataOf, rewrittenInput, secretInput, serviceOf } from './secret.ts';
 import type { CurrentSecret, Wanted } from './snapshot.ts';
 
 /** What executing works with. */
@@ -67,15 +69,25 @@ export class Executor {
     const identity = { trustDomain, namespace, service };
     const { dnsNames, lifetimeMs } = wanted;
     const leaf = await issuer.sign({ ...keys, identity, dnsNames, lifetimeMs, now: clock.now() }, signal);
+    const keyPem = privateKeyPem(keys.privateKey);
+    const { trustBundle, bundleFingerprint } = state;
     const input = secretInput({
       namespace,
       service,
       leaf,
-      keyPem: privateKeyPem(keys.privateKey),
-      trustBundle: state.trustBundle,
+      keyPem,
+      trustBundle,
+      keystores: await keystoreParts(gathered.keystores, gathered.secret, {
+        service,
+        chain: leaf.chain,
+        key: keyPem,
+        trustBundle,
+        content: contentOf(leaf.serial, bundleFingerprint),
+      }),
       wanted,
       renewAt: renewalTime(leaf, wanted.renewAt),
       owners: ownersOf(current, wanted.owners),
+      notes: previousAnnotation(gathered.secret, clock.now()),
     });
     const written = await this.#write(input, gathered, signal);
     return written.kind === 'written' ? { ...written, leaf } : written;
@@ -87,8 +99,17 @@ export class Executor {
     if (secret === undefined || service === undefined)
       throw new AppError('input_invalid', 'there is no Secret to rewrite');
     const { issuer, current, wanted } = snapshot;
-    const bundle = issuer.ready ? issuer.trustBundle : undefined;
-    return this.#write(rewrittenInput(secret, service, bundle, ownersOf(current, wanted?.owners)), gathered, signal);
+    const trustBundle = issuer.ready ? issuer.trustBundle : undefined;
+    const fingerprint = issuer.ready ? issuer.bundleFingerprint : bundleFingerprintOf(current);
+    const keystores = await keystoreParts(gathered.keystores, secret, {
+      service,
+      chain: dataOf(secret, secretKeys.certificate),
+      key: dataOf(secret, secretKeys.key),
+      trustBundle: trustBundle ?? dataOf(secret, secretKeys.trustBundle),
+      content: contentOf(current.kind === 'held' ? current.facts.serial : '', fingerprint),
+    });
+    const owners = ownersOf(current, wanted?.owners);
+    return this.#write(rewrittenInput(secret, { service, trustBundle, owners, keystores }), gathered, signal);
   }
 
   async #write(input: KubeInput, { secret, snapshot }: Gathered, signal: AbortSignal): Promise<Executed> {
@@ -126,4 +147,8 @@ export class Executor {
 function ownersOf(current: CurrentSecret, wanted: readonly OwnerReference[] = []): readonly OwnerReference[] {
   const before = current.kind === 'held' || current.kind === 'broken' ? current.owners : [];
   return [...new Map([...before, ...wanted].map((owner) => [owner.uid, owner])).values()];
+}
+
+function bundleFingerprintOf(current: CurrentSecret): string | undefined {
+  return current.kind === 'held' ? current.bundleFingerprint : undefined;
 }

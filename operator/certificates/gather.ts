@@ -10,12 +10,27 @@ import { metadataOf, resources } from '../../lib/kube/resources.ts';
 import { dnsNamesOf } from '../../lib/pki/identity.ts';
 import { certificateSettings } from '../../lib/policy/effective.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
+import {
+  contentOf,
+  type KeystoreState,
+  type KeystoreWish,
+  keystoreState,
+  keystoreWish,
+  passwordRefOf,
+} from '../delivery/keystores.ts';
+import type { Passwords } from '../delivery/passwords.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { Cluster } from './cluster.ts';
 import type { Owners } from './owners.ts';
 import type { RecentSecrets } from './recent.ts';
 import { SecretReader, serviceOf } from './secret.ts';
-import type { Failure, Snapshot, Wanted } from './snapshot.ts';
+import type { CurrentSecret, Failure, Snapshot, Wanted } from './snapshot.ts';
+
+/** Names of the TLSRevocations by which an identity or a certificate is revoked (operator/revocation/book.ts). */
+export interface RevocationLookup {
+  byIdentity(identity: string): string | undefined;
+  bySerial(serial: string): string | undefined;
+}
 
 /** What gathering reads from. */
 export interface GatherDeps {
@@ -26,6 +41,9 @@ export interface GatherDeps {
   readonly issuers: Issuers;
   readonly secrets: RecentSecrets;
   readonly owners: Owners;
+  readonly passwords: Passwords;
+  /** Who is revoked; nobody, where it is not given. */
+  readonly revocations?: RevocationLookup;
   readonly trustDomain: string;
   readonly clusterDomain: string;
   /** Lowest lifetime of a leaf, milliseconds. */
@@ -38,6 +56,7 @@ export interface Gathered {
   readonly secret: Secret | undefined;
   /** The policy that decides about the certificate; undefined = the defaults. */
   readonly policy: TLSPolicy | undefined;
+  readonly keystores: KeystoreWish;
 }
 
 /** `<namespace>/<name>` of the Secret of `<namespace>/<service>`. */
@@ -69,6 +88,8 @@ export class Gatherer {
     const policy = cluster.policyOf(live);
     const wanted = live.length === 0 ? undefined : await this.#wanted(key, live, policy, signal);
     const secret = await this.#secret(key, signal);
+    const own = secret === 'foreign' ? undefined : secret;
+    const keystores = await this.#keystores(key, policy, { isIdle: live.length === 0, secret: own }, signal);
     const now = clock.now();
     const recorded = secret === 'foreign' ? undefined : secret?.metadata.annotations?.[written.issuer];
     const issuer = issuers.state(wanted?.issuer ?? recorded ?? '', now);
@@ -87,8 +108,30 @@ export class Gatherer {
       current,
       issuer,
       failure,
+      keystores: stateOfKeystores(keystores, own, current),
+      ...this.#revoked(key, current),
     };
-    return { snapshot, policy, secret: secret === 'foreign' ? undefined : secret };
+    return { snapshot, policy, secret: own, keystores };
+  }
+
+  #revoked(key: string, current: CurrentSecret): Pick<Snapshot, 'revoked'> {
+    const { revocations, trustDomain } = this.#deps;
+    if (revocations === undefined) return {};
+    const [namespace = '', service = ''] = key.split('/');
+    const identity = revocations.byIdentity(spiffeId(trustDomain, namespace, service));
+    const serial = current.kind === 'held' ? revocations.bySerial(current.facts.serial) : undefined;
+    return identity === undefined && serial === undefined ? {} : { revoked: { identity, serial } };
+  }
+
+  async #keystores(
+    key: string,
+    policy: TLSPolicy | undefined,
+    { isIdle, secret }: { readonly isIdle: boolean; readonly secret: Secret | undefined },
+    signal: AbortSignal,
+  ): Promise<KeystoreWish> {
+    const [namespace = ''] = key.split('/');
+    const ref = passwordRefOf(policy?.spec.certificate?.keystores?.[0], isIdle, secret);
+    return keystoreWish(ref, ref === undefined ? undefined : await this.#deps.passwords.of(namespace, ref, signal));
   }
 
   async #wanted(
@@ -103,10 +146,17 @@ export class Gatherer {
     const services = cluster.servicesOf(pods);
     return {
       ...settings,
+      lifetimeMs: this.#lifetimeMs(settings),
       uri: spiffeId(trustDomain, namespace, service),
       dnsNames: dnsNamesOf({ namespace, clusterDomain, services, extra }),
       owners: await this.#owners(key, pods, signal),
     };
+  }
+
+  /** What the policy asks for, as far as its issuer gives it. An issuer that cannot sign now is not asked. */
+  #lifetimeMs({ issuer, lifetimeMs }: { readonly issuer: string; readonly lifetimeMs: number }): number {
+    const state = this.#deps.issuers.state(issuer, this.#deps.clock.now());
+    return Math.min(lifetimeMs, state.ready ? (state.longestLifetimeMs ?? lifetimeMs) : lifetimeMs);
   }
 
   /** A certificate is not kept waiting for its owner: it is written without, and again when the owner is known. */
@@ -145,4 +195,9 @@ export class Gatherer {
     this.#idleSince.set(key, since);
     return since;
   }
+}
+
+function stateOfKeystores(wish: KeystoreWish, secret: Secret | undefined, current: CurrentSecret): KeystoreState {
+  const content = current.kind === 'held' ? contentOf(current.facts.serial, current.bundleFingerprint) : '';
+  return keystoreState(wish, secret, content);
 }

@@ -1,4 +1,5 @@
 // The checks that a service's certificate must pass, one function each: what is wrong, or undefined. Pure.
+import type { KeystoreState } from '../delivery/keystores.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
 import { issuedAt } from './schedule.ts';
 import type { CertificateFacts, CurrentSecret, Wanted } from './snapshot.ts';
@@ -7,6 +8,7 @@ import type { CertificateFacts, CurrentSecret, Wanted } from './snapshot.ts';
 export const issueReasons = [
   'Missing', // there is no Secret
   'Broken', // the Secret holds no certificate with its key, or one that no CA of the bundle signed
+  'Revoked', // a TLSRevocation names its serial, or a pod that showed it: the service goes on with a new key
   'Expired',
   'NotYetValid', // the clock was set back by more than certificates are backdated
   'IssuerChanged', // the policy names another issuer, or the issuer signs with another CA
@@ -18,7 +20,7 @@ export const issueReasons = [
 export type IssueReason = (typeof issueReasons)[number];
 
 /** Why a Secret is written again around the same certificate. */
-export type RewriteReason = 'OwnerChanged' | 'BundleChanged';
+export type RewriteReason = 'OwnerChanged' | 'BundleChanged' | 'KeystoresChanged';
 
 /** A Secret of ours with a certificate and its key. */
 export type Held = Extract<CurrentSecret, { kind: 'held' }>;
@@ -53,6 +55,11 @@ export function changeNeed(
     namesNeed(current.facts, wanted) ??
     lifetimeNeed(current, wanted, issuer)
   );
+}
+
+/** Revoked. `by`: name of the TLSRevocation. */
+export function revokedNeed(by: string | undefined): Need<IssueReason> | undefined {
+  return by === undefined ? undefined : { reason: 'Revoked', message: `it is revoked by TLSRevocation "${by}"` };
 }
 
 /** Not in its time. */
@@ -93,12 +100,16 @@ function namesNeed(facts: CertificateFacts, wanted: Wanted): Need<IssueReason> |
   return { reason: 'SansChanged', message: `its DNS names change: ${changes.slice(0, 6).join(', ')}${more}` };
 }
 
-/** Compares with what was asked for; a life that the CA's end cut short is no reason to ask again. */
+/**
+ * Compares with what was asked for; a life that the CA's end cut short is no reason to ask again. While the issuer cannot sign it is not
+ * known how long a life it gives.
+ */
 function lifetimeNeed(current: Held, wanted: Wanted, issuer: IssuerState): Need<IssueReason> | undefined {
+  if (!issuer.ready) return undefined;
   if (current.lifetimeMs !== undefined) {
     if (current.lifetimeMs === wanted.lifetimeMs) return undefined;
   } else {
-    const ceilingMs = issuer.ready ? issuer.notAfter.getTime() - issuedAt(current.facts).getTime() : Infinity;
+    const ceilingMs = issuer.notAfter.getTime() - issuedAt(current.facts).getTime();
     const expectedMs = Math.min(wanted.lifetimeMs, ceilingMs);
     if (Math.abs(lifeMs(current.facts) - expectedMs) <= roundingMs) return undefined;
   }
@@ -124,6 +135,11 @@ export function rewriteNeed(
   const missing = owners.find(({ uid }) => !known.has(uid));
   if (missing === undefined) return undefined;
   return { reason: 'OwnerChanged', message: `${missing.kind} "${missing.name}" owns it, too` };
+}
+
+/** What is wrong with the keystores beside it. Without a password nothing can be done about them. */
+export function keystoreNeed(keystores: KeystoreState): Need<RewriteReason> | undefined {
+  return keystores.kind === 'stale' ? { reason: 'KeystoresChanged', message: keystores.message } : undefined;
 }
 
 /** From issue to notAfter. */

@@ -8,9 +8,11 @@ import {
   type Held,
   type IssueReason,
   issuerNeed,
+  keystoreNeed,
   lifeMs,
   type Need,
   type RewriteReason,
+  revokedNeed,
   rewriteNeed,
   timeNeed,
 } from './needs.ts';
@@ -18,7 +20,13 @@ import { renewalTime, retryWaitMs } from './schedule.ts';
 import { type Snapshot, type Wanted, wantedKey } from './snapshot.ts';
 
 /** Why nothing is done although something should be. */
-export type BlockReason = 'SecretNotOurs' | 'IssuerMissing' | 'IssuerNotReady' | 'IssuerExpiring';
+export type BlockReason =
+  | 'SecretNotOurs'
+  | 'IssuerMissing'
+  | 'IssuerNotReady'
+  | 'IssuerExpiring'
+  | 'IdentityRevoked'
+  | 'KeystorePasswordMissing';
 
 /** What to do now. */
 export type Action =
@@ -44,6 +52,9 @@ export const orphanGraceMs = 600_000;
 const foreignCheckMs = 30_000;
 /** How often to look at an issuer that cannot sign; its changes are watched, this is for what only time changes. */
 const issuerCheckMs = 60_000;
+/** How often to look at the password of keystores: one that is missing, and one that may have changed. */
+const missingPasswordCheckMs = 15_000;
+const passwordCheckMs = 300_000;
 /** A renewal must lengthen the certificate's life by at least this part of the lifetime to be worth it. */
 const worthwhile = 0.05;
 
@@ -52,7 +63,36 @@ const keep: Action = { kind: 'keep' };
 /** What to do about a service's certificate. */
 export function planFor(snapshot: Snapshot): Plan {
   const { wanted, pods } = snapshot;
-  return wanted === undefined || pods === 0 ? planIdle(snapshot) : planActive(snapshot, wanted);
+  return withKeystores(
+    snapshot,
+    unlessRevoked(snapshot, wanted === undefined || pods === 0 ? planIdle(snapshot) : planActive(snapshot, wanted)),
+  );
+}
+
+/** To a revoked identity nothing is issued until that is lifted; what it has is left, since everybody refuses it. */
+function unlessRevoked({ revoked, key }: Snapshot, plan: Plan): Plan {
+  if (revoked?.identity === undefined || plan.blocked?.reason === 'SecretNotOurs') return plan;
+  const { nextCheck: _due, ...rest } = plan;
+  const name = key.split('/')[1] ?? '';
+  const message = `the identity of service "${name}" is revoked by TLSRevocation "${revoked.identity}": no certificate is issued until that is lifted`;
+  const action = plan.action.kind === 'issue' ? keep : plan.action;
+  return { ...rest, action, blocked: { reason: 'IdentityRevoked', message } };
+}
+
+/**
+ * Without a password there are no keystores: the first certificate waits for it, as pods that mount the files do; a later one does not,
+ * and the keystores stay those of the one before. Passwords are in no watch of ours, so that they are looked at again.
+ */
+function withKeystores({ keystores, current, now }: Snapshot, plan: Plan): Plan {
+  if (keystores.kind === 'none' || plan.action.kind === 'delete') return plan;
+  const again = after(now, keystores.kind === 'unusable' ? missingPasswordCheckMs : passwordCheckMs);
+  const nextCheck = plan.nextCheck === undefined ? again : earliest(plan.nextCheck, again);
+  const isFirst = current.kind === 'absent';
+  if (keystores.kind !== 'unusable' || plan.blocked !== undefined || (plan.action.kind === 'issue' && !isFirst))
+    return { ...plan, nextCheck };
+  const { message } = keystores;
+  const action = plan.action.kind === 'issue' ? keep : plan.action;
+  return { ...plan, action, nextCheck, blocked: { reason: 'KeystorePasswordMissing', message } };
 }
 
 function planActive(snapshot: Snapshot, wanted: Wanted): Plan {
@@ -63,7 +103,8 @@ function planActive(snapshot: Snapshot, wanted: Wanted): Plan {
   }
   if (current.kind !== 'held') return issuing(snapshot, wanted, absenceNeed(current));
   const renewAt = renewalTime(current.facts, wanted.renewAt);
-  const need = changeNeed(current, wanted, issuer, now) ?? dueNeed(renewAt, now);
+  const need =
+    revokedNeed(snapshot.revoked?.serial) ?? changeNeed(current, wanted, issuer, now) ?? dueNeed(renewAt, now);
   const plan = need === undefined ? settled(snapshot, wanted, renewAt) : issuing(snapshot, wanted, need);
   return { ...plan, renewAt };
 }
@@ -83,13 +124,16 @@ function planIdle(snapshot: Snapshot): Plan {
   const recorded = recordedWants(current);
   const renewAt = current.renewAt ?? renewalTime(current.facts, recorded.renewAt);
   const need =
-    issuerNeed(current, recorded.issuer, snapshot.issuer) ?? timeNeed(current.facts, now) ?? dueNeed(renewAt, now);
+    revokedNeed(snapshot.revoked?.serial) ??
+    issuerNeed(current, recorded.issuer, snapshot.issuer) ??
+    timeNeed(current.facts, now) ??
+    dueNeed(renewAt, now);
   const plan = need === undefined ? settled(snapshot, recorded, renewAt) : issuing(snapshot, recorded, need);
   return { ...plan, renewAt };
 }
 
 /** A Job and a pod made by hand run once: what is left of them needs no fresh certificate. */
-function comesBack({ kind }: OwnerReference): boolean {
+export function comesBack({ kind }: OwnerReference): boolean {
   return kind !== 'Job' && kind !== 'Pod';
 }
 
@@ -136,9 +180,9 @@ function retryTime({ current, key, now }: Snapshot, failure: NonNullable<Snapsho
 }
 
 /** The certificate is as it should be: what is around it may not. */
-function settled({ current, issuer, now, failure }: Snapshot, wanted: Wanted, nextCheck: Date): Plan {
+function settled({ current, issuer, now, failure, keystores }: Snapshot, wanted: Wanted, nextCheck: Date): Plan {
   if (current.kind !== 'held') return { action: keep };
-  const rewrite = rewriteNeed(current, wanted, issuer);
+  const rewrite = rewriteNeed(current, wanted, issuer) ?? keystoreNeed(keystores);
   // A rewrite that failed waits like a failed issue, but has all the time there is.
   const waits = failure !== undefined && now < after(failure.lastAt, Math.min(60_000, 1_000 * 2 ** failure.count));
   if (rewrite === undefined) return { action: keep, nextCheck };

@@ -1,17 +1,27 @@
 // The Secret of a service's certificate: reading what is in one, judging whose it is, and the object that is written. Pure.
 // What it holds is judged by the certificate itself; annotations are for people and for what a certificate cannot say.
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
-import { annotations, certificateSecretName, labels, MANAGED_BY, secretKeys, written } from '../../lib/api/contract.ts';
+import {
+  annotations,
+  certificateSecretName,
+  delivered,
+  labels,
+  MANAGED_BY,
+  secretKeys,
+  written,
+} from '../../lib/api/contract.ts';
 import type { OwnerReference } from '../../lib/api/tlspolicy.ts';
 import { formatDuration, parseDuration } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { KubeInput, KubeObject, Secret } from '../../lib/kube/object.ts';
-import { bundleFingerprint, parseCertificates } from '../../lib/pki/bundle.ts';
+import { parseCertificates } from '../../lib/pki/bundle.ts';
 import { parseAlternativeNames } from '../../lib/pki/identity.ts';
 import { keyAlgorithmOf } from '../../lib/pki/keys.ts';
 import { chainVerdict } from '../../lib/pki/verify.ts';
 import { authorityKeyIdOf } from '../../lib/pki/x509.ts';
+import type { KeystoreParts } from '../delivery/keystores.ts';
 import type { SignedLeaf } from '../issuers/issuer.ts';
+import { ParsedBundles } from './bundles.ts';
 import type { CertificateFacts, CurrentSecret, Wanted } from './snapshot.ts';
 
 /** Type of every Secret that is written; it cannot be changed on an existing one. */
@@ -25,7 +35,11 @@ export function serviceOf({ metadata }: Pick<KubeObject, 'metadata'>): string | 
 }
 
 /** What a Secret holds. `trustBundle` is the issuer's, PEM; undefined while the issuer cannot sign. */
-export function currentSecret(secret: Secret | undefined, trustBundle: string | undefined): CurrentSecret {
+export function currentSecret(
+  secret: Secret | undefined,
+  trustBundle: string | undefined,
+  bundles: ParsedBundles = new ParsedBundles(),
+): CurrentSecret {
   if (secret === undefined) return { kind: 'absent' };
   if (serviceOf(secret) === undefined) return { kind: 'foreign' };
   const owners = secret.metadata.ownerReferences ?? [];
@@ -35,24 +49,45 @@ export function currentSecret(secret: Secret | undefined, trustBundle: string | 
   try {
     const chain = parseCertificates(dataOf(secret, secretKeys.certificate));
     const facts = factsOf(chain, dataOf(secret, secretKeys.key));
-    return { kind: 'held', facts, owners, trusted: isTrusted(chain, trustBundle), ...recorded(secret) };
+    const trusted = isTrusted(chain, trustBundle, bundles);
+    return { kind: 'held', facts, owners, trusted, ...recorded(secret, bundles) };
   } catch (error) {
     return { kind: 'broken', detail: messageOf(error), recreate, owners };
   }
 }
 
-/** Reads Secrets and remembers what was in each: the same stored object under the same bundle is parsed once. */
+interface Read {
+  readonly version: string;
+  readonly trustBundle: string | undefined;
+  readonly current: CurrentSecret;
+}
+
+/** So many Secrets were just written, at most, and come again by the watch as other objects of the same version. */
+const justWritten = 1_000;
+
+/** Reads Secrets and remembers what was in each: the same version under the same bundle is parsed once. */
 export class SecretReader {
-  readonly #seen = new WeakMap<Secret, { readonly trustBundle: string | undefined; readonly current: CurrentSecret }>();
+  readonly #seen = new WeakMap<Secret, Read>();
+  readonly #latest = new Map<string, Read>();
+  readonly #bundles = new ParsedBundles();
 
   /** See `currentSecret`. */
   read(secret: Secret | undefined, trustBundle: string | undefined): CurrentSecret {
     if (secret === undefined) return { kind: 'absent' };
-    const seen = this.#seen.get(secret);
-    if (seen !== undefined && seen.trustBundle === trustBundle) return seen.current;
-    const current = currentSecret(secret, trustBundle);
-    this.#seen.set(secret, { trustBundle, current });
-    return current;
+    const { uid, resourceVersion: version } = secret.metadata;
+    const known = this.#seen.get(secret) ?? this.#latest.get(uid);
+    const read =
+      known?.version === version && known.trustBundle === trustBundle
+        ? known
+        : { version, trustBundle, current: currentSecret(secret, trustBundle, this.#bundles) };
+    this.#seen.set(secret, read);
+    this.#latest.delete(uid);
+    this.#latest.set(uid, read);
+    for (const oldest of this.#latest.keys()) {
+      if (this.#latest.size <= justWritten) break;
+      this.#latest.delete(oldest);
+    }
+    return read.current;
   }
 }
 
@@ -85,22 +120,26 @@ function readKey(pem: string) {
 }
 
 /** Signed by a CA of the bundle. Its time is not the question here; an issuer that cannot sign says nothing about it. */
-function isTrusted([leaf, ...intermediates]: readonly X509Certificate[], trustBundle: string | undefined): boolean {
+function isTrusted(
+  [leaf, ...intermediates]: readonly X509Certificate[],
+  trustBundle: string | undefined,
+  bundles: ParsedBundles,
+): boolean {
   if (leaf === undefined || trustBundle === undefined) return true;
-  const bundle = parseCertificates(trustBundle);
+  const bundle = bundles.of(trustBundle).members;
   const verdict = chainVerdict({ leaf, intermediates, bundle, now: leaf.validFromDate });
   return verdict.ok || verdict.reason !== 'unknown_ca';
 }
 
 /** What was written down beside the certificate. What cannot be read counts as not written. */
-function recorded(secret: Secret) {
+function recorded(secret: Secret, bundles: ParsedBundles) {
   const notes = secret.metadata.annotations ?? {};
   const renewMs = Date.parse(notes[written.renewAt] ?? '');
   return {
     issuer: notes[written.issuer] ?? '',
     lifetimeMs: attempt(() => parseDuration(notes[written.lifetime] ?? '')),
     renewAt: Number.isNaN(renewMs) ? undefined : new Date(renewMs),
-    bundleFingerprint: attempt(() => bundleFingerprint(parseCertificates(dataOf(secret, secretKeys.trustBundle)))),
+    bundleFingerprint: attempt(() => bundles.of(dataOf(secret, secretKeys.trustBundle)).fingerprint),
   };
 }
 
@@ -128,6 +167,9 @@ export interface SecretContent {
   readonly wanted: Wanted;
   readonly renewAt: Date;
   readonly owners: readonly OwnerReference[];
+  /** Further annotations. */
+  readonly notes?: Readonly<Record<string, string>>;
+  readonly keystores?: KeystoreParts;
 }
 
 /** The Secret of a new certificate: everything in one object, so that key and certificate are never seen apart. */
@@ -141,29 +183,39 @@ export function secretInput(content: SecretContent): KubeInput {
     [written.issuer]: wanted.issuer,
     [written.lifetime]: formatDuration(wanted.lifetimeMs),
     [annotations.service]: service,
+    ...content.notes,
+    ...content.keystores?.notes,
   };
   const data = {
     [secretKeys.certificate]: encoded(leaf.chain),
     [secretKeys.key]: encoded(keyPem),
     [secretKeys.trustBundle]: encoded(trustBundle),
+    ...content.keystores?.data,
   };
   return { metadata: { ...head(namespace, service, owners), annotations: notes }, type: secretType, data };
 }
 
-/** The same Secret with other owners and another trust bundle; certificate, key and annotations stay byte for byte. */
-export function rewrittenInput(
-  secret: Secret,
-  service: string,
-  trustBundle: string | undefined,
-  owners: readonly OwnerReference[],
-): KubeInput {
+/** What is written anew around a certificate. */
+export interface Surroundings {
+  readonly service: string;
+  /** Undefined = as it was. */
+  readonly trustBundle: string | undefined;
+  readonly owners: readonly OwnerReference[];
+  readonly keystores: KeystoreParts;
+}
+
+/** The same Secret with other surroundings; certificate, key and what is noted of them stay byte for byte. */
+export function rewrittenInput(secret: Secret, { service, trustBundle, owners, keystores }: Surroundings): KubeInput {
+  const stays = (name: string): boolean => name !== written.keystores && name !== written.keystorePassword;
   const kept = Object.values(written).flatMap((name) => {
     const value = secret.metadata.annotations?.[name];
-    return value === undefined ? [] : [[name, value] as const];
+    return value === undefined || !stays(name) ? [] : [[name, value] as const];
   });
+  const { [delivered.keystore]: _, [delivered.truststore]: __, ...data } = secret.data ?? {};
   const bundle = trustBundle === undefined ? {} : { [secretKeys.trustBundle]: encoded(trustBundle) };
-  const metadata = { ...head(secret.metadata.namespace ?? '', service, owners), annotations: Object.fromEntries(kept) };
-  return { metadata, type: secretType, data: { ...secret.data, ...bundle } };
+  const annotated = { ...Object.fromEntries(kept), ...keystores.notes };
+  const metadata = { ...head(secret.metadata.namespace ?? '', service, owners), annotations: annotated };
+  return { metadata, type: secretType, data: { ...data, ...bundle, ...keystores.data } };
 }
 
 function head(namespace: string, service: string, owners: readonly OwnerReference[]) {

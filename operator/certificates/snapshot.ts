@@ -1,5 +1,6 @@
 // What the planner looks at: everything that bears on one service's certificate at one moment. Data only.
 import type { KeyAlgorithm, OwnerReference } from '../../lib/api/tlspolicy.ts';
+import type { KeystoreState } from '../delivery/keystores.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
 
 /** How the certificate should be. */
@@ -90,6 +91,10 @@ export interface Snapshot {
   /** The issuer of `wanted`, or the recorded one when nothing is wanted. */
   readonly issuer: IssuerState;
   readonly failure: Failure | undefined;
+  /** Names of the TLSRevocations by which its identity, or the certificate that it has, is revoked. */
+  readonly revoked?: { readonly identity: string | undefined; readonly serial: string | undefined };
+  /** Whether the keystores beside the certificate are as they should be. */
+  readonly keystores: KeystoreState;
 }
 
 /** What a failure was about: equal keys mean that the same certificate was asked for. */

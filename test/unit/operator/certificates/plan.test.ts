@@ -82,6 +82,7 @@ const base: Snapshot = {
   current: held,
   issuer,
   failure: undefined,
+  keystores: { kind: 'none' },
 };
 
 const of = (change: Partial<Held['facts']>, rest: Partial<Held> = {}): Held => ({

@@ -151,10 +151,12 @@ describe('a Secret that is written', () => {
 
   test('again, keeps certificate, key and notes byte for byte', () => {
     const before = stored();
-    const next = rewrittenInput(before, 'web', other.certificate, [
-      ...owners,
-      { apiVersion: 'batch/v1', kind: 'Job', name: 'j', uid: 'j' },
-    ]);
+    const next = rewrittenInput(before, {
+      service: 'web',
+      trustBundle: other.certificate,
+      owners: [...owners, { apiVersion: 'batch/v1', kind: 'Job', name: 'j', uid: 'j' }],
+      keystores: { data: {}, notes: {} },
+    });
     expect(next.metadata['annotations']).toEqual(before.metadata.annotations);
     expect(next['data']).toEqual({ ...before.data, 'ca.crt': Buffer.from(other.certificate).toString('base64') });
     expect(next.metadata['ownerReferences']).toHaveLength(2);

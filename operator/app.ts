@@ -1,24 +1,27 @@
 // Constructs the operator and connects its parts; the only place that does. Every replica keeps the caches and serves the
 // control API; the one that holds the lease also writes. Stop order: watches, controllers, lease, events, servers.
-import { GROUP, names, VERSION } from '../lib/api/contract.ts';
+import { GROUP, names, spiffeId, VERSION } from '../lib/api/contract.ts';
 import { systemClock } from '../lib/clock.ts';
 import { startAdmin } from '../lib/http/admin.ts';
 import { EventRecorder } from '../lib/kube/events.ts';
 import { LeaderElector } from '../lib/kube/leader.ts';
 import { kubeMetrics as declareKubeMetrics } from '../lib/kube/metrics.ts';
+import { resources } from '../lib/kube/resources.ts';
 import { connect } from '../lib/kube/rest.ts';
 import { Lifecycle } from '../lib/runtime/lifecycle.ts';
 import { createLogger } from '../lib/runtime/logger.ts';
 import { Metrics } from '../lib/runtime/metrics.ts';
 import { aborted, orAborted } from '../lib/runtime/signals.ts';
-import { ClusterAuthority } from './authority/authority.ts';
+import { Authorities } from './authority/authority.ts';
 import { createCaches } from './caches.ts';
 import { Cluster } from './certificates/cluster.ts';
 import type { OperatorConfig } from './config.ts';
 import { ReportStore } from './control/report.ts';
 import { type ControlServer, startControlServer } from './control/server.ts';
 import { leaderParts } from './leading.ts';
+import { PodCertificates } from './podcertificates/issued.ts';
 import { ClusterRanges } from './ranges.ts';
+import { noForeignLists, RevocationBook } from './revocation/book.ts';
 import { ServingCertificate } from './serving.ts';
 import { MeshTrust } from './trust/mesh.ts';
 import { meshComplete, meshFrom } from './view.ts';
@@ -43,14 +46,26 @@ function construct(config: OperatorConfig) {
   const kube = { client: connection.client, clock, logger, metrics: kubeMetrics };
   const caches = createCaches({ ...kube, namespace });
   const { stores } = caches;
-  const authority = new ClusterAuthority(namespace, trustDomain);
-  authority.follow(stores.secrets);
+  const authorities = new Authorities(namespace, trustDomain);
+  authorities.follow(stores.secrets);
+  const authority = authorities.of(names.defaultIssuer);
   const trust = new MeshTrust({ authority, issuers: stores.issuers, logger });
   trust.follow();
   const mine = { clock, logger, namespace, trustDomain, clusterDomain };
   const events = new EventRecorder({ ...kube, controller: `${GROUP}/operator`, instance: podName });
   const reports = new ReportStore(clock);
   const cluster = new Cluster(stores);
+  const podCertificates = new PodCertificates();
+  podCertificates.follow(stores.podCertificateRequests, stores.pods);
+  const revocations = new RevocationBook({
+    ...stores,
+    reports,
+    clock,
+    lists: noForeignLists,
+    ownIdentity: spiffeId(trustDomain, namespace, names.operator),
+    silentMs: () => caches.silentMs(resources.tlsrevocations),
+  });
+  revocations.follow();
   return {
     config,
     clock,
@@ -62,7 +77,21 @@ function construct(config: OperatorConfig) {
     events,
     reports,
     elector: new LeaderElector({ ...kube, namespace, name: names.operator, identity: podName }),
-    leading: leaderParts({ ...kube, config, metrics, kubeMetrics, events, stores, cluster, authority, trust, reports }),
+    leading: leaderParts({
+      ...kube,
+      config,
+      metrics,
+      kubeMetrics,
+      events,
+      stores,
+      cluster,
+      authorities,
+      trust,
+      reports,
+      podCertificates,
+      revocations,
+    }),
+    revocations,
     mesh: meshFrom({ ...mine, stores }),
     ranges: new ClusterRanges({ ...stores, clock, configured: config.clusterRanges }),
     serving: new ServingCertificate({ ...mine, authority, trust }),
@@ -94,6 +123,7 @@ export async function runOperator(config: OperatorConfig): Promise<0 | 1> {
   eventing.run('events', (signal) => events.run(signal));
   caches.start(watches);
   watches.run('ranges', (signal) => ranges.run(signal));
+  watches.run('revocations', (signal) => operator.revocations.run(signal));
   lease.run('leader lease', (signal) => elector.run(signal));
   for (const [name, part] of Object.entries(leading)) {
     controllers.run(name, async (signal) => {
@@ -121,15 +151,21 @@ async function serveAdmin(
 
 /** The control API begins once the mesh is complete: before, it would say that nobody is in it. */
 async function serveControl(
-  { config, clock, logger, metrics, stores, mesh, reports, ranges, serving }: Operator,
+  { config, clock, logger, metrics, stores, mesh, reports, revocations, ranges, serving }: Operator,
   signal: AbortSignal,
   listening: (server: ControlServer) => void,
 ): Promise<void> {
   await meshComplete(mesh, stores, signal);
+  await revocations.complete(signal);
   await orAborted(serving.first, signal);
   const server = await startControlServer({
     mesh,
     reports,
+    revocations: {
+      current: () => revocations.current(),
+      find: (subject) => revocations.find(subject),
+      subscribe: (listener) => revocations.subscribe((listChanged) => listChanged && listener()),
+    },
     clock,
     logger,
     metrics,

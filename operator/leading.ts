@@ -1,27 +1,32 @@
 // What only the leader does: keep the CA and the issuers, the certificates, and the status of policies.
+import { names } from '../lib/api/contract.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { KubeClient } from '../lib/kube/client.ts';
-import { Controller } from '../lib/kube/controller.ts';
 import type { EventRecorder } from '../lib/kube/events.ts';
 import type { KubeMetrics } from '../lib/kube/metrics.ts';
 import type { Part } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
 import { Audit } from './audit/audit.ts';
-import type { ClusterAuthority } from './authority/authority.ts';
-import { AuthorityKeeper } from './authority/keeper.ts';
+import type { Authorities } from './authority/authority.ts';
+import { authorityParts } from './authority/parts.ts';
 import type { Caches } from './caches.ts';
 import type { Cluster } from './certificates/cluster.ts';
 import { CertificateController } from './certificates/controller.ts';
-import type { ReportsView } from './certificates/governed.ts';
 import { Notices } from './certificates/notices.ts';
 import { Outcomes } from './certificates/outcomes.ts';
 import { PolicyController } from './certificates/policies.ts';
 import type { OperatorConfig } from './config.ts';
+import type { Reports } from './control/report.ts';
 import { deliveryParts } from './delivery/parts.ts';
 import { Issuers } from './issuers/issuers.ts';
-import { IssuerRegistry } from './issuers/registry.ts';
-import { SelfSignedIssuer } from './issuers/selfsigned.ts';
+import { type IssuerFactory, IssuerRegistry } from './issuers/registry.ts';
+import { createAuthorityIssuer, SelfSignedIssuer } from './issuers/selfsigned.ts';
+import type { PodCertificates } from './podcertificates/issued.ts';
+import { SignerNotices } from './podcertificates/notices.ts';
+import { PodCertificateSigner } from './podcertificates/signer.ts';
+import type { RevocationBook } from './revocation/book.ts';
+import { RevocationController } from './revocation/controller.ts';
 import type { TrustSource } from './trust/mesh.ts';
 
 export interface LeadingDeps {
@@ -34,62 +39,88 @@ export interface LeadingDeps {
   readonly events: EventRecorder;
   readonly stores: Caches;
   readonly cluster: Cluster;
-  readonly authority: ClusterAuthority;
+  readonly authorities: Authorities;
   readonly trust: TrustSource;
-  readonly reports: ReportsView;
+  readonly reports: Reports;
+  readonly podCertificates: PodCertificates;
+  readonly revocations: RevocationBook;
 }
 
 /** The leader's controllers by name, to be run once this replica leads. */
 export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
-  const { config, client, clock, logger, metrics, kubeMetrics, events, stores, cluster, authority, trust, reports } =
+  const { config, client, clock, logger, metrics, kubeMetrics, events, stores, cluster, authorities, trust, reports } =
     deps;
   const { namespace, trustDomain, clusterDomain, defaultIssuer, minimumLifetimeMs: shortestMs } = config;
   const outcomes = new Outcomes();
   const audit = new Audit(logger, metrics);
   const shared = { client, clock, logger, kubeMetrics, stores, cluster, outcomes, audit, shortestMs };
-  const registry = new IssuerRegistry({ issuers: stores.issuers, factories: {}, logger });
+  const authority = authorities.of(names.defaultIssuer);
+  const ofAuthority: IssuerFactory = ({ metadata: { name } }, changed) =>
+    createAuthorityIssuer(authorities.of(name), changed);
+  const factories = { selfSigned: ofAuthority, ca: ofAuthority };
+  const registry = new IssuerRegistry({ issuers: stores.issuers, factories, logger });
   const issuersByName = new Issuers({
     objects: stores.issuers,
     cluster: new SelfSignedIssuer(authority),
     running: registry,
     trust,
   });
-  const keeper = new AuthorityKeeper({
+  const keeping = authorityParts({
     ...shared,
-    ...stores,
+    metrics,
     events,
-    authority,
+    authorities,
+    trust,
+    reports,
+    running: registry,
     namespace,
     trustDomain,
     defaultIssuer,
   });
-  const issuers = new Controller({
-    name: 'issuers',
-    feeds: keeper.feeds(),
-    reconcile: (name, signal) => keeper.reconcile(name, signal),
-    clock,
-    logger,
-    metrics: kubeMetrics,
-  });
+  const issuerChanges = [
+    (again: () => void) => authority.subscribe(again),
+    (again: () => void) => trust.subscribe(again),
+    (again: () => void) => registry.subscribe(again),
+  ];
   const certificates = new CertificateController({
     ...shared,
     metrics,
     issuers: issuersByName,
-    changes: [
-      (again) => authority.subscribe(again),
-      (again) => trust.subscribe(again),
-      (again) => registry.subscribe(again),
-    ],
+    changes: issuerChanges,
     notices: new Notices(events),
+    revocations: deps.revocations,
     trustDomain,
     clusterDomain,
   });
-  const policies = new PolicyController({ ...shared, events, reports });
+  const podCertificates = new PodCertificateSigner({
+    ...shared,
+    issuers: issuersByName,
+    certificates: deps.podCertificates,
+    notices: new SignerNotices(events, metrics),
+    trustDomain,
+    clusterDomain,
+    revokedWhy: (identity) => {
+      const by = deps.revocations.byIdentity(identity);
+      return by === undefined ? undefined : `${identity} is revoked by TLSRevocation "${by}"`;
+    },
+    changes: issuerChanges,
+  });
+  const revocations = new RevocationController({
+    ...shared,
+    ...stores,
+    events,
+    reports,
+    book: deps.revocations,
+    trustDomain,
+  });
+  const policies = new PolicyController({ ...shared, certificates: deps.podCertificates, events, reports, issuers: issuersByName });
   return {
     'issuers at work': (signal) => registry.run(signal),
-    issuers: (signal) => issuers.run(signal),
+    ...keeping,
     certificates: (signal) => certificates.run(signal),
+    'pod certificates': (signal) => podCertificates.run(signal),
     policies: (signal) => policies.run(signal),
+    revocations: (signal) => revocations.run(signal),
     ...deliveryParts({ client, clock, logger, kubeMetrics, events, stores, trust }),
   };
 }

@@ -3,13 +3,13 @@
 import { names } from '../lib/api/contract.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
-import { type Authority, issueLeaf } from '../lib/pki/ca.ts';
+import { issueLeaf } from '../lib/pki/ca.ts';
 import { dnsNamesOf } from '../lib/pki/identity.ts';
 import { generateKey, privateKeyPem } from '../lib/pki/keys.ts';
 import { type CertificateSource, MemoryCertificateSource } from '../lib/runtime/credentials.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import { aborted } from '../lib/runtime/signals.ts';
-import type { AuthoritySource } from './authority/authority.ts';
+import type { AuthoritySource, TrustedAuthority } from './authority/authority.ts';
 import type { TrustSource } from './trust/mesh.ts';
 
 export interface ServingDeps {
@@ -56,7 +56,7 @@ export class ServingCertificate {
       const stop = (): void => wake.abort();
       const leave = [authority.subscribe(stop), trust.subscribe(stop)];
       signal.addEventListener('abort', stop, { once: true });
-      const signer = authority.current()?.authority;
+      const signer = authority.current();
       const bundle = trust.current()?.pem;
       const waitMs = signer === undefined || bundle === undefined ? Infinity : await this.#issue(signer, bundle);
       if (waitMs === Infinity) await aborted(wake.signal);
@@ -67,7 +67,7 @@ export class ServingCertificate {
   }
 
   /** Makes a certificate with a new key; milliseconds until the next one is due. */
-  async #issue(authority: Authority, trustBundle: string): Promise<number> {
+  async #issue({ authority, chain }: TrustedAuthority, trustBundle: string): Promise<number> {
     const { clock, logger, namespace, trustDomain, clusterDomain } = this.#deps;
     const now = clock.now();
     try {
@@ -81,7 +81,10 @@ export class ServingCertificate {
         lifetimeMs,
         now,
       });
-      const verdict = this.#source.offer({ certificate, key: privateKeyPem(privateKey), trustBundle }, now);
+      const verdict = this.#source.offer(
+        { certificate: certificate + chain, key: privateKeyPem(privateKey), trustBundle },
+        now,
+      );
       if (verdict.good) {
         logger.info({ serial, notAfter }, 'serving certificate made');
         this.#first.resolve();

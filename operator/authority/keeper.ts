@@ -1,6 +1,7 @@
-// Sees to it, on the leader, that the CA's Secret exists, that the TLSIssuer `cluster` exists, and that every TLSIssuer says
-// in its status whether it can sign. The Secret is created, never applied: whoever creates it first, every replica uses that
-// one, and no upgrade, restart or second leader ever makes a second CA beside a first.
+// Sees to it, on the leader, that the TLSIssuer `cluster` exists, that every issuer which keeps its CAs here has them in a Secret,
+// that they are rotated, and that every TLSIssuer says in its status whether it can sign. A first Secret is created, never
+// applied: whoever creates it first, every replica uses that one, and no upgrade, restart or second leader ever makes a second
+// CA beside a first.
 import { fieldManagers, labels, MANAGED_BY, names } from '../../lib/api/contract.ts';
 import { sameJson } from '../../lib/api/equal.ts';
 import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
@@ -9,15 +10,22 @@ import type { KubeClient } from '../../lib/kube/client.ts';
 import type { ReconcileResult } from '../../lib/kube/controller.ts';
 import { isKube } from '../../lib/kube/errors.ts';
 import { type EventRecorder, subjectOf } from '../../lib/kube/events.ts';
-import { type Feed, feed } from '../../lib/kube/feed.ts';
 import type { Secret } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import type { Store } from '../../lib/kube/store.ts';
 import { createAuthority } from '../../lib/pki/ca.ts';
 import { authorityLifetimeMs } from '../../lib/policy/defaults.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
-import { authoritySecret, type ClusterAuthority, newlyTrusted } from './authority.ts';
-import { issuerStatus } from './status.ts';
+import type { AuditTrail } from '../audit/audit.ts';
+import type { Offer } from '../issuers/ca/offer.ts';
+import type { Issuer } from '../issuers/issuer.ts';
+import type { Authorities, ClusterAuthority } from './authority.ts';
+import type { AuthorityMetrics } from './metrics.ts';
+import { type Generation, madeGeneration, type Ring, ringSecret } from './ring.ts';
+import type { Decision, Waits } from './rotationview.ts';
+import { type PeersView, Rotator } from './rotator.ts';
+import { authorityStatus, foreignStatus } from './status.ts';
+import { firstRing } from './turn.ts';
 
 /** What the keeper works with and on. */
 export interface KeeperDeps {
@@ -25,15 +33,23 @@ export interface KeeperDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: Pick<EventRecorder, 'record'>;
+  readonly audit: AuditTrail;
+  readonly metrics: AuthorityMetrics;
   readonly issuers: Store<TLSIssuer>;
   /** Tabard's Secrets (label app.kubernetes.io/managed-by=tabard). */
   readonly secrets: Store<Secret>;
-  readonly authority: ClusterAuthority;
+  readonly authorities: Authorities;
+  readonly peers: PeersView;
+  /** What somebody else offers to an issuer of kind `ca`. */
+  readonly offers: { of(issuer: TLSIssuer, now: Date): Offer | undefined };
+  /** Issuers of other kinds that are at work. */
+  readonly running: { get(name: string): Issuer | undefined };
   /** Tabard's own namespace. */
   readonly namespace: string;
   readonly trustDomain: string;
   /** Settings of the TLSIssuer `cluster` where it is absent; undefined = it is not made. */
   readonly defaultIssuer: { readonly lifetimeMs: number } | undefined;
+  readonly waits?: Partial<Waits>;
 }
 
 /** Status is looked at again this often, for what only time changes. */
@@ -42,48 +58,71 @@ const againMs = 600_000;
 /** Reconciles by the name of a TLSIssuer; `cluster` also when there is none. */
 export class AuthorityKeeper {
   readonly #deps: KeeperDeps;
+  readonly #rotator: Rotator;
 
   constructor(deps: KeeperDeps) {
     this.#deps = deps;
+    this.#rotator = new Rotator({ ...deps, make: (issuer) => this.#make(issuer) });
   }
 
-  /** The feeds for the controller that runs `reconcile`. */
-  feeds(): readonly Feed[] {
-    const { issuers, secrets, namespace } = this.#deps;
-    const always: Feed = {
-      subscribe: (add) => {
-        add(names.defaultIssuer);
-        return () => undefined;
-      },
-      keys: () => [names.defaultIssuer],
-      synced: () => Promise.resolve(),
-    };
-    const isOurs = ({ metadata }: Secret): boolean =>
-      metadata.name === names.caSecret && metadata.namespace === namespace;
-    return [always, feed(issuers), feed(secrets, (secret) => (isOurs(secret) ? [names.defaultIssuer] : []))];
+  /** Whether a rotation is under way, so that it matters how far every peer has come. */
+  isRotating(name: string): boolean {
+    const phase = this.#deps.authorities.of(name).ring?.notes.phase;
+    return phase !== undefined && phase !== 'Idle';
   }
 
   /** Brings one issuer in order. Rejects when the API server does; the controller tries again. */
   async reconcile(name: string, signal: AbortSignal): Promise<ReconcileResult> {
-    const { clock, client, issuers, authority } = this.#deps;
+    const { issuers } = this.#deps;
     let issuer = issuers.get(name);
-    if (name === names.defaultIssuer) {
-      issuer ??= await this.#createIssuer(signal);
-      await this.#ensureSecret(issuer, signal);
+    if (name === names.defaultIssuer) issuer ??= await this.#createIssuer(signal);
+    // The control plane signs its own certificates with the CA of `cluster`, whatever that issuer is.
+    if (issuer === undefined) {
+      if (name === names.defaultIssuer) await this.#ensureSecret(name, undefined, undefined, signal);
+      return undefined;
     }
-    if (issuer === undefined) return undefined;
-    const now = clock.now();
-    const status = issuerStatus(issuer, authority, now);
-    if (!sameJson(status, issuer.status)) {
-      const input = { metadata: { name }, status };
-      await client.applyStatus(resources.tlsissuers, input, {
-        signal,
-        fieldManager: fieldManagers.operator,
-        force: true,
-      });
-      this.#report(issuer, status);
-    }
+    if (name === names.defaultIssuer || keepsItsCas(issuer)) return this.#keep(issuer, signal);
+    const now = this.#deps.clock.now();
+    await this.#writeStatus(issuer, foreignStatus(issuer, this.#deps.running.get(name)?.state(now), now), signal);
     return { after: againMs };
+  }
+
+  async #keep(issuer: TLSIssuer, signal: AbortSignal): Promise<ReconcileResult> {
+    const { clock, authorities, offers, metrics, running } = this.#deps;
+    const { name } = issuer.metadata;
+    const authority = authorities.of(name);
+    const offer = offers.of(issuer, clock.now());
+    await this.#ensureSecret(name, issuer, offer, signal);
+    const decision = await this.#rotator.advance({ issuer, authority, offer }, signal);
+    const now = clock.now();
+    const { ring, secret, secretName } = authority;
+    const current = () => authority.current();
+    const offerRefused = offer?.kind === 'refused' ? offer : undefined;
+    const view = { secretName, secret, ring, current, offerRefused, decision };
+    const status = keepsItsCas(issuer)
+      ? authorityStatus(issuer, view, now)
+      : foreignStatus(issuer, running.get(name)?.state(now), now);
+    await this.#writeStatus(issuer, status, signal);
+    if (ring !== undefined) {
+      metrics.phase(name, ring.notes.phase);
+      metrics.notAfter.set(ring.active.authority.notAfter.getTime() / 1_000, { issuer: name });
+      metrics.lagging.set(decision?.kind === 'wait' ? decision.waitingFor.length : 0, { issuer: name });
+    }
+    return { after: this.#nextLookMs(decision) };
+  }
+
+  #nextLookMs(decision: Decision | undefined): number {
+    const next = decision === undefined || !('nextCheck' in decision) ? undefined : decision.nextCheck;
+    if (next === undefined) return againMs;
+    return Math.min(againMs, Math.max(20, next.getTime() - this.#deps.clock.now().getTime()));
+  }
+
+  async #writeStatus(issuer: TLSIssuer, status: NonNullable<TLSIssuer['status']>, signal: AbortSignal): Promise<void> {
+    if (sameJson(status, issuer.status)) return;
+    const input = { metadata: { name: issuer.metadata.name }, status };
+    const options = { signal, fieldManager: fieldManagers.operator, force: true };
+    await this.#deps.client.applyStatus(resources.tlsissuers, input, options);
+    this.#report(issuer, status);
   }
 
   async #createIssuer(signal: AbortSignal): Promise<TLSIssuer | undefined> {
@@ -104,40 +143,66 @@ export class AuthorityKeeper {
     }
   }
 
-  /** Makes the CA's Secret if there is none: with the CA in memory if there is one, so that a deleted Secret comes back. */
-  async #ensureSecret(issuer: TLSIssuer | undefined, signal: AbortSignal): Promise<void> {
-    const { client, authority, clock, namespace, secrets, logger } = this.#deps;
-    if (secrets.get(`${namespace}/${names.caSecret}`) !== undefined) return;
-    const found = await this.#adopt(signal);
-    if (found) return;
-    const known = authority.current();
-    const restored = known !== undefined && clock.now() < known.authority.notAfter ? known : undefined;
-    const next = restored ?? newlyTrusted(await createAuthority(this.#request(issuer)));
+  /** Makes the CAs' Secret if there is none: with those in memory if there are, so that a deleted Secret comes back. */
+  async #ensureSecret(
+    name: string,
+    issuer: TLSIssuer | undefined,
+    offer: Offer | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { authorities, namespace, secrets } = this.#deps;
+    const authority = authorities.of(name);
+    if (secrets.get(`${namespace}/${authority.secretName}`) !== undefined && authority.live !== undefined) return;
+    if (await this.#adopt(authority, signal)) return;
+    const restored = authority.ring;
+    const ring = restored ?? (await this.#firstRing(issuer, offer));
+    if (ring !== undefined) await this.#create(name, issuer, { ring, restored: restored !== undefined }, signal);
+  }
+
+  async #firstRing(issuer: TLSIssuer | undefined, offer: Offer | undefined): Promise<Ring | undefined> {
+    if (offer === undefined) return firstRing(await this.#make(issuer));
+    return offer.kind === 'good' ? firstRing(offer.generation) : undefined;
+  }
+
+  async #create(
+    name: string,
+    issuer: TLSIssuer | undefined,
+    { ring, restored }: { readonly ring: Ring; readonly restored: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client, authorities, namespace, logger, audit, metrics } = this.#deps;
+    const authority = authorities.of(name);
     try {
-      const input = authoritySecret(namespace, next);
+      const input = ringSecret(namespace, name, ring, name === names.defaultIssuer ? undefined : issuer);
       authority.offer(await client.create(resources.secrets, input, { signal, fieldManager: fieldManagers.operator }));
     } catch (error) {
       if (!isKube(error, 'AlreadyExists')) throw error;
-      await this.#adopt(signal);
+      await this.#adopt(authority, signal);
       return;
     }
-    const { fingerprint, notAfter } = next.authority;
+    const { fingerprint, notAfter } = ring.active.authority;
     logger.info(
-      { fingerprint, notAfter: notAfter.toISOString(), restored: restored !== undefined },
+      { issuer: name, fingerprint, notAfter: notAfter.toISOString(), restored },
       'certificate authority written',
     );
+    if (restored) return;
+    metrics.steps.inc({ issuer: name, step: 'created' });
+    const askedBy = [issuer === undefined ? 'Tabard' : `TLSIssuer ${name}`];
+    audit.record({ action: 'CaCreated', askedBy, reason: 'Missing', issuer: name, sha256: fingerprint, notAfter });
   }
 
   /** Uses a CA Secret that exists but is not in the store yet, or lost its label (restored from a backup, say). */
-  async #adopt(signal: AbortSignal): Promise<boolean> {
-    const { client, authority, namespace } = this.#deps;
-    const ref = { namespace, name: names.caSecret };
+  async #adopt(authority: ClusterAuthority, signal: AbortSignal): Promise<boolean> {
+    const { client, namespace } = this.#deps;
+    const ref = { namespace, name: authority.secretName };
     try {
       const secret = await client.get(resources.secrets, ref, { signal });
       authority.offer(secret);
       if (secret.metadata.labels?.[labels.managedBy] !== MANAGED_BY) {
         const patch = { metadata: { labels: { [labels.managedBy]: MANAGED_BY } } };
-        await client.patch(resources.secrets, ref, patch, { signal, fieldManager: fieldManagers.operator });
+        authority.offer(
+          await client.patch(resources.secrets, ref, patch, { signal, fieldManager: fieldManagers.operator }),
+        );
       }
       return true;
     } catch (error) {
@@ -146,25 +211,29 @@ export class AuthorityKeeper {
     }
   }
 
-  #request(issuer: TLSIssuer | undefined) {
+  async #make(issuer: TLSIssuer | undefined): Promise<Generation> {
     const { clock, trustDomain, defaultIssuer } = this.#deps;
     const lifetime = issuer?.spec.selfSigned?.lifetime;
     const lifetimeMs =
       lifetime === undefined ? (defaultIssuer?.lifetimeMs ?? authorityLifetimeMs) : parseDuration(lifetime);
-    return { trustDomain, lifetimeMs, now: clock.now() };
+    return madeGeneration(await createAuthority({ trustDomain, lifetimeMs, now: clock.now() }));
   }
 
-  /** An event when Ready turns. */
+  /** An event when a condition turns. What a step says of itself is not said again. */
   #report(issuer: TLSIssuer, status: NonNullable<TLSIssuer['status']>): void {
-    const [ready] = status.conditions ?? [];
-    const before = issuer.status?.conditions?.find(({ type }) => type === 'Ready');
-    if (ready === undefined || (ready.status === before?.status && ready.reason === before.reason)) return;
-    const type = ready.status === 'True' ? 'Normal' : 'Warning';
-    this.#deps.events.record(subjectOf(issuer), {
-      type,
-      reason: ready.reason,
-      action: 'CheckIssuer',
-      note: ready.message,
-    });
+    for (const condition of status.conditions ?? []) {
+      const before = issuer.status?.conditions?.find(({ type }) => type === condition.type);
+      if (condition.status === before?.status && condition.reason === before.reason) continue;
+      const isNews = condition.type !== 'Rotating' || condition.reason === 'Paused';
+      if (!isNews) continue;
+      const type = condition.status === 'True' ? 'Normal' : 'Warning';
+      const { reason, message: note } = condition;
+      this.#deps.events.record(subjectOf(issuer), { type, reason, action: 'CheckIssuer', note });
+    }
   }
+}
+
+/** Whether the CAs of an issuer lie in a Secret of Tabard's. */
+export function keepsItsCas({ spec }: TLSIssuer): boolean {
+  return spec.selfSigned !== undefined || spec.ca !== undefined;
 }

@@ -1,57 +1,96 @@
-// What a TLSIssuer says of itself: whether it can sign, until when, with which CA. Pure.
+// What a TLSIssuer says of itself: whether it can sign, until when, with which CA, and how a rotation stands. Pure.
 import { type Condition, mergeConditions, type WantedCondition } from '../../lib/api/conditions.ts';
-import { names } from '../../lib/api/contract.ts';
-import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
+import type { AuthorityRole, RotationStatus, TLSIssuer, TLSIssuerStatus } from '../../lib/api/tlsissuer.ts';
+import type { IssuerState } from '../issuers/issuer.ts';
+import { isMeshIssuer } from '../trust/mesh.ts';
 import type { SecretState, TrustedAuthority } from './authority.ts';
+import type { Generation, Ring } from './ring.ts';
+import type { Decision } from './rotationview.ts';
 
-/** What is known of the CA. */
+/** What is known of an issuer that keeps its CAs in Tabard's Secret. */
 export interface AuthorityView {
-  current(): TrustedAuthority | undefined;
+  readonly secretName: string;
   readonly secret: SecretState;
+  readonly ring: Ring | undefined;
+  current(): TrustedAuthority | undefined;
+  /** Why what somebody else offers is not taken; undefined when nothing is wrong with it. */
+  readonly offerRefused: { readonly reason: string; readonly message: string } | undefined;
+  readonly decision: Decision | undefined;
 }
 
 type Verdict = Pick<WantedCondition, 'status' | 'reason' | 'message'>;
+type Status = NonNullable<TLSIssuer['status']>;
 
-/** The status of an issuer at a moment, built from scratch; only transition times are taken from the old one. */
-export function issuerStatus(issuer: TLSIssuer, view: AuthorityView, now: Date): NonNullable<TLSIssuer['status']> {
-  const ours = issuer.metadata.name === names.defaultIssuer;
-  const verdict = unsupported(issuer) ?? verdictOf(view, now);
-  const wanted: WantedCondition = { type: 'Ready', ...verdict, ...generationOf(issuer) };
-  const conditions: readonly Condition[] = mergeConditions(issuer.status?.conditions, [wanted], now);
-  const authority = ours ? view.current()?.authority : undefined;
-  if (authority === undefined) return { conditions };
+/** Most peers that are named. */
+const mostNamed = 20;
+/** Most requests that are listed. */
+const mostListed = 20;
+
+/** The status of an issuer with CAs of its own, built from scratch; only transition times are taken from the old one. */
+export function authorityStatus(issuer: TLSIssuer, view: AuthorityView, now: Date): Status {
+  const wanted: readonly WantedCondition[] = [
+    { type: 'Ready', ...readiness(view, now) },
+    ...(view.decision === undefined ? [] : [{ type: 'Rotating', ...rotating(view.ring, view.decision) }]),
+    ...(view.decision?.refusal === undefined
+      ? []
+      : [{ type: 'RequestAccepted', status: 'False' as const, ...view.decision.refusal }]),
+  ];
+  const { ring } = view;
+  if (ring === undefined) return { conditions: merged(issuer, wanted, now) };
+  const { authority } = ring.active;
   return {
-    conditions,
-    caNotAfter: authority.notAfter.toISOString().replace(/\.\d+Z$/, 'Z'),
+    conditions: merged(issuer, wanted, now),
+    caNotAfter: seconds(authority.notAfter),
     caFingerprint: authority.fingerprint,
+    trustBundle: view.current()?.trustBundle ?? '',
+    authorities: [
+      listed(ring.active, 'Active'),
+      ...(ring.next === undefined ? [] : [listed(ring.next, 'Next')]),
+      ...(ring.previous === undefined ? [] : [listed(ring.previous, 'Retiring')]),
+    ],
+    rotation: rotationStatus(ring, view.decision),
   };
 }
 
-/** Why an issuer is not one that this version can sign with; undefined when it is. */
-function unsupported({ metadata, spec }: TLSIssuer): Verdict | undefined {
-  const kinds = Object.keys(spec);
-  if (spec.selfSigned === undefined) {
-    const named = kinds.length === 0 ? 'no kind of issuer' : kinds.join(', ');
-    return no('NotSupported', `it names ${named}; this version of Tabard signs with selfSigned alone`);
-  }
-  if (metadata.name === names.defaultIssuer) return undefined;
-  const message = `this version of Tabard has one CA, that of issuer "${names.defaultIssuer}"; let policies name that one`;
-  return no('NotSupported', message);
+/** The status of an issuer of any other kind, from what it says of itself; undefined = none is at work for it. */
+export function foreignStatus(issuer: TLSIssuer, state: IssuerState | undefined, now: Date): Status {
+  const wanted: WantedCondition = { type: 'Ready', ...foreignReadiness(issuer, state) };
+  const conditions = merged(issuer, [wanted], now);
+  if (state?.ready !== true) return { ...kept(issuer), conditions };
+  const bundle = isMeshIssuer(issuer) ? { trustBundle: state.trustBundle } : {};
+  return { conditions, caNotAfter: seconds(state.notAfter), ...bundle };
 }
 
-function verdictOf(view: AuthorityView, now: Date): Verdict {
+/** An issuer that cannot sign for a while takes no trust away from what it signed. */
+function kept({ status }: TLSIssuer): Omit<TLSIssuerStatus, 'conditions'> {
+  const { conditions: _, ...rest } = status ?? {};
+  return rest;
+}
+
+function foreignReadiness({ spec }: TLSIssuer, state: IssuerState | undefined): Verdict {
+  if (state === undefined) {
+    const kinds = Object.keys(spec).filter((kind) =>
+      ['selfSigned', 'ca', 'vault', 'acme', 'kubernetesCSR'].includes(kind),
+    );
+    const named = kinds.length === 0 ? 'no kind of issuer' : kinds.join(', ');
+    return no('NotSupported', `it names ${named}; nothing is at work for it`);
+  }
+  if (!state.ready) return no(state.fault ?? 'NotReady', state.message);
+  return { status: 'True', reason: 'CanSign', message: `signs until ${state.notAfter.toISOString()}` };
+}
+
+function readiness(view: AuthorityView, now: Date): Verdict {
   const known = view.current();
-  const broken =
-    view.secret.kind === 'broken' ? `Secret ${names.caSecret} is not usable: ${view.secret.message}` : undefined;
+  const { secret, secretName, offerRefused } = view;
+  const broken = secret.kind === 'broken' ? `Secret ${secretName} is not usable: ${secret.message}` : undefined;
   if (known === undefined) {
     if (broken !== undefined) return no('AuthorityBroken', `${broken}; restore it, or delete it for a new CA`);
-    return no('AuthorityMissing', `Secret ${names.caSecret} is not made yet`);
+    if (offerRefused !== undefined)
+      return no(offerRefused.reason, `${offerRefused.message}; nothing signs in its place`);
+    return no('AuthorityMissing', `Secret ${secretName} is not made yet`);
   }
   const { notBefore, notAfter } = known.authority;
-  if (now >= notAfter) {
-    const message = `the CA expired at ${notAfter.toISOString()}; delete Secret ${names.caSecret} for a new one`;
-    return no('AuthorityExpired', message);
-  }
+  if (now >= notAfter) return no('AuthorityExpired', `the CA expired at ${notAfter.toISOString()}`);
   if (now < notBefore) {
     return no('AuthorityNotYetValid', `the CA is valid from ${notBefore.toISOString()}; check the clocks`);
   }
@@ -59,13 +98,59 @@ function verdictOf(view: AuthorityView, now: Date): Verdict {
     const message = `${broken}; the CA in memory still signs, delete the Secret and it is written back`;
     return no('AuthorityBroken', message);
   }
+  if (offerRefused !== undefined) {
+    const message = `${offerRefused.message}; the last good CA still signs, until ${notAfter.toISOString()}`;
+    return no(offerRefused.reason, message);
+  }
   return { status: 'True', reason: 'CanSign', message: `signs until ${notAfter.toISOString()}` };
+}
+
+function rotating(ring: Ring | undefined, decision: Decision): Verdict {
+  const phase = ring?.notes.phase ?? 'Idle';
+  const status = phase === 'Idle' ? 'False' : 'True';
+  if (decision.kind !== 'wait')
+    return { status, reason: phase, message: 'message' in decision ? decision.message : phase };
+  const named = decision.waitingFor.slice(0, 3).join('; ');
+  const more = decision.waitingFor.length > 3 ? ` and ${decision.waitingFor.length - 3} more` : '';
+  const who = named === '' ? '' : `: ${named}${more}`;
+  return { status, reason: decision.why === 'Settling' ? phase : decision.why, message: `${decision.message}${who}` };
+}
+
+function rotationStatus(ring: Ring, decision: Decision | undefined): RotationStatus {
+  const { phase, reason, startedAt, phaseSince, handled } = ring.notes;
+  const waiting = decision?.kind === 'wait' ? decision : undefined;
+  return {
+    phase,
+    ...(reason === undefined ? {} : { reason }),
+    ...(startedAt === undefined ? {} : { startedAt: seconds(startedAt) }),
+    ...(phaseSince === undefined ? {} : { phaseSince: seconds(phaseSince) }),
+    ...(waiting === undefined || waiting.waitingFor.length === 0
+      ? {}
+      : { waitingFor: waiting.waitingFor.slice(0, mostNamed), waitingCount: waiting.waitingFor.length }),
+    ...(decision === undefined || !('message' in decision) ? {} : { message: decision.message }),
+    ...(handled.length === 0 ? {} : { handledReasons: handled.slice(-mostListed) }),
+  };
+}
+
+function listed({ authority }: Generation, role: AuthorityRole) {
+  const { keyId, fingerprint, notAfter } = authority;
+  return { keyId, fingerprint, notAfter: seconds(notAfter), role };
+}
+
+function merged(issuer: TLSIssuer, wanted: readonly WantedCondition[], now: Date): readonly Condition[] {
+  const { generation } = issuer.metadata;
+  const observed = generation === undefined ? {} : { observedGeneration: generation };
+  return mergeConditions(
+    issuer.status?.conditions,
+    wanted.map((each) => ({ ...each, ...observed })),
+    now,
+  );
 }
 
 function no(reason: string, message: string): Verdict {
   return { status: 'False', reason, message };
 }
 
-function generationOf({ metadata }: TLSIssuer): Pick<WantedCondition, 'observedGeneration'> {
-  return metadata.generation === undefined ? {} : { observedGeneration: metadata.generation };
+function seconds(at: Date): string {
+  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -20,6 +20,7 @@ import {
 } from '../delivery/keystores.ts';
 import type { Passwords } from '../delivery/passwords.ts';
 import type { Issuers } from '../issuers/issuers.ts';
+import { hasPodCertificate } from '../podcertificates/requests.ts';
 import type { Cluster } from './cluster.ts';
 import type { Owners } from './owners.ts';
 import type { RecentSecrets } from './recent.ts';
@@ -84,8 +85,9 @@ export class Gatherer {
   /** Everything about one service now. Rejects only for the signal or when the API server cannot be asked. */
   async gather(key: string, failure: Failure | undefined, signal: AbortSignal): Promise<Gathered> {
     const { clock, cluster, issuers } = this.#deps;
-    const { live, leaving } = cluster.podsOf(key);
-    const policy = cluster.policyOf(live);
+    const { live: all, leaving: allLeaving } = cluster.podsOf(key);
+    const policy = cluster.policyOf(all);
+    const [live, leaving] = [all, allLeaving].map((pods) => pods.filter((pod) => !hasPodCertificate(pod)));
     const wanted = live.length === 0 ? undefined : await this.#wanted(key, live, policy, signal);
     const secret = await this.#secret(key, signal);
     const own = secret === 'foreign' ? undefined : secret;
@@ -103,6 +105,8 @@ export class Gatherer {
       key,
       pods: live.length,
       leaving: leaving.length,
+      podCertificates: all.length - live.length,
+      refusesSecret: certificateSettings(policy).delivery === 'PodCertificate',
       idleSince: this.#idle(key, idle, current.kind !== 'absent', now),
       wanted,
       current,

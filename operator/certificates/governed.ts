@@ -2,8 +2,11 @@
 // reported. No I/O.
 import type { StatusReport } from '../../lib/api/control.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
+import { formatDuration } from '../../lib/clock.ts';
 import type { Pod } from '../../lib/kube/object.ts';
-import { policyFaults } from '../../lib/policy/effective.ts';
+import { certificateSettings, type Fault, policyFaults } from '../../lib/policy/effective.ts';
+import type { IssuerState } from '../issuers/issuer.ts';
+import { deliveryProblem, podCertificateSummary, type SummarySources } from '../podcertificates/summary.ts';
 import { type Cluster, hasSidecar } from './cluster.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { PlaintextSight } from './plaintext.ts';
@@ -21,6 +24,8 @@ export interface GovernedSources {
   readonly cluster: Cluster;
   readonly outcomes: Outcomes;
   readonly reports: ReportsView;
+  readonly certificates: SummarySources['certificates'];
+  readonly issuers: { state(name: string, now: Date): IssuerState };
   /** Lowest lifetime of a leaf, milliseconds. */
   readonly shortestMs: number;
 }
@@ -30,7 +35,8 @@ export const watchMs = 3_600_000;
 
 /** Everything that a policy's status follows from. `watchedMs`: for how long reports have been collected. */
 export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Date, watchedMs: number): StatusInput {
-  const { cluster, outcomes, reports, shortestMs } = sources;
+  const { cluster, outcomes, reports, certificates, shortestMs } = sources;
+  const { delivery } = certificateSettings(policy, shortestMs);
   const namespace = policy.metadata.namespace ?? '';
   const services: GovernedService[] = [];
   const overruled = new Map<string, number>();
@@ -45,13 +51,15 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
       name,
       pods: ours.length,
       outcome: outcomes.get(key),
+      podCertificates: podCertificateSummary(ours, { reports, certificates }, now),
+      delivery: deliveryProblem(ours, delivery),
       decidedBy: otherThan(policy, cluster.policyOf(live)),
     });
   }
   return {
     policy,
     now,
-    faults: policyFaults(policy, shortestMs),
+    faults: [...policyFaults(policy, shortestMs), ...lifetimeFaults(sources, policy, now)],
     services,
     overruledBy: [...overruled].map(([name, pods]) => ({ name, pods })).sort((a, b) => a.name.localeCompare(b.name)),
     clients: services.flatMap(({ name }) => reports.plaintextClients({ namespace, service: name })),
@@ -59,6 +67,17 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
       watchedMs >= watchMs &&
       governed.every((pod) => !hasSidecar(pod) || reports.ofPod(pod.metadata.uid) !== undefined),
   };
+}
+
+/** A lifetime that is too long for the CA that signs. */
+function lifetimeFaults({ issuers, shortestMs }: GovernedSources, policy: TLSPolicy, now: Date): readonly Fault[] {
+  const { issuer, lifetimeMs } = certificateSettings(policy, shortestMs);
+  const state = issuers.state(issuer, now);
+  const longestMs = state.ready ? (state.longestLifetimeMs ?? lifetimeMs) : lifetimeMs;
+  if (lifetimeMs <= longestMs) return [];
+  const longest = formatDuration(longestMs);
+  const message = `${formatDuration(lifetimeMs)} is over a sixth of the life of the CA of issuer "${issuer}"; ${longest} holds`;
+  return [{ field: 'spec.certificate.lifetime', message }];
 }
 
 /** Whether the policy governs a pod; where an older one does in its place, that is counted. */

@@ -33,7 +33,7 @@ export type Action =
   | { readonly kind: 'keep' }
   | { readonly kind: 'issue'; readonly reason: IssueReason; readonly message: string; readonly wanted: Wanted }
   | { readonly kind: 'rewrite'; readonly reason: RewriteReason; readonly message: string }
-  | { readonly kind: 'delete'; readonly reason: 'Orphaned'; readonly message: string };
+  | { readonly kind: 'delete'; readonly reason: 'Orphaned' | 'PodCertificates'; readonly message: string };
 
 /** The outcome of planning. */
 export interface Plan {
@@ -101,6 +101,11 @@ function planActive(snapshot: Snapshot, wanted: Wanted): Plan {
     const message = `Secret "${secretName(snapshot)}" is not Tabard's and is left alone; rename or delete it`;
     return { action: keep, blocked: { reason: 'SecretNotOurs', message }, nextCheck: after(now, foreignCheckMs) };
   }
+  if (current.kind !== 'held' && snapshot.refusesSecret === true) {
+    // One that is there goes on until no pod reads it, so that a change of delivery makes no gap; none is made anew.
+    const message = 'the policy wants no key in a Secret; annotate the workload tabard.dev/delivery=PodCertificate';
+    return { action: keep, blocked: { reason: 'DeliveryMismatch', message } };
+  }
   if (current.kind !== 'held') return issuing(snapshot, wanted, absenceNeed(current));
   const renewAt = renewalTime(current.facts, wanted.renewAt);
   const need =
@@ -111,7 +116,11 @@ function planActive(snapshot: Snapshot, wanted: Wanted): Plan {
 
 /** No pods now: nothing is made anew, but what workloads will come back to is kept fresh as it was. */
 function planIdle(snapshot: Snapshot): Plan {
-  const { current, idleSince, leaving, now } = snapshot;
+  const { current, idleSince, leaving, now, podCertificates = 0 } = snapshot;
+  if (podCertificates > 0 && leaving === 0 && (current.kind === 'held' || current.kind === 'broken')) {
+    const message = 'every pod of the service has a certificate of its own, with a key that only its node knows';
+    return { action: { kind: 'delete', reason: 'PodCertificates', message } };
+  }
   if (current.kind !== 'held') return { action: keep };
   if (current.owners.length === 0) {
     if (leaving > 0) return { action: keep };

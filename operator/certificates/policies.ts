@@ -16,6 +16,8 @@ import { type KubeObject, keyOf } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import type { Store } from '../../lib/kube/store.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
+import type { Issuers } from '../issuers/issuers.ts';
+import type { PodCertificates } from '../podcertificates/issued.ts';
 import type { Cluster, ClusterStores } from './cluster.ts';
 import { type ReportsView, statusInput } from './governed.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -32,6 +34,9 @@ export interface PolicyDeps {
   readonly cluster: Cluster;
   readonly outcomes: Outcomes;
   readonly reports: ReportsView;
+  /** Certificates that pods have of their own. */
+  readonly certificates: Pick<PodCertificates, 'ofPod' | 'subscribe'>;
+  readonly issuers: Pick<Issuers, 'state'>;
   /** Lowest lifetime of a leaf, milliseconds. */
   readonly shortestMs: number;
 }
@@ -65,7 +70,7 @@ export class PolicyController {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { stores, outcomes, reports, clock } = this.#deps;
+    const { stores, outcomes, reports, certificates, clock } = this.#deps;
     this.#startedMs = clock.now().getTime();
     await stores.pods.synced(signal);
     const touched = (object: KubeObject | undefined): void => this.#touch(object?.metadata.namespace);
@@ -74,6 +79,7 @@ export class PolicyController {
       stores.policies.subscribe((before, after) => this.#policyChanged(before, after)),
       outcomes.subscribe((key) => this.#touch(key.split('/')[0])),
       reports.subscribe(({ namespace }) => this.#touch(namespace)),
+      certificates.subscribe(({ namespace }) => this.#touch(namespace)),
     ];
     try {
       await this.#controller.run(signal);

@@ -1,8 +1,13 @@
-// Issuer `selfSigned`: signs in this process with the CA that lies in Tabard's own Secret. Takes about a millisecond.
+// Issuers `selfSigned` and `ca`: sign in this process with the CA that lies in Tabard's own Secret. Takes about a millisecond. Which CA
+// that is, and when another one takes its place, is decided in operator/authority.
 import { AppError } from '../../lib/errors.ts';
-import { issueLeaf } from '../../lib/pki/ca.ts';
+import { BACKDATE_MS, issueLeaf } from '../../lib/pki/ca.ts';
+import { aborted } from '../../lib/runtime/signals.ts';
 import type { AuthoritySource } from '../authority/authority.ts';
-import type { Issuer, IssuerState, LeafOrder, SignedLeaf } from './issuer.ts';
+import type { Issuer, IssuerState, KeylessOrder, LeafOrder, RunningIssuer, SignedLeaf } from './issuer.ts';
+
+/** A leaf may last this part of its CA's life at most, so that one CA sees many generations of leaves and can be followed in time. */
+export const leafPart = 6;
 
 /** The issuer on top of a CA in memory. */
 export class SelfSignedIssuer implements Issuer {
@@ -14,26 +19,53 @@ export class SelfSignedIssuer implements Issuer {
 
   state(now: Date): IssuerState {
     const current = this.#source.current();
-    if (current === undefined) return notReady('its CA is not made or not readable yet');
+    if (current === undefined) return notReady('its CA is not made or not readable yet', 'AuthorityMissing');
     const { notBefore, notAfter, keyId } = current.authority;
-    if (now >= notAfter) return notReady(`its CA expired at ${notAfter.toISOString()}`);
-    if (now < notBefore) return notReady(`its CA is valid from ${notBefore.toISOString()}; check the clocks`);
+    if (now >= notAfter) return notReady(`its CA expired at ${notAfter.toISOString()}`, 'AuthorityExpired');
+    if (now < notBefore) {
+      return notReady(`its CA is valid from ${notBefore.toISOString()}; check the clocks`, 'AuthorityNotYetValid');
+    }
     const { trustBundle, bundleFingerprint } = current;
-    return { ready: true, keyId, notAfter, trustBundle, bundleFingerprint, mesh: true };
+    const lifeMs = notAfter.getTime() - notBefore.getTime() - BACKDATE_MS;
+    const longestLifetimeMs = Math.max(1_000, Math.floor(lifeMs / leafPart / 1_000) * 1_000);
+    return { ready: true, keyId, notAfter, trustBundle, bundleFingerprint, longestLifetimeMs, mesh: true };
   }
 
   sign(order: LeafOrder): Promise<SignedLeaf> {
+    return this.#sign(order);
+  }
+
+  signFor(order: KeylessOrder): Promise<SignedLeaf> {
+    return this.#sign(order);
+  }
+
+  #sign(order: Omit<LeafOrder, 'privateKey'>): Promise<SignedLeaf> {
     const current = this.#source.current();
     if (current === undefined) {
       return Promise.reject(new AppError('pki_invalid', 'the CA is not made or not readable yet', { retryable: true }));
     }
     const { publicKey, identity, dnsNames, lifetimeMs, now } = order;
     const leaf = issueLeaf({ authority: current.authority, publicKey, identity, dnsNames, lifetimeMs, now });
-    const { certificate: chain, serial, notBefore, notAfter } = leaf;
-    return Promise.resolve({ chain, serial, notBefore, notAfter });
+    const { certificate, serial, notBefore, notAfter } = leaf;
+    return Promise.resolve({ chain: certificate + current.chain, serial, notBefore, notAfter });
   }
 }
 
-function notReady(why: string): IssuerState {
-  return { ready: false, reason: 'IssuerNotReady', message: why };
+/** The issuer of a TLSIssuer object of kind selfSigned or ca; `source` holds its CAs. */
+export function createAuthorityIssuer(source: AuthoritySource, changed: () => void): RunningIssuer {
+  const issuer = new SelfSignedIssuer(source);
+  return {
+    state: (now) => issuer.state(now),
+    sign: (order) => issuer.sign(order),
+    signFor: (order) => issuer.signFor(order),
+    run: async (signal) => {
+      const leave = source.subscribe(changed);
+      await aborted(signal);
+      leave();
+    },
+  };
+}
+
+function notReady(why: string, fault: string): IssuerState {
+  return { ready: false, reason: 'IssuerNotReady', message: why, fault };
 }

@@ -4,23 +4,25 @@ import { X509Certificate } from 'node:crypto';
 import type { StatusReport } from '../../lib/api/control.ts';
 import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { TLSPolicy, TLSPolicySpec } from '../../lib/api/tlspolicy.ts';
+import type { Selection } from '../../lib/kube/client.ts';
 import type { EventFacts, EventSubject } from '../../lib/kube/events.ts';
 import type { KubeObject, Pod, Secret, Service } from '../../lib/kube/object.ts';
 import { Reflector } from '../../lib/kube/reflector.ts';
 import { type Resource, resources } from '../../lib/kube/resources.ts';
 import { ObjectStore } from '../../lib/kube/store.ts';
 import { Audit } from '../../operator/audit/audit.ts';
-import { ClusterAuthority } from '../../operator/authority/authority.ts';
-import { AuthorityKeeper } from '../../operator/authority/keeper.ts';
+import { Authorities } from '../../operator/authority/authority.ts';
+import { authorityParts } from '../../operator/authority/parts.ts';
+import type { Waits } from '../../operator/authority/rotationview.ts';
 import { Cluster, clusterIndexes } from '../../operator/certificates/cluster.ts';
 import { CertificateController } from '../../operator/certificates/controller.ts';
 import { Notices } from '../../operator/certificates/notices.ts';
 import { Outcomes } from '../../operator/certificates/outcomes.ts';
 import type { PlaintextSight } from '../../operator/certificates/plaintext.ts';
 import { PolicyController } from '../../operator/certificates/policies.ts';
-import type { Issuer } from '../../operator/issuers/issuer.ts';
 import { Issuers } from '../../operator/issuers/issuers.ts';
-import { SelfSignedIssuer } from '../../operator/issuers/selfsigned.ts';
+import { type IssuerFactory, IssuerRegistry } from '../../operator/issuers/registry.ts';
+import { createAuthorityIssuer, SelfSignedIssuer } from '../../operator/issuers/selfsigned.ts';
 import { MeshTrust } from '../../operator/trust/mesh.ts';
 import { settle, TestClock } from './clock.ts';
 import { kubeDeps } from './kubedeps.ts';
@@ -28,6 +30,14 @@ import { DAY_MS } from './pki.ts';
 
 /** Tabard's own namespace on the bench. */
 const system = 'tabard-system';
+
+/** How a bench differs from the usual one. */
+export interface CertificateBenchOptions {
+  /** Of the CA; ten years by default, so that nothing rotates. */
+  readonly caLifetimeMs?: number;
+  readonly waits?: Partial<Waits>;
+  readonly shortestMs?: number;
+}
 
 /** One operator replica that leads. `start` it, change the cluster through `kube`, wait with `until`, and `stop` it. */
 export class CertificateBench {
@@ -39,9 +49,16 @@ export class CertificateBench {
   readonly reports = new Map<string, StatusReport>();
   readonly plaintext: PlaintextSight[] = [];
   readonly outcomes = new Outcomes();
-  readonly authority = new ClusterAuthority(system, 'cluster.local');
+  readonly authorities = new Authorities(system, 'cluster.local');
+  readonly authority = this.authorities.of('cluster');
+  readonly #options: CertificateBenchOptions;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>[] = [];
+  readonly #listeners = new Set<(service: { namespace: string; service: string }) => void>();
+
+  constructor(options: CertificateBenchOptions = {}) {
+    this.#options = options;
+  }
 
   /** Makes the CA and starts the controllers. */
   async start(): Promise<this> {
@@ -51,19 +68,24 @@ export class CertificateBench {
       policies: new ObjectStore<TLSPolicy>(clusterIndexes.policies),
       secrets: new ObjectStore<Secret>(),
       issuers: new ObjectStore<TLSIssuer>(),
+      ownSecrets: new ObjectStore<Secret>(),
     };
-    this.#reflect(resources.pods, stores.pods, 'tabard.dev/injected in (true,certificate)');
+    this.#reflect(resources.pods, stores.pods, { labelSelector: 'tabard.dev/injected in (true,certificate)' });
     this.#reflect(resources.services, stores.services);
     this.#reflect(resources.tlspolicies, stores.policies);
     this.#reflect(resources.tlsissuers, stores.issuers);
-    this.#reflect(resources.secrets, stores.secrets, 'app.kubernetes.io/managed-by=tabard');
+    this.#reflect(resources.secrets, stores.secrets, { labelSelector: 'app.kubernetes.io/managed-by=tabard' });
+    this.#reflect(resources.secrets, stores.ownSecrets, { namespace: system });
     const { logger, registry: metrics, metrics: kubeMetrics } = this.deps;
     const { kube: client, clock, outcomes, authority } = this;
     const events = { record: (subject: EventSubject, facts: EventFacts) => this.#record(subject, facts) };
     const cluster = new Cluster(stores);
     const trust = new MeshTrust({ authority, issuers: stores.issuers, logger });
     trust.follow();
-    const running = new Map<string, Issuer>();
+    const ofAuthority: IssuerFactory = ({ metadata: { name } }, changed) =>
+      createAuthorityIssuer(this.authorities.of(name), changed);
+    const factories = { selfSigned: ofAuthority, ca: ofAuthority };
+    const running = new IssuerRegistry({ issuers: stores.issuers, factories, logger });
     const issuers = new Issuers({ objects: stores.issuers, cluster: new SelfSignedIssuer(authority), running, trust });
     const common = {
       client,
@@ -76,20 +98,10 @@ export class CertificateBench {
       cluster,
       outcomes,
       audit: new Audit(logger, metrics),
-      shortestMs: 10_000,
+      shortestMs: this.#options.shortestMs ?? 10_000,
     };
     const names = { trustDomain: 'cluster.local', clusterDomain: 'cluster.local' };
-    authority.follow(stores.secrets);
-    const keeper = new AuthorityKeeper({
-      ...common,
-      ...names,
-      issuers: stores.issuers,
-      secrets: stores.secrets,
-      authority,
-      namespace: system,
-      defaultIssuer: { lifetimeMs: 3_650 * DAY_MS },
-    });
-    await keeper.reconcile('cluster', this.#stop.signal);
+    this.authorities.follow(stores.secrets);
     const notices = new Notices(events);
     const reports = {
       ofPod: (uid: string) => {
@@ -97,13 +109,39 @@ export class CertificateBench {
         return report === undefined ? undefined : { report };
       },
       plaintextClients: ({ service }: { service: string }) => this.plaintext.filter((each) => each.service === service),
-      subscribe: () => () => undefined,
+      subscribe: (listener: (service: { namespace: string; service: string }) => void) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
     };
-    const changes = [authority, trust].map((source) => (again: () => void) => source.subscribe(again));
+    const keeping = authorityParts({
+      ...common,
+      ...names,
+      authorities: this.authorities,
+      trust,
+      reports,
+      running,
+      namespace: system,
+      defaultIssuer: { lifetimeMs: this.#options.caLifetimeMs ?? 3_650 * DAY_MS },
+      ...(this.#options.waits === undefined ? {} : { waits: this.#options.waits }),
+    });
+    this.#run(running.run(this.#stop.signal));
+    this.#run(keeping.issuers(this.#stop.signal));
+    await this.until(
+      () => authority.current(),
+      (current) => current !== undefined,
+    );
+    const changes = [authority, trust, running].map((source) => (again: () => void) => source.subscribe(again));
     this.#run(new CertificateController({ ...common, ...names, issuers, changes, notices }).run(this.#stop.signal));
-    this.#run(new PolicyController({ ...common, reports }).run(this.#stop.signal));
+    this.#run(new PolicyController({ ...common, reports, issuers }).run(this.#stop.signal));
     await settle();
     return this;
+  }
+
+  /** A sidecar reports. */
+  report(report: StatusReport, service = 'web'): void {
+    this.reports.set(report.podUid, report);
+    for (const listener of this.#listeners) listener({ namespace: 'shop', service });
   }
 
   /** Stops everything and waits for it. */
@@ -242,10 +280,9 @@ export class CertificateBench {
     this.kube.onCall = before;
   }
 
-  #reflect<T extends KubeObject>(resource: Resource<T>, store: ObjectStore<T>, labelSelector?: string): void {
+  #reflect<T extends KubeObject>(resource: Resource<T>, store: ObjectStore<T>, selection: Selection = {}): void {
     const { client, clock, logger, metrics } = this.deps;
-    const selection = labelSelector === undefined ? {} : { selection: { labelSelector } };
-    this.#run(new Reflector({ client, clock, logger, metrics, resource, store, ...selection }).run(this.#stop.signal));
+    this.#run(new Reflector({ client, clock, logger, metrics, resource, store, selection }).run(this.#stop.signal));
   }
 
   #run(part: Promise<void>): void {

@@ -13,13 +13,15 @@ import { judgeCredentials } from '../../../lib/runtime/credentials.ts';
 import { Lifecycle } from '../../../lib/runtime/lifecycle.ts';
 import { createLogger } from '../../../lib/runtime/logger.ts';
 import { Metrics } from '../../../lib/runtime/metrics.ts';
-import { ClusterAuthority } from '../../../operator/authority/authority.ts';
+import { Authorities, type ClusterAuthority } from '../../../operator/authority/authority.ts';
 import { type CacheSet, createCaches } from '../../../operator/caches.ts';
 import { Cluster } from '../../../operator/certificates/cluster.ts';
 import { dataOf } from '../../../operator/certificates/secret.ts';
 import { readConfig } from '../../../operator/config.ts';
 import { ReportStore } from '../../../operator/control/report.ts';
 import { leaderParts } from '../../../operator/leading.ts';
+import { PodCertificates } from '../../../operator/podcertificates/issued.ts';
+import { noForeignLists, RevocationBook } from '../../../operator/revocation/book.ts';
 import { MeshTrust } from '../../../operator/trust/mesh.ts';
 import { openHelm } from '../../support/helm.ts';
 
@@ -44,14 +46,24 @@ function startOperator() {
   const { client } = connection;
   const kube = { client, clock, logger, metrics: kubeMetrics };
   const caches = createCaches({ ...kube, namespace: config.namespace });
-  const authority = new ClusterAuthority(config.namespace, config.trustDomain);
-  authority.follow(caches.stores.secrets);
+  const authorities = new Authorities(config.namespace, config.trustDomain);
+  authorities.follow(caches.stores.secrets);
+  const authority = authorities.of('cluster');
   const events = new EventRecorder({ ...kube, controller: 'tabard.dev/operator', instance: 'test' });
   const { stores } = caches;
   const cluster = new Cluster(stores);
   const trust = new MeshTrust({ authority, issuers: stores.issuers, logger });
   trust.follow();
   const reports = new ReportStore(clock);
+  const revocations = new RevocationBook({
+    ...stores,
+    reports,
+    clock,
+    lists: noForeignLists,
+    ownIdentity: 'spiffe://cluster.local/ns/tabard-system/svc/tabard-operator',
+    silentMs: () => 0,
+  });
+  revocations.follow();
   const parts = leaderParts({
     client,
     clock,
@@ -62,9 +74,11 @@ function startOperator() {
     events,
     stores,
     cluster,
-    authority,
+    authorities,
     trust,
     reports,
+    podCertificates: new PodCertificates(),
+    revocations,
   });
   const life = new Lifecycle({ logger });
   const stage = life.stage('all');

@@ -1,79 +1,29 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import type { TLSIssuer } from '../../../../lib/api/tlsissuer.ts';
 import { KubeError } from '../../../../lib/kube/errors.ts';
 import type { Secret } from '../../../../lib/kube/object.ts';
 import { resources } from '../../../../lib/kube/resources.ts';
-import { ObjectStore } from '../../../../lib/kube/store.ts';
 import { parseCertificates } from '../../../../lib/pki/bundle.ts';
-import { createLogger } from '../../../../lib/runtime/logger.ts';
-import { authoritySecret, ClusterAuthority, newlyTrusted } from '../../../../operator/authority/authority.ts';
-import { AuthorityKeeper } from '../../../../operator/authority/keeper.ts';
-import { MemoryKube } from '../../../support/kube.ts';
-import { StoodClock } from '../../../support/meshbench.ts';
+import { madeGeneration, type Ring, ringSecret } from '../../../../operator/authority/ring.ts';
+import { firstRing } from '../../../../operator/authority/turn.ts';
+import { KeeperBench, type KeeperReplica, system } from '../../../support/authority.ts';
 import { DAY_MS, testAuthority } from '../../../support/pki.ts';
 
-const namespace = 'tabard-system';
-const signal = new AbortController().signal;
-
-/** One replica: its own stores and memory, on a cluster that it may share with another. */
-class Replica {
-  readonly secrets = new ObjectStore<Secret>();
-  readonly issuers = new ObjectStore<TLSIssuer>();
-  readonly authority = new ClusterAuthority(namespace, 'cluster.local');
-  readonly events: string[] = [];
-  readonly keeper: AuthorityKeeper;
-  readonly #kube: MemoryKube;
-
-  constructor(kube: MemoryKube, clock: StoodClock, defaultIssuer: { lifetimeMs: number } | undefined) {
-    this.#kube = kube;
-    this.authority.follow(this.secrets);
-    this.keeper = new AuthorityKeeper({
-      client: kube,
-      clock,
-      logger: createLogger({ name: 'operator', level: 'silent' }),
-      events: { record: (subject, facts) => this.events.push(`${facts.type} ${subject.name} ${facts.reason}`) },
-      issuers: this.issuers,
-      secrets: this.secrets,
-      authority: this.authority,
-      namespace,
-      trustDomain: 'cluster.local',
-      defaultIssuer,
-    });
-  }
-
-  /** What the watches would bring. */
-  see(): void {
-    this.secrets.replace(
-      this.#kube
-        .all(resources.secrets)
-        .filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/managed-by'] === 'tabard'),
-    );
-    this.issuers.replace(this.#kube.all(resources.tlsissuers));
-  }
-
-  async reconcile(name = 'cluster'): Promise<void> {
-    this.see();
-    await this.keeper.reconcile(name, signal);
-    this.see();
-  }
-}
+const namespace = system;
+const ringOf = async (trustDomain = 'cluster.local'): Promise<Ring> =>
+  firstRing(madeGeneration(await testAuthority({ trustDomain })));
 
 describe('the keeper of the CA', () => {
-  let kube: MemoryKube;
-  let clock: StoodClock;
-  let replica: Replica;
-  const another = (): Replica => new Replica(kube, clock, { lifetimeMs: 100 * DAY_MS });
-  const secret = (): Secret | undefined =>
-    kube.all(resources.secrets).find(({ metadata }) => metadata.name === 'tabard-ca');
-  const ready = (name = 'cluster') => {
-    const issuer = kube.all(resources.tlsissuers).find(({ metadata }) => metadata.name === name);
-    const condition = issuer?.status?.conditions?.find(({ type }) => type === 'Ready');
-    return [condition?.status, condition?.reason];
-  };
+  let bench: KeeperBench;
+  let kube: KeeperBench['kube'];
+  let clock: KeeperBench['clock'];
+  let replica: KeeperReplica;
+  const another = (): KeeperReplica => bench.replica({ defaultIssuer: { lifetimeMs: 100 * DAY_MS } });
+  const secret = (): Secret | undefined => bench.secret('tabard-ca');
+  const ready = (name = 'cluster') => bench.condition('Ready', name).split(' ');
 
   beforeEach(() => {
-    kube = new MemoryKube();
-    clock = new StoodClock();
+    bench = new KeeperBench();
+    ({ kube, clock } = bench);
     replica = another();
   });
 
@@ -106,7 +56,7 @@ describe('the keeper of the CA', () => {
   });
 
   test('makes no issuer where the chart says so, and the CA all the same', async () => {
-    replica = new Replica(kube, clock, undefined);
+    replica = bench.replica();
     await replica.reconcile();
     expect(kube.all(resources.tlsissuers)).toEqual([]);
     expect(replica.authority.current()).toBeDefined();
@@ -124,7 +74,7 @@ describe('the keeper of the CA', () => {
   test('uses the CA of another replica that was quicker than its own watch', async () => {
     const second = another();
     await second.reconcile();
-    await replica.keeper.reconcile('cluster', signal);
+    await replica.keeper.reconcile('cluster', new AbortController().signal);
     expect(replica.authority.current()?.authority.fingerprint).toBe(second.authority.current()?.authority.fingerprint);
   });
 
@@ -145,16 +95,14 @@ describe('the keeper of the CA', () => {
     expect(secret()?.data).toEqual(before);
   });
 
-  test('makes a new CA when an expired one was deleted', async () => {
+  test('a CA that has expired is followed by a new one at once, without a hand', async () => {
     await replica.reconcile();
     const before = replica.authority.current()?.authority.fingerprint;
     clock.ms += 101 * DAY_MS;
     await replica.reconcile();
-    expect(ready()).toEqual(['False', 'AuthorityExpired']);
-    await kube.delete(resources.secrets, { namespace, name: 'tabard-ca' });
-    await replica.reconcile();
     expect(replica.authority.current()?.authority.fingerprint).not.toBe(before);
     expect(ready()).toEqual(['True', 'CanSign']);
+    expect(replica.events).toContain('Warning cluster AuthorityReplaced');
   });
 
   test('a Secret that becomes garbage is left alone, reported, and does not take the CA away', async () => {
@@ -185,17 +133,16 @@ describe('the keeper of the CA', () => {
   });
 
   test('a CA that was restored without its label is used and labelled', async () => {
-    const restored = newlyTrusted(await testAuthority());
-    const input = authoritySecret(namespace, restored);
+    const restored = await ringOf();
+    const input = ringSecret(namespace, 'cluster', restored);
     kube.seed(resources.secrets, { ...input, metadata: { name: 'tabard-ca', namespace } });
     await replica.reconcile();
-    expect(replica.authority.current()?.authority.fingerprint).toBe(restored.authority.fingerprint);
+    expect(replica.authority.current()?.authority.fingerprint).toBe(restored.active.authority.fingerprint);
     expect(secret()?.metadata.labels).toEqual({ 'app.kubernetes.io/managed-by': 'tabard' });
   });
 
   test('a CA of another trust domain is refused', async () => {
-    const foreign = newlyTrusted(await testAuthority({ trustDomain: 'other.example' }));
-    kube.seed(resources.secrets, authoritySecret(namespace, foreign));
+    kube.seed(resources.secrets, ringSecret(namespace, 'cluster', await ringOf('other.example')));
     await replica.reconcile();
     await replica.reconcile();
     expect(replica.authority.current()).toBeUndefined();
@@ -203,12 +150,11 @@ describe('the keeper of the CA', () => {
   });
 
   test('the bundle holds what else is in ca.crt, its own CA first', async () => {
-    const [own, old] = [await testAuthority(), await testAuthority()];
-    const input = authoritySecret(namespace, { ...newlyTrusted(own), trustBundle: old.certificate });
-    kube.seed(resources.secrets, input);
+    const [own, old] = [await ringOf(), await ringOf()];
+    kube.seed(resources.secrets, ringSecret(namespace, 'cluster', { ...own, trusted: old.trusted }));
     replica.see();
     const bundle = parseCertificates(replica.authority.current()?.trustBundle ?? '');
-    expect(bundle.map((each) => each.toString())).toEqual([own.certificate, old.certificate]);
+    expect(bundle.map((each) => each.toString())).toEqual([own, old].map(({ active }) => active.authority.certificate));
   });
 
   test('tells listeners of a new CA once', async () => {
@@ -220,13 +166,24 @@ describe('the keeper of the CA', () => {
   });
 
   test.each([
-    ['a second self-signed issuer', 'own', { selfSigned: {} }],
-    ['an issuer of a later kind', 'vault', { vault: {} }],
+    ['an issuer of a kind at which nothing works', 'vault', { vault: {} }],
     ['an issuer of no kind', 'none', {}],
   ])('%s says that it is not supported', async (_, name, spec) => {
     kube.seed(resources.tlsissuers, { metadata: { name }, spec });
     await replica.reconcile(name);
     expect(ready(name)).toEqual(['False', 'NotSupported']);
+  });
+
+  test('a second self-signed issuer has a CA and a Secret of its own, which goes with it', async () => {
+    await replica.reconcile();
+    bench.issuer('own', { selfSigned: { lifetime: '30d' } });
+    await replica.reconcile('own');
+    const own = replica.authorities.of('own').current()?.authority;
+    expect(own?.notAfter).toEqual(new Date(clock.ms + 30 * DAY_MS));
+    expect(own?.fingerprint).not.toBe(replica.authority.current()?.authority.fingerprint);
+    expect(bench.secret('tabard-ca-own')?.metadata.ownerReferences).toMatchObject([{ kind: 'TLSIssuer', name: 'own' }]);
+    expect(secret()?.metadata.ownerReferences).toBeUndefined();
+    expect(bench.status('own')?.trustBundle).toBe(own?.certificate);
   });
 
   test('fails when the API server does, without a CA of its own making left in memory', async () => {
@@ -235,10 +192,5 @@ describe('the keeper of the CA', () => {
     };
     await expect(replica.reconcile()).rejects.toMatchObject({ kind: 'Unavailable' });
     expect(replica.authority.current()).toBeUndefined();
-  });
-
-  test('its controller looks at `cluster` although no issuer exists', () => {
-    const keys = replica.keeper.feeds().flatMap((feed) => [...feed.keys()]);
-    expect(keys).toEqual(['cluster']);
   });
 });

@@ -1,0 +1,131 @@
+// Judges a CA that somebody else keeps, before anything is made of it: the three texts of cert-manager's format, tls.crt (the CA's
+// certificate, then those above it), tls.key and ca.crt (its root). What is not exactly right is refused with what is wrong and
+// what to do, and the CA in use stays; nothing is repaired here, since a text that one reader repairs another misreads. Pure.
+import { createPrivateKey, type X509Certificate } from 'node:crypto';
+import { AppError, messageOf } from '../../../lib/errors.ts';
+import { parseCertificates } from '../../../lib/pki/bundle.ts';
+import { type Generation, generationFrom } from '../../authority/ring.ts';
+
+/** The three texts. */
+export interface OfferTexts {
+  readonly certificate: string;
+  readonly key: string;
+  /** May be empty where the CA is self-signed. */
+  readonly bundle: string;
+}
+
+/** Why an offered CA is not taken; the reason of the TLSIssuer's condition. */
+export type OfferFault =
+  | 'AuthorityMissing' // there is no Secret
+  | 'AuthorityIncomplete' // a key of the Secret is missing or empty
+  | 'AuthorityBroken' // a text is not what it should be, or they do not belong together
+  | 'AuthorityExpired'
+  | 'AuthorityNotYetValid';
+
+/** The outcome. `message` never holds any of the key. */
+export type Offer =
+  | { readonly kind: 'good'; readonly generation: Generation }
+  | { readonly kind: 'refused'; readonly reason: OfferFault; readonly message: string };
+
+/** Longer texts are no CA. */
+const longestText = 256 * 1024;
+
+/** Judges a CA at a moment. */
+export function judgeOffer(texts: OfferTexts, trustDomain: string, now: Date): Offer {
+  const missing = (['certificate', 'key'] as const).find((name) => texts[name].trim() === '');
+  if (missing !== undefined) {
+    const key = missing === 'certificate' ? 'tls.crt' : 'tls.key';
+    return refused(
+      'AuthorityIncomplete',
+      `${key} is missing or empty; it needs tls.crt, tls.key and, below another CA, ca.crt`,
+    );
+  }
+  try {
+    const generation = read(texts, trustDomain);
+    return untimely(generation, now) ?? { kind: 'good', generation };
+  } catch (error) {
+    return refused('AuthorityBroken', messageOf(error));
+  }
+}
+
+function read({ certificate, key, bundle }: OfferTexts, trustDomain: string): Generation {
+  checkText('tls.crt', certificate, /^CERTIFICATE$/);
+  checkText('tls.key', key, /^(?:EC |RSA )?PRIVATE KEY$/);
+  if (bundle.trim() !== '') checkText('ca.crt', bundle, /^CERTIFICATE$/);
+  const roots = bundle.trim() === '' ? [] : parseCertificates(bundle);
+  checkOrder(parseCertificates(certificate), key);
+  const generation = generationFrom({ certificate, key, roots, trustDomain });
+  const isRoot = generation.anchors[0] === generation.path[0];
+  if (!isRoot && bundle.trim() === '') {
+    throw new AppError('pki_invalid', 'ca.crt is missing: this CA is below another one, whose root peers must trust');
+  }
+  return generation;
+}
+
+/** RFC 7468 in its strict form: blocks of the kinds allowed, lines that end in a line feed, nothing before the first block. */
+function checkText(name: string, text: string, kinds: RegExp): void {
+  const no = (what: string): never => {
+    throw new AppError('pki_invalid', `${name} ${what}`);
+  };
+  if (text.length > longestText)
+    no(`has ${text.length} bytes; a CA with its chain has a few thousand: put nothing else there`);
+  if (text.startsWith('\uFEFF')) no('begins with a byte order mark; save it as plain UTF-8 or ASCII');
+  if (text.includes('\r')) no('has Windows line ends (CR LF); convert it, with dos2unix for example');
+  const labels = [...text.matchAll(/^-----BEGIN ([A-Z0-9 ]+)-----$/gm)].map(([, label]) => label ?? '');
+  const strange = labels.find((label) => !kinds.test(label));
+  if (strange !== undefined) no(`holds a block "${strange}" that does not belong there; take it out`);
+  if (labels.length === 0) no('holds no PEM block');
+  if (name === 'tls.key' && labels.length > 1)
+    no(`holds ${labels.length} keys; leave the one of the first certificate`);
+  const ends = [...text.matchAll(/^-----END ([A-Z0-9 ]+)-----$/gm)].map(([, label]) => label ?? '');
+  if (ends.join() !== labels.join()) no('is cut short or garbled: a block has no proper end');
+}
+
+/** The CA's own certificate first, each following one above it: another order is a sign of texts that were put together blindly. */
+function checkOrder(certificates: readonly X509Certificate[], key: string): void {
+  const privateKey = readKey(key);
+  const own = certificates.findIndex((each) => each.checkPrivateKey(privateKey));
+  if (own < 0) throw new AppError('pki_invalid', 'tls.key is not the key of the certificate in tls.crt');
+  if (own > 0) {
+    throw new AppError(
+      'pki_invalid',
+      `tls.crt is in the wrong order: the certificate of tls.key must be first, it is number ${own + 1}`,
+    );
+  }
+  for (const [index, each] of certificates.entries()) {
+    const above = certificates[index + 1];
+    if (above === undefined || each.checkIssued(above)) continue;
+    throw new AppError(
+      'pki_invalid',
+      `tls.crt is in the wrong order: certificate ${index + 1} was not issued by the one after it`,
+    );
+  }
+}
+
+function readKey(pem: string) {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    // The parser's own message is not passed on: it could quote the key.
+    throw new AppError('pki_invalid', 'tls.key is not an unencrypted PEM private key that parses');
+  }
+}
+
+function untimely({ path, anchors }: Generation, now: Date): Offer | undefined {
+  for (const each of [...path, ...anchors]) {
+    const name = `certificate ${each.serialNumber}`;
+    if (now >= each.validToDate)
+      return refused('AuthorityExpired', `${name} expired at ${each.validToDate.toISOString()}; renew it`);
+    if (now < each.validFromDate)
+      return refused(
+        'AuthorityNotYetValid',
+        `${name} is valid from ${each.validFromDate.toISOString()}; check the clocks`,
+      );
+  }
+  return undefined;
+}
+
+/** An offer that is not taken. */
+export function refused(reason: OfferFault, message: string): Offer {
+  return { kind: 'refused', reason, message };
+}

@@ -7,6 +7,8 @@ import { AppError } from './errors.ts';
 export interface Clock {
   now(): Date;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Runs something once, unless the returned function is called before. For what is nearly always called off: it costs next to nothing. */
+  after(ms: number, run: () => void): () => void;
 }
 
 /** The machine's clock. */
@@ -14,6 +16,10 @@ export const systemClock: Clock = {
   now: () => new Date(),
   sleep: async (ms, signal) => {
     await delay(ms, undefined, signal === undefined ? {} : { signal });
+  },
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
   },
 };
 

@@ -41,6 +41,8 @@ export interface HttpRequest {
 
 /** Files and tokens are read again after this long, so that rotated ones are used. */
 const accessMs = 15_000;
+/** As many as a controller has workers: with fewer, each burst of work ends connections and makes new ones, handshake and all. */
+const maxFreeSockets = 64;
 /** TCP keep-alive of every connection finds peers that vanished. */
 const keepAliveMs = 30_000;
 
@@ -167,7 +169,7 @@ function failureOf(error: Error, outgoing: ClientRequest, request: HttpRequest):
 }
 
 function agentFor(access: Access): PlainAgent {
-  const options = { keepAlive: true, keepAliveMsecs: keepAliveMs, maxFreeSockets: 16 };
+  const options = { keepAlive: true, keepAliveMsecs: keepAliveMs, maxFreeSockets };
   return access.server.protocol === 'http:' ? new PlainAgent(options) : new TlsAgent({ ...options, ...access.tls });
 }
 

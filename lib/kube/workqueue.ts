@@ -29,7 +29,7 @@ export class WorkQueue {
   readonly #takers: ((key: string | undefined) => void)[] = [];
   /** Keys ready to be taken, first in first out. A Set keeps the order and removes from the front in constant time. */
   readonly #ready = new Set<string>();
-  #timer: { readonly dueMs: number; readonly abort: AbortController } | undefined;
+  #timer: { readonly dueMs: number; readonly callOff: () => void } | undefined;
   #closed = false;
 
   constructor(options: WorkQueueOptions) {
@@ -110,7 +110,7 @@ export class WorkQueue {
   close(): void {
     this.#closed = true;
     this.#delays.clear();
-    this.#timer?.abort.abort();
+    this.#timer?.callOff();
     this.#timer = undefined;
     for (const take of this.#takers.splice(0)) take(undefined);
   }
@@ -138,20 +138,14 @@ export class WorkQueue {
   #arm(): void {
     const dueMs = this.#delays.next();
     if (dueMs === this.#timer?.dueMs) return;
-    this.#timer?.abort.abort();
+    this.#timer?.callOff();
     this.#timer = undefined;
     if (dueMs === undefined || this.#closed) return;
-    const timer = { dueMs, abort: new AbortController() };
-    this.#timer = timer;
     const ms = Math.min(longestSleepMs, Math.max(0, dueMs - this.#nowMs()));
-    this.#clock.sleep(ms, timer.abort.signal).then(
-      () => this.#ring(timer),
-      () => undefined,
-    );
+    this.#timer = { dueMs, callOff: this.#clock.after(ms, () => this.#ring()) };
   }
 
-  #ring(timer: { readonly dueMs: number }): void {
-    if (this.#timer !== timer) return;
+  #ring(): void {
     this.#timer = undefined;
     for (const key of this.#delays.takeDue(this.#nowMs())) this.add(key);
     this.#arm();

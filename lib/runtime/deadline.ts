@@ -14,25 +14,21 @@ export interface Deadline {
 /** Starts a time limit. `what` names the work in the error's message. */
 export function deadline(clock: Clock, ms: number, what: string, outer?: AbortSignal): Deadline {
   const limit = new AbortController();
-  const timer = new AbortController();
   const stop = () => limit.abort(outer?.reason);
   outer?.addEventListener('abort', stop, { once: true });
   if (outer?.aborted === true) stop();
   let expired = false;
-  clock.sleep(ms, timer.signal).then(
-    () => {
-      expired = !limit.signal.aborted;
-      limit.abort(new AppError('timeout', `${what} took longer than ${ms} ms`, { retryable: true }));
-    },
-    () => undefined,
-  );
+  const callOff = clock.after(ms, () => {
+    expired = !limit.signal.aborted;
+    limit.abort(new AppError('timeout', `${what} took longer than ${ms} ms`, { retryable: true }));
+  });
   return {
     signal: limit.signal,
     get expired() {
       return expired;
     },
     end: () => {
-      timer.abort();
+      callOff();
       outer?.removeEventListener('abort', stop);
     },
   };

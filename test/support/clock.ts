@@ -40,6 +40,18 @@ export class TestClock implements Clock {
     return promise;
   }
 
+  after(ms: number, run: () => void): () => void {
+    const sleeper: Sleeper = {
+      dueMs: this.#nowMs + ms,
+      wake: () => {
+        this.#sleepers.delete(sleeper);
+        run();
+      },
+    };
+    this.#sleepers.add(sleeper);
+    return () => this.#sleepers.delete(sleeper);
+  }
+
   /** Milliseconds until the next sleeper wakes; undefined when nobody sleeps. */
   get nextMs(): number | undefined {
     const due = [...this.#sleepers].map((sleeper) => sleeper.dueMs);

@@ -26,6 +26,12 @@ export class StoodClock implements Clock {
     return promise;
   }
 
+  after(ms: number, run: () => void): () => void {
+    const sleeper = { dueMs: this.ms + ms, wake: run };
+    this.#sleepers.add(sleeper);
+    return () => this.#sleepers.delete(sleeper);
+  }
+
   /** Moves the time, wakes who is due, and lets what follows from that happen. */
   async advance(ms: number): Promise<void> {
     this.ms += ms;

@@ -9,6 +9,9 @@ function bench(pace: Pace) {
   return { clock, called, pacer };
 }
 
+/** Expiry of certificates that have time. */
+const dayMs = Date.parse('2026-01-02T00:00:00Z');
+
 const wide: Pace = { rate: { perSecond: 1_000, burst: 1_000 }, concurrency: 100 };
 
 describe('the pacer', () => {
@@ -73,7 +76,7 @@ describe('the pacer', () => {
 
   test('holds renewals to their rate', async () => {
     const { pacer, called, clock } = bench({ rate: { perSecond: 10, burst: 5 }, concurrency: 100 });
-    const went = Array.from({ length: 20 }, (_, index) => pacer.ask(`k${index}`, index + 1));
+    const went = Array.from({ length: 20 }, (_, index) => pacer.ask(`k${index}`, dayMs + index));
     expect(went.filter(Boolean)).toHaveLength(5);
     await clock.advance(1_000);
     expect(called.length).toBeGreaterThanOrEqual(9);
@@ -85,15 +88,15 @@ describe('the pacer', () => {
 
   test('does not hold first certificates to the rate of renewals', () => {
     const { pacer } = bench({ rate: { perSecond: 1, burst: 0 }, concurrency: 100 });
-    expect(pacer.ask('renewal', 9)).toBe(false);
+    expect(pacer.ask('renewal', dayMs)).toBe(false);
     expect(Array.from({ length: 50 }, (_, index) => pacer.ask(`k${index}`, 0)).every(Boolean)).toBe(true);
   });
 
   test('sleeps only while somebody waits for the rate', async () => {
     const { pacer, clock } = bench({ rate: { perSecond: 10, burst: 1 }, concurrency: 100 });
-    pacer.ask('a', 1);
+    pacer.ask('a', dayMs);
     expect(clock.sleepers).toBe(0);
-    pacer.ask('b', 1);
+    pacer.ask('b', dayMs);
     expect(clock.sleepers).toBe(1);
     await clock.advance(1_000);
     expect(clock.sleepers).toBe(0);
@@ -102,7 +105,7 @@ describe('the pacer', () => {
   test('goes through ten thousand in the order of their expiry', async () => {
     const { pacer, called, clock } = bench({ rate: { perSecond: 50, burst: 100 }, concurrency: 8 });
     const order = Array.from({ length: 10_000 }, (_, index) => (index * 7_919) % 10_000);
-    for (const each of order) pacer.ask(`k${each}`, each + 1);
+    for (const each of order) pacer.ask(`k${each}`, dayMs + each);
     for (let index = 0; index < 8; index += 1) pacer.done(`k${order[index]}`);
     let handled = 0;
     for (let second = 0; second < 10; second += 1) {
@@ -112,5 +115,31 @@ describe('the pacer', () => {
     const expiries = called.map((key) => Number(key.slice(1)));
     expect(expiries.length).toBeGreaterThan(80);
     expect(expiries).toEqual([...expiries].sort((a, b) => a - b));
+  });
+
+  test('lets those go that would be late at the stated rate, and no others', async () => {
+    const { pacer, called, clock } = bench({ rate: { perSecond: 10, burst: 1 }, concurrency: 8 });
+    const nowMs = clock.now().getTime();
+    // A hundred take ten seconds: who expires within twice that may not wait.
+    const soon = Array.from({ length: 50 }, (_, index) => `soon-${index}`);
+    for (let index = 0; index < 50; index += 1) pacer.ask(`late-${index}`, dayMs + index);
+    const went = soon.filter((key, index) => pacer.ask(key, nowMs + 5_000 + index));
+    for (const key of went) pacer.done(key);
+    for (let handled = 0; handled < called.length; handled += 1) pacer.done(called[handled] ?? '');
+    expect([...went, ...called].sort()).toEqual([...soon].sort());
+    await clock.advance(1_000);
+    expect(called.filter((key) => key.startsWith('late-')).length).toBeGreaterThan(5);
+    expect(called.filter((key) => key.startsWith('late-')).length).toBeLessThan(15);
+  });
+
+  test('a key that asks again with another expiry has that one', () => {
+    const { pacer, called } = bench({ ...wide, concurrency: 1 });
+    pacer.ask('first', 1);
+    pacer.ask('a', 10);
+    pacer.ask('b', 20);
+    pacer.ask('a', 30);
+    for (const key of ['first', 'b']) pacer.done(key);
+    expect(called).toEqual(['b', 'a']);
+    expect(pacer.waiting).toBe(0);
   });
 });

@@ -72,6 +72,8 @@ export interface CacheSet {
   readonly stores: Caches;
   /** Starts one list-watch per kind. */
   start(stage: Stage): void;
+  /** Milliseconds since the API server was last heard of a kind. */
+  silentMs(resource: Resource): number;
   /** What is not filled yet, or was not heard of for long; empty = all is well. */
   notReady(): readonly string[];
 }
@@ -140,6 +142,10 @@ export function createCaches(deps: CachesDeps): CacheSet {
     },
     start: (stage) => {
       for (const { name, run } of kept) stage.run(`cache of ${name}`, run);
+    },
+    silentMs: (resource) => {
+      const found = kept.filter(({ name }) => name === resourceName(resource));
+      return Math.max(0, ...found.map((each) => each.silentMs()));
     },
     notReady: () => [
       ...kept.filter((each) => !each.synced()).map(({ name }) => `${name}: not listed yet`),

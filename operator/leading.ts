@@ -113,7 +113,13 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     book: deps.revocations,
     trustDomain,
   });
-  const policies = new PolicyController({ ...shared, certificates: deps.podCertificates, events, reports, issuers: issuersByName });
+  const policies = new PolicyController({
+    ...shared,
+    certificates: deps.podCertificates,
+    events,
+    reports,
+    issuers: issuersByName,
+  });
   return {
     'issuers at work': (signal) => registry.run(signal),
     ...keeping,

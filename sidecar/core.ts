@@ -2,6 +2,7 @@
 // metrics. app.ts gives the real ones, tests their own.
 import { controlPaths, type EffectivePolicy, type SelfSnapshot } from '../lib/api/control.ts';
 import type { Clock } from '../lib/clock.ts';
+import { fingerprint } from '../lib/pki/bundle.ts';
 import type { CertificateSource } from '../lib/runtime/credentials.ts';
 import type { Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
@@ -228,7 +229,7 @@ export class Core {
     const generation = this.#keeper.current();
     if (self === undefined || generation === undefined) return undefined;
     const { podName, podUid } = this.#deps.config;
-    const { bundleFingerprint, serial, notAfter } = generation;
+    const { bundle, bundleFingerprint, serial, notAfter } = generation;
     const { number } = this.#revocations;
     const challenges = this.#challenges.tokens();
     return {
@@ -236,6 +237,7 @@ export class Core {
       podUid,
       selfVersion: self.version,
       bundleFingerprint,
+      authorities: bundle.map(fingerprint),
       serial,
       notAfter: notAfter.toISOString(),
       ...(number === undefined ? {} : { revocations: number }),

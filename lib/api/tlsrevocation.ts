@@ -32,6 +32,8 @@ export interface TLSRevocationSpec {
 export interface TLSRevocationStatus {
   readonly observedGeneration?: number;
   readonly conditions?: readonly Condition[];
+  /** Number of the list in which sidecars were first told: those that report it or a higher one enforce this. */
+  readonly number?: number;
   /** What serial or pod resolved to, upper-case hex. */
   readonly serials?: readonly string[];
   /** When the last of the sidecars enforced it, RFC 3339. */

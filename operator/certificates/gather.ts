@@ -66,6 +66,8 @@ export function secretKeyOf(key: string): string {
   return `${namespace}/${certificateSecretName(service)}`;
 }
 
+const readsSecret = (pod: Pod): boolean => !hasPodCertificate(pod);
+
 /** Gathers, and remembers between times what no cache does. */
 export class Gatherer {
   readonly #deps: GatherDeps;
@@ -87,7 +89,8 @@ export class Gatherer {
     const { clock, cluster, issuers } = this.#deps;
     const { live: all, leaving: allLeaving } = cluster.podsOf(key);
     const policy = cluster.policyOf(all);
-    const [live, leaving] = [all, allLeaving].map((pods) => pods.filter((pod) => !hasPodCertificate(pod)));
+    const live = all.filter(readsSecret);
+    const leaving = allLeaving.filter(readsSecret);
     const wanted = live.length === 0 ? undefined : await this.#wanted(key, live, policy, signal);
     const secret = await this.#secret(key, signal);
     const own = secret === 'foreign' ? undefined : secret;

@@ -25,6 +25,7 @@ export type BlockReason =
   | 'IssuerMissing'
   | 'IssuerNotReady'
   | 'IssuerExpiring'
+  | 'DeliveryMismatch' // the policy wants no key in a Secret, and pods read one
   | 'IdentityRevoked'
   | 'KeystorePasswordMissing';
 

@@ -83,6 +83,10 @@ export interface Snapshot {
   readonly pods: number;
   /** Pods that are being deleted: they have what they need and still use it. */
   readonly leaving: number;
+  /** Live pods with certificates of their own: they need no Secret, and are not among `pods`. None when absent. */
+  readonly podCertificates?: number;
+  /** The policy wants no key in a Secret. */
+  readonly refusesSecret?: boolean;
   /** Since when there is no pod at all, as far as this process has seen; undefined while there are. */
   readonly idleSince: Date | undefined;
   /** Undefined when there are no pods to want anything. */

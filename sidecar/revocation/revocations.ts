@@ -2,9 +2,9 @@
 // outlive a restart of the container (the snapshot store keeps them with the time at which they were last known to be current).
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { RevocationSnapshot, RevocationSubject } from '../../lib/api/revocations.ts';
+import { RevocationSet, sameRevocations } from '../../lib/api/revocationset.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { RevocationFigures } from '../metrics.ts';
-import { RevocationSet, sameRevocations } from './set.ts';
 
 /** Why a peer is refused; `detail` is a fact for the log. */
 export interface RevocationRefusal {
@@ -42,7 +42,8 @@ const LOOK_EVERY_MS = 5_000;
 export class Revocations {
   readonly #deps: RevocationsDeps;
   readonly #listeners = new Set<(change: RevocationChange) => void>();
-  #set: RevocationSet | undefined;
+  #snapshot: RevocationSnapshot | undefined;
+  #set = new RevocationSet({ entries: [], lists: [] });
   /** When the set was last known to be current, as long as that is not now. */
   #confirmedMs = 0;
   /** The newest was told over the connection that stands. */
@@ -55,12 +56,12 @@ export class Revocations {
 
   /** Number of what is in force; undefined while nothing was ever told. */
   get number(): number | undefined {
-    return this.#set?.snapshot.number;
+    return this.#snapshot?.number;
   }
 
   /** Identities and serials that are revoked. */
   get size(): number {
-    return this.#set?.size ?? 0;
+    return this.#set.size;
   }
 
   /** What metrics show; undefined while nothing was ever told. */
@@ -76,7 +77,7 @@ export class Revocations {
   /** Takes in what the control API says now. */
   offer(snapshot: RevocationSnapshot): void {
     const nowMs = this.#nowMs();
-    const last = this.#set?.snapshot;
+    const last = this.#snapshot;
     const isOlder = last !== undefined && snapshot.number < last.number;
     if (isOlder && !sameRevocations(snapshot, last)) {
       this.#older = { snapshot, sinceMs: this.#older?.sinceMs ?? nowMs };
@@ -90,7 +91,7 @@ export class Revocations {
 
   /** Takes over what an earlier run of this pod kept. */
   restore({ snapshot, confirmedMs }: KeptRevocations): void {
-    if (this.#set !== undefined) return;
+    if (this.#snapshot !== undefined) return;
     // A clock that was set back must not make old news look fresh.
     this.#confirmedMs = Math.min(confirmedMs, this.#nowMs());
     this.#take(snapshot);
@@ -98,27 +99,27 @@ export class Revocations {
 
   /** What to keep on disk. */
   kept(): KeptRevocations | undefined {
-    if (this.#set === undefined) return undefined;
-    return { snapshot: this.#set.snapshot, confirmedMs: this.#nowMs() - this.ageMs() };
+    if (this.#snapshot === undefined) return undefined;
+    return { snapshot: this.#snapshot, confirmedMs: this.#nowMs() - this.ageMs() };
   }
 
   /** For how long the revocations may have changed without this proxy's knowledge; Infinity when it never knew any. */
   ageMs(): number {
-    if (this.#set === undefined) return Infinity;
+    if (this.#snapshot === undefined) return Infinity;
     const nowMs = this.#nowMs();
     const awayMs = this.#deps.awayMs();
     if (this.#isLive && awayMs > 0) {
       this.#isLive = false;
       this.#confirmedMs = Math.max(this.#confirmedMs, nowMs - awayMs);
     }
-    const { asOf } = this.#set.snapshot;
+    const { asOf } = this.#snapshot;
     const staleMs = asOf === undefined ? 0 : Math.max(0, nowMs - Date.parse(asOf));
     return Math.max(staleMs, this.#isLive ? 0 : nowMs - this.#confirmedMs);
   }
 
   /** Why a holder of a certificate is not to be trusted; undefined when nothing is known against it. */
   revoked(subject: RevocationSubject): RevocationRefusal | undefined {
-    const detail = this.#set?.find(subject, this.#nowMs());
+    const detail = this.#set.find(subject, this.#nowMs());
     return detail === undefined ? undefined : { reason: 'revoked', detail: `${detail} is revoked` };
   }
 
@@ -159,9 +160,10 @@ export class Revocations {
   }
 
   #take(snapshot: RevocationSnapshot): void {
-    const last = this.#set?.snapshot;
+    const last = this.#snapshot;
     this.#older = undefined;
     if (last?.version === snapshot.version) return;
+    this.#snapshot = snapshot;
     this.#set = new RevocationSet(snapshot);
     const isSame = last !== undefined && sameRevocations(last, snapshot);
     for (const listener of this.#listeners) listener(isSame ? 'number' : 'entries');

@@ -150,6 +150,7 @@ const revocation: Whole<Pick<TLSRevocation, 'spec' | 'status'>> = {
   status: {
     observedGeneration: 1,
     conditions: [condition],
+    number: 1,
     serials: [''],
     enforcedAt: '',
     sidecars: { total: 1, enforcing: 1 },

@@ -1,22 +1,24 @@
-// What is revoked, in a form in which a connection's question costs a few map look-ups. Pure; time is an argument.
-import { plainSerial, type RevocationSnapshot, type RevocationSubject } from '../../lib/api/revocations.ts';
+// What is revoked, in a form in which a connection's question costs a few map look-ups. Pure; time is an argument. Shared by the
+// operator, which refuses the revoked at its own door, and by sidecars.
+import { plainSerial, type RevocationSnapshot, type RevocationSubject } from './revocations.ts';
 
-/** One snapshot, indexed. */
+/** What a set is made from. */
+type Revoked = Pick<RevocationSnapshot, 'entries' | 'lists'>;
+
+/** What one snapshot revokes, indexed. */
 export class RevocationSet {
-  readonly snapshot: RevocationSnapshot;
   /** End of each revoked identity and serial in milliseconds; Infinity for none. */
   readonly #identities = new Map<string, number>();
   readonly #serials = new Map<string, number>();
   readonly #lists = new Map<string, ReadonlySet<string>>();
 
-  constructor(snapshot: RevocationSnapshot) {
-    this.snapshot = snapshot;
-    for (const entry of snapshot.entries) {
+  constructor({ entries, lists }: Revoked) {
+    for (const entry of entries) {
       const untilMs = entry.until === undefined ? Infinity : Date.parse(entry.until);
       if ('identity' in entry) keepLater(this.#identities, entry.identity, untilMs);
       else keepLater(this.#serials, plainSerial(entry.serial), untilMs);
     }
-    for (const { issuer, serials } of snapshot.lists) this.#lists.set(issuer, new Set(serials.map(plainSerial)));
+    for (const { issuer, serials } of lists) this.#lists.set(issuer, new Set(serials.map(plainSerial)));
   }
 
   /** How many identities and serials are revoked, those whose end has passed among them. */
@@ -42,6 +44,6 @@ function keepLater(ends: Map<string, number>, key: string, untilMs: number): voi
 }
 
 /** Whether two snapshots revoke the same, whatever their numbers are. */
-export function sameRevocations(a: RevocationSnapshot, b: RevocationSnapshot): boolean {
+export function sameRevocations(a: Revoked, b: Revoked): boolean {
   return JSON.stringify([a.entries, a.lists]) === JSON.stringify([b.entries, b.lists]);
 }

@@ -34,7 +34,7 @@ export async function currentTarget(talk: Talk, registry: string | undefined): P
   };
   talk.say(`context ${context}, Kubernetes ${serverVersion.gitVersion}, images through ${registry}`);
   return {
-    prompt: 'kubectl',
+    prompt: (args) => `kubectl ${args}`,
     // A kubelet hands on a changed Secret within about a minute and a half by default.
     leafLifetime: '6m',
     kubectl: (args, input) => tool('kubectl', args, input),

@@ -26,7 +26,7 @@ export async function embeddedTarget(talk: Talk): Promise<Target> {
   );
   talk.say(`KUBECONFIG=${cluster.kubeconfig}`);
   return {
-    prompt: 'make kubectl ARGS=',
+    prompt: (args) => `make kubectl ARGS="${args}"`,
     leafLifetime: '30s',
     kubectl: run,
     helm: (args) => cluster.helm(args, { timeoutMs }),

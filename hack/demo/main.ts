@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { messageOf } from '../../lib/errors.ts';
 import { currentTarget, leaveCurrent } from './current.ts';
 import { embeddedTarget, stopEmbedded } from './embedded.ts';
+import { stay } from './stay.ts';
 import {
   bareShop,
   deliverImages,
@@ -35,21 +36,17 @@ async function play(stage: Stage): Promise<void> {
 
 function whatToTry({ talk, target }: Stage): void {
   talk.step('It stays up. Try');
-  talk.command(`${target.prompt} get tlspolicies,pods -n shop`);
-  talk.command(`${target.prompt} describe tlspolicy shop -n shop`);
-  talk.command(`${target.prompt} logs -n shop deployment/api -c tabard-proxy --tail=5`);
-  talk.command(`${target.prompt} explain tlspolicy.spec`);
-  talk.command(`${target.prompt} delete secret tabard-api -n shop    # it comes back`);
+  talk.command(target.prompt('get tlspolicies,pods -n shop'));
+  talk.command(target.prompt('describe tlspolicy shop -n shop'));
+  talk.command(target.prompt('logs -n shop deployment/api -c tabard-proxy --tail=5'));
+  talk.command(target.prompt('explain tlspolicy.spec'));
+  talk.command(`${target.prompt('delete secret tabard-api -n shop')}    # it comes back`);
 }
 
 async function up(cluster: string, registry: string | undefined, once: boolean): Promise<number> {
   const stop = new AbortController();
-  const interrupted = Promise.withResolvers<void>();
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(name, () => {
-      stop.abort(new Error('interrupted'));
-      interrupted.resolve();
-    });
+    process.on(name, () => stop.abort(new Error('interrupted')));
   }
   const talk = openTalk();
   let broken = false;
@@ -60,7 +57,7 @@ async function up(cluster: string, registry: string | undefined, once: boolean):
     if (!once) {
       whatToTry(stage);
       talk.say('Ctrl-C ends the demo and removes everything.');
-      await interrupted.promise;
+      await stay(stop.signal);
     }
   } catch (error) {
     broken = !stop.signal.aborted;

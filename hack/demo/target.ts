@@ -5,7 +5,7 @@ import type { Capture } from './wire.ts';
 /** What the demo needs of a cluster. */
 export interface Target {
   /** How a person calls kubectl on it. */
-  readonly prompt: string;
+  readonly prompt: (args: string) => string;
   /** Lifetime of a leaf that makes sense here: how fast the kubelet hands on a changed Secret decides. */
   readonly leafLifetime: string;
   kubectl(args: readonly string[], input?: string): Promise<string>;

@@ -35,6 +35,8 @@ export interface ForeignOptions {
   readonly pathLength?: number;
   readonly notBefore: Date;
   readonly notAfter: Date;
+  /** RFC 5280 wants them not critical. Default false. */
+  readonly keyIdsCritical?: boolean;
   /** Further extensions. */
   readonly extensions?: readonly Node[];
   readonly key?: { readonly privateKey: KeyObject; readonly publicKey: KeyObject };
@@ -42,7 +44,7 @@ export interface ForeignOptions {
 
 /** Makes one, with a fresh P-256 key unless another is given. */
 export function foreign(options: ForeignOptions): Foreign {
-  const { name, by, ca = true, pathLength, notBefore, notAfter, extensions = [] } = options;
+  const { name, by, ca = true, pathLength, notBefore, notAfter, keyIdsCritical = false, extensions = [] } = options;
   const { privateKey, publicKey } = options.key ?? generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const subject = sequence(set(sequence(oid('2.5.4.3'), primitive(Type.UTF8, name))));
   const signer = by ?? { key: privateKey, name: subject };
@@ -52,8 +54,8 @@ export function foreign(options: ForeignOptions): Foreign {
   const all = [
     extension(extensionIds.basicConstraints, true, sequence(...constraints)),
     extension(extensionIds.keyUsage, true, ca ? bits(Buffer.of(0x06), 1) : bits(Buffer.of(0x80), 7)),
-    extension(extensionIds.subjectKeyId, false, octets(keyIdOf(publicKey))),
-    extension(extensionIds.authorityKeyId, false, sequence(tagged(0, signerKeyId.toString('latin1')))),
+    extension(extensionIds.subjectKeyId, keyIdsCritical, octets(keyIdOf(publicKey))),
+    extension(extensionIds.authorityKeyId, keyIdsCritical, sequence(tagged(0, signerKeyId.toString('latin1')))),
     ...extensions,
   ];
   const der = signed(

@@ -69,6 +69,10 @@ export interface ServiceStatus {
   readonly notAfter?: string;
   readonly renewAt?: string;
   readonly issuer?: string;
+  /** PodCertificate: there is no serial, each pod has a certificate of its own; times are those of the first to come. */
+  readonly delivery?: 'Secret' | 'PodCertificate';
+  /** With delivery PodCertificate: different certificates of its pods that are valid. */
+  readonly certificates?: number;
   readonly pods: number;
   readonly ready: boolean;
 }

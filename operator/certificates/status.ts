@@ -4,6 +4,7 @@
 import { mergeConditions, type WantedCondition } from '../../lib/api/conditions.ts';
 import type { ServiceStatus, TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import type { Fault } from '../../lib/policy/effective.ts';
+import type { DeliveryProblem, PodCertificateSummary } from '../podcertificates/summary.ts';
 import type { Outcome } from './outcomes.ts';
 import { mergeClients, type PlaintextSight } from './plaintext.ts';
 
@@ -14,6 +15,10 @@ export interface GovernedService {
   readonly pods: number;
   /** What the last look at its certificate came to; undefined = there was none yet. */
   readonly outcome: Outcome | undefined;
+  /** Of the pods with certificates of their own; undefined = none has one. */
+  readonly podCertificates?: PodCertificateSummary | undefined;
+  /** Workload and policy disagree on how certificates are delivered. */
+  readonly delivery?: DeliveryProblem | undefined;
   /** Name of the policy that decides about the certificate, where it is another. */
   readonly decidedBy: string | undefined;
 }
@@ -81,7 +86,22 @@ export function isPermissive({ spec }: TLSPolicy): boolean {
   return spec.mode === 'Permissive' || (spec.ports ?? []).some(({ mode }) => mode === 'Permissive');
 }
 
-function serviceStatus({ name, pods, outcome }: GovernedService, now: Date): ServiceStatus {
+function serviceStatus(service: GovernedService, now: Date): ServiceStatus {
+  const { name, pods, outcome, podCertificates } = service;
+  if (podCertificates !== undefined) {
+    const { issuer, notBefore, notAfter, renewAt, valid } = podCertificates;
+    return {
+      name,
+      delivery: 'PodCertificate',
+      certificates: valid,
+      ...(notBefore === undefined ? {} : { notBefore: seconds(notBefore) }),
+      ...(notAfter === undefined ? {} : { notAfter: seconds(notAfter) }),
+      ...(renewAt === undefined ? {} : { renewAt: seconds(renewAt) }),
+      ...(issuer === undefined ? {} : { issuer }),
+      pods,
+      ready: isReady(service, now),
+    };
+  }
   const current = outcome?.current;
   if (current?.kind !== 'held') return { name, pods, ready: false };
   const { serial, notBefore, notAfter } = current.facts;
@@ -94,8 +114,15 @@ function serviceStatus({ name, pods, outcome }: GovernedService, now: Date): Ser
     ...(renewAt === undefined ? {} : { renewAt: seconds(renewAt) }),
     issuer: current.issuer,
     pods,
-    ready: isValid(outcome, now),
+    ready: isReady(service, now),
   };
+}
+
+/** Every pod has a valid certificate: its own, or the service's in the Secret that it reads. */
+function isReady({ outcome, pods, podCertificates }: GovernedService, now: Date): boolean {
+  if (podCertificates === undefined) return isValid(outcome, now);
+  if (podCertificates.valid < podCertificates.pods) return false;
+  return podCertificates.pods === pods || isValid(outcome, now);
 }
 
 function isValid(outcome: Outcome | undefined, now: Date): boolean {
@@ -128,7 +155,14 @@ interface Problem {
   readonly message: string;
 }
 
-function problemOf({ name, outcome }: GovernedService, now: Date): Problem | undefined {
+function problemOf(service: GovernedService, now: Date): Problem | undefined {
+  const { name, outcome, delivery, podCertificates } = service;
+  if (delivery !== undefined) return { name, ...delivery };
+  if (podCertificates !== undefined && podCertificates.valid < podCertificates.pods) {
+    const message = `${podCertificates.pods - podCertificates.valid} of its pods have no valid certificate yet; their events say why`;
+    return { name, reason: 'Issuing', message };
+  }
+  if (podCertificates !== undefined && podCertificates.pods === service.pods) return undefined;
   const { blocked, failure, current } = outcome ?? {};
   if (blocked !== undefined) return { name, ...blocked };
   const valid = isValid(outcome, now);

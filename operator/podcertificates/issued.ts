@@ -9,6 +9,7 @@ import { outcomeOf } from './requests.ts';
 /** One pod certificate. */
 export interface PodCertificate {
   readonly podUid: string;
+  readonly namespace: string;
   /** Upper-case hex. */
   readonly serial: string;
   /** Name of the TLSIssuer. */
@@ -88,13 +89,14 @@ export class PodCertificates {
 
 /** What a granted request says; undefined for any other, and for one that cannot be read. */
 export function certificateOf(request: PodCertificateRequest): PodCertificate | undefined {
-  const { spec, status } = request;
+  const { metadata, spec, status } = request;
   if (outcomeOf(request) !== 'Issued') return undefined;
   const message = status?.conditions?.find(({ type }) => type === 'Issued')?.message ?? '';
   try {
     const leaf = new X509Certificate(status?.certificateChain ?? '');
     return {
       podUid: spec.podUID,
+      namespace: metadata.namespace ?? '',
       serial: leaf.serialNumber,
       issuer: /, issuer (\S+)$/.exec(message)?.[1] ?? '',
       keyId: authorityKeyIdOf(leaf.raw),

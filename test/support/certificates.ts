@@ -23,6 +23,7 @@ import { PolicyController } from '../../operator/certificates/policies.ts';
 import { Issuers } from '../../operator/issuers/issuers.ts';
 import { type IssuerFactory, IssuerRegistry } from '../../operator/issuers/registry.ts';
 import { createAuthorityIssuer, SelfSignedIssuer } from '../../operator/issuers/selfsigned.ts';
+import { PodCertificates } from '../../operator/podcertificates/issued.ts';
 import { MeshTrust } from '../../operator/trust/mesh.ts';
 import { settle, TestClock } from './clock.ts';
 import { kubeDeps } from './kubedeps.ts';
@@ -49,6 +50,7 @@ export class CertificateBench {
   readonly reports = new Map<string, StatusReport>();
   readonly plaintext: PlaintextSight[] = [];
   readonly outcomes = new Outcomes();
+  readonly podCertificates = new PodCertificates();
   readonly authorities = new Authorities(system, 'cluster.local');
   readonly authority = this.authorities.of('cluster');
   readonly #options: CertificateBenchOptions;
@@ -133,7 +135,9 @@ export class CertificateBench {
     );
     const changes = [authority, trust, running].map((source) => (again: () => void) => source.subscribe(again));
     this.#run(new CertificateController({ ...common, ...names, issuers, changes, notices }).run(this.#stop.signal));
-    this.#run(new PolicyController({ ...common, reports, issuers }).run(this.#stop.signal));
+    this.#run(
+      new PolicyController({ ...common, certificates: this.podCertificates, reports, issuers }).run(this.#stop.signal),
+    );
     await settle();
     return this;
   }

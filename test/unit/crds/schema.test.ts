@@ -73,7 +73,20 @@ const condition = {
 const policyStatus: Whole<TLSPolicyStatus> = {
   observedGeneration: 1,
   conditions: [condition],
-  services: [{ name: '', serial: '', notBefore: '', notAfter: '', renewAt: '', issuer: '', pods: 1, ready: true }],
+  services: [
+    {
+      name: '',
+      serial: '',
+      notBefore: '',
+      notAfter: '',
+      renewAt: '',
+      issuer: '',
+      delivery: 'Secret',
+      certificates: 1,
+      pods: 1,
+      ready: true,
+    },
+  ],
   servicesReady: '',
   expires: '',
   plaintextClients: [{ address: '', service: '', port: 1, lastSeen: '' }],

@@ -102,6 +102,7 @@ describe('a status', () => {
 describe('the index of pod certificates', () => {
   const certificate = (serial: string, podUid: string, minutes: number) => ({
     podUid,
+    namespace: 'shop',
     serial,
     issuer: 'cluster',
     keyId: `CA-${serial}`,

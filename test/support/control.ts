@@ -97,10 +97,12 @@ export class FakeControl {
     this.#push(controlPaths.destinations + encodeURIComponent(key));
   }
 
-  /** What everybody is told of revocations. */
-  setRevocations(revocations: Partial<Omit<RevocationSnapshot, 'version'>>): void {
+  /** What everybody is told of revocations, but for those of `except`, who go on with what they know. */
+  setRevocations(revocations: Partial<Omit<RevocationSnapshot, 'version'>>, except: readonly string[] = []): void {
     this.#revocations = { number: 0, entries: [], lists: [], ...revocations, version: this.#next() };
-    this.#push(controlPaths.revocations);
+    for (const [stream, held] of this.#streams) {
+      if (held.path === controlPaths.revocations && !except.includes(held.identity)) this.#write(stream, held);
+    }
   }
 
   /** Drops every connection, as a crash does; `listen` brings the server back. */

@@ -32,11 +32,11 @@ export const defaultCertificate: CertificateSettings = {
   delivery: 'Secret',
 };
 
-/**
- * Shortest and longest lifetime of a leaf. The shortest is a setting of the operator; demos and tests lower it. That of a pod
- * certificate is the API server's (KEP-4317).
- */
-export const lifetimes = { shortestMs: 600 * second, longestMs: 90 * day, shortestPodCertificateMs: hour } as const;
+/** Shortest and longest lifetime of a leaf. The shortest is a setting of the operator; demos and tests lower it. */
+export const lifetimes = { shortestMs: 600 * second, longestMs: 90 * day } as const;
+
+/** Shortest life of a pod certificate, from notBefore to notAfter: the API server takes none that is shorter (KEP-4317). */
+export const shortestPodCertificateMs: number = hour;
 
 /** Lifetime of a self-signed CA that Tabard makes, where its TLSIssuer states none. */
 export const authorityLifetimeMs: number = 90 * day;

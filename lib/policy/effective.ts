@@ -5,7 +5,13 @@ import type { KeyAlgorithm, TLSPolicy } from '../api/tlspolicy.ts';
 import { formatDuration, parseDuration } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { isDnsName } from '../pki/identity.ts';
-import { defaultCertificate, defaultPolicy, defaultRevocation, lifetimes } from './defaults.ts';
+import {
+  defaultCertificate,
+  defaultPolicy,
+  defaultRevocation,
+  lifetimes,
+  shortestPodCertificateMs,
+} from './defaults.ts';
 import type { PortProtocol } from './protocols.ts';
 
 /** How the certificate of a service is to be. */
@@ -126,11 +132,9 @@ function readCertificate(policy: TLSPolicy | undefined, shortestMs: number): Rea
 /** What a certificate whose key the kubelet makes does not have as written. */
 function podCertificateFaults({ key, lifetimeMs }: CertificateSettings): readonly Fault[] {
   const kind = `kubelets make keys of kind ${defaultCertificate.key} for Tabard; that holds with delivery PodCertificate`;
-  const least = `${formatDuration(lifetimes.shortestPodCertificateMs)} holds with delivery PodCertificate, the least that Kubernetes takes`;
+  const least = `${formatDuration(shortestPodCertificateMs)} holds with delivery PodCertificate, the least that Kubernetes takes`;
   return [
-    ...(lifetimeMs < lifetimes.shortestPodCertificateMs
-      ? [{ field: 'spec.certificate.lifetime', message: least }]
-      : []),
+    ...(lifetimeMs < shortestPodCertificateMs ? [{ field: 'spec.certificate.lifetime', message: least }] : []),
     ...(key === defaultCertificate.key ? [] : [{ field: 'spec.certificate.key', message: kind }]),
   ];
 }

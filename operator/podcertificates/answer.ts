@@ -2,7 +2,7 @@
 // those of the leaf, a refresh between ten minutes after its beginning and ten before its end. Pure.
 import type { Condition } from '../../lib/api/conditions.ts';
 import type { PodCertificateRequest } from '../../lib/kube/object.ts';
-import { lifetimes } from '../../lib/policy/defaults.ts';
+import { shortestPodCertificateMs } from '../../lib/policy/defaults.ts';
 import { renewalTime } from '../certificates/schedule.ts';
 import type { SignedLeaf } from '../issuers/issuer.ts';
 import { grantMessage } from './issued.ts';
@@ -30,8 +30,7 @@ export function refreshTime(leaf: SignedLeaf, renewAt: number): Date {
 /** What of a leaf the API server would not take; a sentence. An issuer elsewhere decides about the times of its leaves itself. */
 export function unfitness(leaf: SignedLeaf, request: PodCertificateRequest, now: Date): string | undefined {
   const lifeMs = leaf.notAfter.getTime() - leaf.notBefore.getTime();
-  if (lifeMs < lifetimes.shortestPodCertificateMs)
-    return 'the certificate that its issuer signed lives less than an hour';
+  if (lifeMs < shortestPodCertificateMs) return 'the certificate that its issuer signed lives less than an hour';
   if (lifeMs > (request.spec.maxExpirationSeconds ?? 86_400) * 1_000) {
     return 'the certificate that its issuer signed lives longer than the request allows';
   }

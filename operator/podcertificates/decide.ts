@@ -6,7 +6,7 @@ import type { Pod, PodCertificateRequest } from '../../lib/kube/object.ts';
 import { BACKDATE_MS } from '../../lib/pki/ca.ts';
 import { keyAlgorithmOf } from '../../lib/pki/keys.ts';
 import { keyOfRequest } from '../../lib/pki/pkcs10.ts';
-import { lifetimes } from '../../lib/policy/defaults.ts';
+import { shortestPodCertificateMs } from '../../lib/policy/defaults.ts';
 import type { CertificateSettings } from '../../lib/policy/effective.ts';
 import { isFinished, serviceKeyOf } from '../certificates/cluster.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
@@ -115,7 +115,7 @@ function obstacle(question: Question, lifetimeMs: number): Refusal | undefined {
     return wait('IssuerUnfit', `issuer "${settings.issuer}" cannot sign for a key that only the kubelet has`);
   }
   const endMs = Math.min(now.getTime() + lifetimeMs, issuer.notAfter.getTime());
-  if (endMs - now.getTime() + BACKDATE_MS < lifetimes.shortestPodCertificateMs) {
+  if (endMs - now.getTime() + BACKDATE_MS < shortestPodCertificateMs) {
     const end = issuer.notAfter.toISOString();
     return wait(
       'IssuerExpiring',
@@ -133,7 +133,7 @@ function lifetimeOf({ request, settings, issuer }: Question): number {
   const limitMs = issuer.ready ? (issuer.longestLifetimeMs ?? Infinity) : Infinity;
   // The API server fills in a day where a request states nothing.
   const allowedMs = (request.spec.maxExpirationSeconds ?? 86_400) * 1_000 - BACKDATE_MS;
-  const wantedMs = Math.max(Math.min(settings.lifetimeMs, limitMs), lifetimes.shortestPodCertificateMs);
+  const wantedMs = Math.max(Math.min(settings.lifetimeMs, limitMs), shortestPodCertificateMs);
   return Math.min(wantedMs, allowedMs);
 }
 

@@ -262,6 +262,7 @@ describe('the defaults of the CRDs', () => {
       renewAt: ofPolicy('certificate', 'renewAt'),
       key: ofPolicy('certificate', 'key'),
       dnsNames: ofPolicy('certificate', 'dnsNames'),
+      delivery: ofPolicy('certificate', 'delivery'),
     }).toEqual({ ...defaultCertificate });
   });
 

@@ -10,7 +10,7 @@ import { createLogger } from '../../lib/runtime/logger.ts';
 import { Metrics } from '../../lib/runtime/metrics.ts';
 import type { ControlLimits } from '../../operator/control/limits.ts';
 import { ReportStore } from '../../operator/control/report.ts';
-import { type ControlServer, startControlServer } from '../../operator/control/server.ts';
+import { type ControlServer, type ControlServerDeps, startControlServer } from '../../operator/control/server.ts';
 import { MeshBench } from './meshbench.ts';
 import { type LeafOptions, type TestLeaf, testAuthority, testLeaf } from './pki.ts';
 
@@ -23,6 +23,8 @@ export interface ControlBenchOptions {
   readonly host?: string;
   /** A CA that others share. */
   readonly authority?: Authority;
+  /** What sidecars answer to ACME CAs. */
+  readonly challenges?: ControlServerDeps['challenges'];
   /** Find other replicas by Service `tabard-system/tabard-operator`. */
   readonly withReplicas?: boolean;
 }
@@ -78,6 +80,7 @@ export class ControlBench {
       metrics: parts.metrics,
       listen: { port: 0, ...(options.host === undefined ? {} : { host: options.host }) },
       limits: { podWaitMs: 200, ...options.limits },
+      ...(options.challenges === undefined ? {} : { challenges: options.challenges }),
       ...(options.withReplicas === true
         ? { replicas: { service: 'tabard-system/tabard-operator', portName: 'control' } }
         : {}),

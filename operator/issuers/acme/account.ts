@@ -197,11 +197,15 @@ export class AccountKeeper {
     }
   }
 
-  #patch(secret: Secret, change: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Secret> {
+  #patch(
+    secret: Secret,
+    change: { readonly metadata?: object; readonly data: object },
+    signal: AbortSignal,
+  ): Promise<Secret> {
     const { name, namespace = '', resourceVersion } = secret.metadata;
-    const { metadata, ...rest } = change;
+    const { metadata = {}, ...rest } = change;
     // On exactly the version that was read: two leaders must not replace each other's next key.
-    const patch = { ...rest, metadata: { ...(metadata ?? {}), resourceVersion } };
+    const patch = { ...rest, metadata: { ...metadata, resourceVersion } };
     const options = { signal, fieldManager: fieldManagers.operator };
     return this.#deps.client.patch(resources.secrets, { name, namespace }, patch, options);
   }

@@ -145,7 +145,8 @@ function saidBy(problem: Readonly<Record<string, unknown>>): string {
   const own = typeof problem['detail'] === 'string' ? problem['detail'] : '';
   const inner = subproblemsOf(problem).map((each) => {
     const { identifier, detail } = each;
-    return `${String(membersOf(identifier)['value'] ?? '')}: ${String(detail ?? '')}`;
+    const { value } = membersOf(identifier);
+    return `${typeof value === 'string' ? value : ''}: ${typeof detail === 'string' ? detail : ''}`;
   });
   const text = [own, ...inner].filter((each) => each !== '').join('; ');
   // One line: it ends up in conditions and events.

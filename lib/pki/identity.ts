@@ -98,7 +98,21 @@ export function dnsNamesOf({ namespace, clusterDomain, services, extra = [] }: N
     for (const each of [name, ...qualified]) names.add(each);
     if (headless) for (const each of qualified) names.add(`*.${each}`);
   }
-  return [...names].sort();
+  return [...names].filter((name) => !isNameElsewhere(name, namespace, clusterDomain)).sort();
+}
+
+/**
+ * Whether a DNS name is one that Kubernetes gives to something of another namespace, or to no Service at all: who may write a policy or
+ * a Service in one namespace must not get a certificate for another. Only forms that end in `svc` or the cluster's domain can be told; in
+ * a namespace called `svc` even a headless Service's own wildcard `*.n.svc` would stand for the Services of namespace `n`.
+ */
+export function isNameElsewhere(name: string, namespace: string, clusterDomain: string): boolean {
+  const suffix = [`.svc.${clusterDomain}`, '.svc'].find((each) => name.endsWith(each));
+  if (suffix === undefined) return name === 'svc' || name === clusterDomain || name.endsWith(`.${clusterDomain}`);
+  const labels = name.slice(0, -suffix.length).split('.');
+  // `n.svc` is the short form of Service `n` in a namespace called `svc`.
+  if (labels.length === 1) return suffix !== '.svc' || namespace !== 'svc';
+  return labels.at(-1) !== namespace;
 }
 
 /** Whether a text may stand in a certificate as a DNS name; a wildcard only as the whole first label of a longer name. */

@@ -4,7 +4,7 @@ import type { EffectivePolicy } from '../api/control.ts';
 import type { KeyAlgorithm, TLSPolicy } from '../api/tlspolicy.ts';
 import { formatDuration, parseDuration } from '../clock.ts';
 import { messageOf } from '../errors.ts';
-import { isDnsName } from '../pki/identity.ts';
+import { isDnsName, isNameElsewhere } from '../pki/identity.ts';
 import {
   defaultCertificate,
   defaultPolicy,
@@ -121,12 +121,21 @@ function readCertificate(policy: TLSPolicy | undefined, shortestMs: number): Rea
     dnsNames: asked.filter((name) => !refused.includes(name)),
     delivery: given.delivery ?? defaultCertificate.delivery,
   };
-  const faults = refused.map((name) => ({
-    field: 'spec.certificate.dnsNames',
-    message: `"${name}" is not a full DNS name in lower case and is left out of the certificate`,
-  }));
+  const faults = [
+    ...refused.map((name) => dnsNameFault(name, 'is not a full DNS name in lower case')),
+    ...value.dnsNames
+      .filter((name) => isNameElsewhere(name, policy?.metadata.namespace ?? '', usualClusterDomain))
+      .map((name) => dnsNameFault(name, 'is not a name of this namespace')),
+  ];
   const delivery = value.delivery === 'PodCertificate' ? podCertificateFaults(value) : [];
   return { value, faults: [...lifetime.faults, ...faults, ...delivery] };
+}
+
+/** The names of other namespaces are left out where the certificate is made, by the cluster's real domain (lib/pki/identity.ts). */
+const usualClusterDomain = 'cluster.local';
+
+function dnsNameFault(name: string, why: string): Fault {
+  return { field: 'spec.certificate.dnsNames', message: `"${name}" ${why} and is left out of the certificate` };
 }
 
 /** What a certificate whose key the kubelet makes does not have as written. */

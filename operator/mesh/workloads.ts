@@ -2,6 +2,7 @@
 // deletion in progress) while the network gives its address to another. Pure: state in, state out, no clock.
 import { annotations, isInjectedKind, labels, ports, spiffeId, written } from '../../lib/api/contract.ts';
 import type { Pod } from '../../lib/kube/object.ts';
+import { isServiceName } from '../../lib/pki/identity.ts';
 import { canonicalAddress } from './address.ts';
 
 /** What the mesh must know of one injected pod. */
@@ -78,7 +79,9 @@ function readiness({ status }: Pod): Pick<MeshPod, 'ready' | 'starting'> {
 
 function injectedService({ metadata, spec }: Pod): string | undefined {
   const injected = isInjectedKind(metadata.labels?.[labels.injected]) && spec?.hostNetwork !== true;
-  return injected ? metadata.annotations?.[written.service] : undefined;
+  const service = injected ? metadata.annotations?.[written.service] : undefined;
+  // Admission writes nothing else; somebody marked this pod by hand.
+  return service !== undefined && isServiceName(service) ? service : undefined;
 }
 
 function addressesOf({ status }: Pod): readonly string[] {

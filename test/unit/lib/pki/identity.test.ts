@@ -4,6 +4,7 @@ import {
   formatIdentity,
   identityOf,
   isDnsName,
+  isNameElsewhere,
   isServiceName,
   isTrustDomain,
   parseAlternativeNames,
@@ -142,5 +143,35 @@ describe('DNS names of a service', () => {
     ['', false],
   ])('"%s" may stand in a certificate: %s', (name, allowed) => {
     expect(isDnsName(name)).toBe(allowed);
+  });
+});
+
+describe('names of another namespace', () => {
+  test.each([
+    ['a Service of another namespace', 'api.payments.svc', true],
+    ['its full name', 'api.payments.svc.cluster.local', true],
+    ['a pod of a headless Service there', 'db-0.db.payments.svc.cluster.local', true],
+    ['what the cluster names itself', '10-0-0-1.payments.pod.cluster.local', true],
+    ['a wildcard over a whole namespace', '*.payments.svc', true],
+    ['the domain itself', 'cluster.local', true],
+    ['a Service of this namespace', 'api.shop.svc.cluster.local', false],
+    ['a pod of a headless Service here', 'db-0.db.shop.svc', false],
+    ['a name of the public web', 'api.svc.example.com', false],
+    ['a short name', 'api', false],
+  ])('%s: %s', (_, name, elsewhere) => {
+    expect(isNameElsewhere(name, 'shop', 'cluster.local')).toBe(elsewhere);
+  });
+
+  test('never get into a certificate, also where a namespace has the name of a part of the names', () => {
+    const services = [{ name: 'shop', headless: true }];
+    const names = dnsNamesOf({ namespace: 'svc', clusterDomain: 'cluster.local', services, extra: ['web.shop.svc'] });
+    expect(names).toEqual([
+      '*.shop.svc.svc',
+      '*.shop.svc.svc.cluster.local',
+      'shop',
+      'shop.svc',
+      'shop.svc.svc',
+      'shop.svc.svc.cluster.local',
+    ]);
   });
 });

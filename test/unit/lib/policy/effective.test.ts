@@ -119,6 +119,15 @@ describe('the certificate of a service', () => {
     expect(policyFaults(testPolicy('api', { certificate: { lifetime } }), shortestMs)).toHaveLength(faults);
   });
 
+  test('says that a name of another namespace is left out', () => {
+    const certificate = { dnsNames: ['api.payments.svc', 'other.shop.svc', 'api.payments.svc.cluster.local'] };
+    const faults = policyFaults(testPolicy('api', { certificate }));
+    expect(faults.map(({ message }) => message.split(' ')[0])).toEqual([
+      '"api.payments.svc"',
+      '"api.payments.svc.cluster.local"',
+    ]);
+  });
+
   test('leaves out names that no certificate should hold, and says so', () => {
     const certificate = { dnsNames: ['good.example.com', '*.example.com', 'BAD.example.com', 'a b'] };
     expect(settings(certificate).dnsNames).toEqual(['good.example.com']);

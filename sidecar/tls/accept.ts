@@ -49,6 +49,7 @@ export class TlsAcceptor {
   async accept(raw: Socket, options: AcceptOptions): Promise<Accepted> {
     const server = options.front?.server ?? options.generation.server(options.protocol);
     this.#listen(server);
+    const started = this.#clock.now();
     const outcome = await this.#handshake(raw, server, options.deadlineMs);
     if (outcome === 'timeout') {
       return { ok: false, reason: 'handshake_timeout', detail: 'the deadline passed', told: false };
@@ -58,11 +59,11 @@ export class TlsAcceptor {
       const { reason, told, code } = tlsFailure(outcome.error);
       return { ok: false, reason, detail: code, told };
     }
-    return this.#judge(outcome.socket, options);
+    return this.#judge(outcome.socket, options, started);
   }
 
-  #judge(socket: TLSSocket, { generation, clientCertificate, front }: AcceptOptions): Accepted {
-    const facts = tlsFacts(socket, front?.serial ?? generation.serial);
+  #judge(socket: TLSSocket, { generation, clientCertificate, front }: AcceptOptions, started: Date): Accepted {
+    const facts = tlsFacts(socket, { serial: front?.serial ?? generation.serial, started });
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) {
       if (clientCertificate === 'optional') return { ok: true, socket, facts, peer: undefined };

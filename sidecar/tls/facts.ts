@@ -12,17 +12,20 @@ export interface TlsFacts {
   readonly resumed: boolean;
   /** Serial of the certificate that this proxy stood with. */
   readonly serial: string;
+  /** When the handshake began, RFC 3339: the certificate is the newest one of that moment. */
+  readonly started: string;
   readonly alpn: string | undefined;
 }
 
 /** Reads the facts of a socket whose handshake is done. */
-export function tlsFacts(socket: TLSSocket, serial: string): TlsFacts {
+export function tlsFacts(socket: TLSSocket, { serial, started }: { serial: string; started: Date }): TlsFacts {
   return {
     version: socket.getProtocol() ?? 'unknown',
     cipher: socket.getCipher().standardName,
     group: groupOf(socket.getEphemeralKeyInfo()),
     resumed: socket.isSessionReused(),
     serial,
+    started: started.toISOString(),
     alpn: typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined,
   };
 }

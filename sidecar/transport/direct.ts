@@ -36,28 +36,42 @@ export class DirectTransport implements Transport {
   }
 
   async open(target: Target, limits: OpenLimits): Promise<Opened> {
-    const generation = this.#deps.generation();
-    if (generation === undefined || generation.expired(this.#deps.clock.now())) {
-      const detail =
-        generation === undefined ? 'no certificate yet' : `expired at ${generation.notAfter.toISOString()}`;
-      return { ok: false, reason: 'own_certificate_expired', detail, fault: 'own', stage: 'connect', ms: 0 };
-    }
-    const own = generation.revoked();
-    if (own !== undefined) return { ok: false, ...own, fault: 'own', stage: 'connect', ms: 0 };
+    const before = this.#own();
+    if (!before.ok) return { ...before, fault: 'own', stage: 'connect', ms: 0 };
     const connected = await openPlain(target, limits.connectTimeoutMs);
     if (!connected.ok) return connected;
     const startedAt = performance.now();
     const raw = connected.leg.stream;
-    const outcome = await this.#handshake(raw, { target, generation, deadlineMs: limits.handshakeTimeoutMs });
+    // Looked at again: a lost SYN takes a second, and the certificate may have been swapped or revoked meanwhile.
+    const own = this.#own();
+    if (!own.ok) {
+      reset(raw);
+      return { ...own, fault: 'own', stage: 'connect', ms: connected.ms };
+    }
+    const { generation } = own;
+    const started = this.#deps.clock.now();
+    const outcome = await this.#handshake(raw, { target, generation, started, deadlineMs: limits.handshakeTimeoutMs });
     const ms = performance.now() - startedAt;
     if (!('reason' in outcome)) return { ok: true, leg: outcome, ms };
     reset(raw);
     return { ok: false, ...outcome, fault: 'endpoint', stage: 'handshake', ms };
   }
 
+  /** What this proxy stands with now, or why with nothing. */
+  #own(): { readonly ok: true; readonly generation: Generation } | ({ readonly ok: false } & Refusal) {
+    const generation = this.#deps.generation();
+    if (generation === undefined || generation.expired(this.#deps.clock.now())) {
+      const detail =
+        generation === undefined ? 'no certificate yet' : `expired at ${generation.notAfter.toISOString()}`;
+      return { ok: false, reason: 'own_certificate_expired', detail };
+    }
+    const revoked = generation.revoked();
+    return revoked === undefined ? { ok: true, generation } : { ok: false, ...revoked };
+  }
+
   #handshake(raw: Socket, attempt: Attempt): Promise<SecureLeg | Refusal> {
     const { promise, resolve } = Promise.withResolvers<SecureLeg | Refusal>();
-    const { target, generation, deadlineMs } = attempt;
+    const { target, generation, started, deadlineMs } = attempt;
     const key = `${target.identity} ${target.address} ${target.port} ${target.serverName}`;
     const known = generation.sessions.get(key);
     const socket = connectTls({
@@ -88,7 +102,7 @@ export class DirectTransport implements Transport {
       if (!verdict.ok) return settle(verdict);
       const { peer } = verdict;
       socket.on('session', (session) => generation.sessions.set(key, { session, peer }));
-      settle(secureLeg(socket, raw, { peer, generation }));
+      settle(secureLeg(socket, raw, { peer, generation, started }));
     });
     return promise;
   }
@@ -111,6 +125,7 @@ export class DirectTransport implements Transport {
 interface Attempt {
   readonly target: Target;
   readonly generation: Generation;
+  readonly started: Date;
   readonly deadlineMs: number;
 }
 
@@ -134,14 +149,14 @@ function verdictOf(
 function secureLeg(
   socket: TLSSocket,
   raw: Socket,
-  { peer, generation }: { peer: SecureLeg['peer']; generation: Generation },
+  { peer, generation, started }: { peer: SecureLeg['peer']; generation: Generation; started: Date },
 ): SecureLeg {
   return {
     stream: socket,
     // TLSSocket itself cannot reset; the TCP socket under it can, and takes it along.
     reset: () => reset(raw),
     explain: (error) => tlsFailure(error).reason,
-    tls: tlsFacts(socket, generation.serial),
+    tls: tlsFacts(socket, { serial: generation.serial, started }),
     peer,
     ownNotAfter: generation.notAfter,
   };

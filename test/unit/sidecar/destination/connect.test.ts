@@ -12,7 +12,7 @@ const limits = { connectTimeoutMs: 1, handshakeTimeoutMs: 1 };
 const leg: SecureLeg = {
   stream: new PassThrough(),
   reset: () => undefined,
-  tls: { version: 'TLSv1.3', cipher: '', group: '', resumed: false, serial: '', alpn: '' },
+  tls: { version: 'TLSv1.3', cipher: '', group: '', resumed: false, serial: '', started: '', alpn: '' },
   peer: { identity, fingerprint: '', serial: '', issuer: '', notBefore: new Date(0), notAfter: new Date(0) },
   ownNotAfter: new Date(0),
 };

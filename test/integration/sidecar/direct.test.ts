@@ -1,0 +1,69 @@
+// The direct transport by itself, against a TLS server of the mesh.
+import type { AddressInfo } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../lib/clock.ts';
+import type { Authority } from '../../../lib/pki/ca.ts';
+import { defaultPolicy } from '../../../lib/policy/defaults.ts';
+import { MemoryCertificateSource } from '../../../lib/runtime/credentials.ts';
+import { Generation } from '../../../sidecar/tls/generation.ts';
+import { DirectTransport } from '../../../sidecar/transport/direct.ts';
+import { testAuthority, testLeaf } from '../../support/pki.ts';
+
+let authority: Authority;
+let server: Server;
+let callers: Promise<string>;
+
+beforeEach(async () => {
+  authority = await testAuthority();
+  const { certificate, key, bundle } = await testLeaf(authority, { service: 'api' });
+  const seen = Promise.withResolvers<string>();
+  callers = seen.promise;
+  const ALPNProtocols = ['tabard-tcp/1'];
+  server = createServer(
+    { cert: certificate, key, ca: bundle, requestCert: true, ALPNProtocols },
+    (socket: TLSSocket) => {
+      socket.on('error', () => socket.destroy());
+      seen.resolve(socket.getPeerX509Certificate()?.serialNumber ?? '');
+    },
+  );
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+});
+afterEach(() => new Promise((done) => server.close(done)));
+
+async function generation(): Promise<Generation> {
+  const { certificate, key, bundle: trustBundle } = await testLeaf(authority, { service: 'web' });
+  const source = new MemoryCertificateSource();
+  source.offer({ certificate, key, trustBundle }, systemClock.now());
+  const credentials = source.current();
+  if (credentials === undefined) throw new Error('the test leaf is no good');
+  return new Generation({ credentials, trustBundle, tls: defaultPolicy.tls, trustDomain: 'cluster.local' });
+}
+
+const open = (transport: DirectTransport) =>
+  transport.open(
+    {
+      address: '127.0.0.1',
+      port: (server.address() as AddressInfo).port,
+      identity: 'spiffe://cluster.local/ns/shop/svc/api',
+      serverName: 'api.shop.svc.cluster.local',
+    },
+    { connectTimeoutMs: 10_000, handshakeTimeoutMs: 10_000 },
+  );
+
+describe('a certificate that is swapped while the TCP connection is being made', () => {
+  test('is the one that the handshake shows', async () => {
+    const [old, fresh] = [await generation(), await generation()];
+    const order = [old, fresh];
+    const opened = await open(new DirectTransport({ clock: systemClock, generation: () => order.shift() ?? fresh }));
+    expect(opened).toMatchObject({ ok: true, leg: { tls: { serial: fresh.serial } } });
+    expect(await callers).toBe(fresh.serial);
+    if (opened.ok) opened.leg.reset();
+  });
+
+  test('and cannot be used any more, ends the attempt before a byte is sent', async () => {
+    const order = [await generation()];
+    const opened = await open(new DirectTransport({ clock: systemClock, generation: () => order.shift() }));
+    expect(opened).toMatchObject({ ok: false, reason: 'own_certificate_expired', fault: 'own' });
+  });
+});

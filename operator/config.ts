@@ -25,6 +25,8 @@ export interface OperatorConfig {
   readonly controlPort: number;
   /** TABARD_ADMIN_PORT of /ready, /live and /metrics; 0 = any free port. */
   readonly adminPort: number;
+  /** TABARD_TOKENS_FOLDER: tokens of the operator's service account for others than the API server, one file per audience. */
+  readonly tokensFolder: string;
   /** KUBECONFIG: path of one kubeconfig file; without it the pod's service account is used. */
   readonly kubeconfig: string | undefined;
 }
@@ -46,6 +48,7 @@ export function readConfig(environment: Environment): OperatorConfig {
     clusterRanges: reader.cidrs('TABARD_CLUSTER_RANGES', ''),
     controlPort: reader.port('TABARD_CONTROL_PORT', ports.control, true),
     adminPort: reader.port('TABARD_ADMIN_PORT', ports.admin, true),
+    tokensFolder: reader.text('TABARD_TOKENS_FOLDER', '/var/run/tabard/tokens'),
     kubeconfig: kubeconfig === '' ? undefined : kubeconfig,
   });
 }

@@ -10,6 +10,8 @@ import type { Metrics } from '../lib/runtime/metrics.ts';
 import { Audit } from './audit/audit.ts';
 import type { Authorities } from './authority/authority.ts';
 import { authorityParts } from './authority/parts.ts';
+import { Peers } from './authority/peers.ts';
+import { SignedSerials } from './authority/serials.ts';
 import type { Caches } from './caches.ts';
 import type { Cluster } from './certificates/cluster.ts';
 import { CertificateController } from './certificates/controller.ts';
@@ -21,6 +23,7 @@ import type { Reports } from './control/report.ts';
 import { deliveryParts } from './delivery/parts.ts';
 import { Issuers } from './issuers/issuers.ts';
 import { type IssuerFactory, IssuerRegistry } from './issuers/registry.ts';
+import { remoteFactories } from './issuers/remote.ts';
 import { createAuthorityIssuer, SelfSignedIssuer } from './issuers/selfsigned.ts';
 import type { PodCertificates } from './podcertificates/issued.ts';
 import { SignerNotices } from './podcertificates/notices.ts';
@@ -57,7 +60,10 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const authority = authorities.of(names.defaultIssuer);
   const ofAuthority: IssuerFactory = ({ metadata: { name } }, changed) =>
     createAuthorityIssuer(authorities.of(name), changed);
-  const factories = { selfSigned: ofAuthority, ca: ofAuthority };
+  const serials = new SignedSerials();
+  const peers = new Peers({ ...stores, reports, trust, serials, clock });
+  const remote = remoteFactories({ config, client, clock, logger, stores, peers });
+  const factories = { selfSigned: ofAuthority, ca: ofAuthority, ...remote };
   const registry = new IssuerRegistry({ issuers: stores.issuers, factories, logger });
   const issuersByName = new Issuers({
     objects: stores.issuers,
@@ -73,6 +79,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     trust,
     reports,
     running: registry,
+    serials,
     namespace,
     trustDomain,
     defaultIssuer,

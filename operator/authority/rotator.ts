@@ -56,7 +56,7 @@ export interface Subject {
 }
 
 /** The kubelet syncs every 60 to 90 s and may have cached the Secret for as long; then the application must notice. */
-const filesMs = 180_000;
+export const filesMs = 180_000;
 /** Longest settling time, and the part of the CA's life that it is for shorter lives. */
 const settling = { longestMs: 10_000, part: 72 } as const;
 /** A rotation that moves on may take several steps in one look; more than these mean that something is wrong with the machine. */

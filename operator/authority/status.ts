@@ -58,7 +58,16 @@ export function foreignStatus(issuer: TLSIssuer, state: IssuerState | undefined,
   const conditions = merged(issuer, [wanted], now);
   if (state?.ready !== true) return { ...kept(issuer), conditions };
   const bundle = isMeshIssuer(issuer) ? { trustBundle: state.trustBundle } : {};
-  return { conditions, caNotAfter: seconds(state.notAfter), ...bundle };
+  const { authorities, rotation } = state;
+  const active = authorities?.find(({ role }) => role === 'Active');
+  return {
+    conditions,
+    caNotAfter: seconds(state.notAfter),
+    ...(active === undefined ? {} : { caFingerprint: active.fingerprint }),
+    ...bundle,
+    ...(authorities === undefined ? {} : { authorities }),
+    ...(rotation === undefined ? {} : { rotation }),
+  };
 }
 
 /** An issuer that cannot sign for a while takes no trust away from what it signed. */

@@ -1,6 +1,7 @@
 // The port to whoever signs leaves. What is behind it (the CA in memory, later Vault, ACME, a Kubernetes signer) decides
 // neither when to issue nor what to ask for: that is operator/certificates.
 import type { KeyObject } from 'node:crypto';
+import type { RotationStatus, TLSIssuerStatus } from '../../lib/api/tlsissuer.ts';
 import type { Identity } from '../../lib/pki/identity.ts';
 
 /** What a leaf is to state. The key pair was made for it and is used for nothing else. */
@@ -47,6 +48,9 @@ export type IssuerState =
       readonly bundleFingerprint: string;
       /** Whether its leaves carry an identity of the mesh; false for a CA that signs DNS names alone. */
       readonly mesh: boolean;
+      /** The CAs by their roles and how far a change of CA has come, for TLSIssuer.status, of signers elsewhere. */
+      readonly authorities?: TLSIssuerStatus['authorities'];
+      readonly rotation?: RotationStatus;
     }
   | {
       readonly ready: false;

@@ -17,6 +17,7 @@ describe('the settings of the operator', () => {
       clusterRanges: [],
       controlPort: 16_010,
       adminPort: 16_020,
+      tokensFolder: '/var/run/tabard/tokens',
       kubeconfig: undefined,
     });
   });

@@ -1,0 +1,39 @@
+// How far the mesh has followed a CA whose key is not here: the same questions that rotations of our own CAs ask, for issuers elsewhere.
+import type { Clock } from '../../lib/clock.ts';
+import type { Followers, UpstreamAuthority } from '../issuers/staging.ts';
+import { notFollowing, untrusting } from './lag.ts';
+import type { CaFacts, RotationView, Waits } from './rotationview.ts';
+import type { PeersView } from './rotator.ts';
+
+/** The answers from what peers were last seen to do. */
+export function followersOf(peers: PeersView, clock: Pick<Clock, 'now'>, waits: Waits): Followers {
+  const viewOf = (issuer: string, ca: UpstreamAuthority): RotationView => ({
+    now: clock.now(),
+    ring: {
+      phase: 'Active',
+      phaseSince: undefined,
+      active: factsOf(ca),
+      next: undefined,
+      previous: undefined,
+      retired: undefined,
+      handled: [],
+      declined: undefined,
+      holdUntil: undefined,
+    },
+    paused: false,
+    requests: {},
+    source: 'given',
+    offered: undefined,
+    peers: peers.of(issuer),
+    leaves: peers.leaves(issuer),
+    waits,
+  });
+  return {
+    untrusting: (issuer, ca) => untrusting(viewOf(issuer, ca), factsOf(ca)),
+    unmoved: (issuer, ca) => notFollowing(viewOf(issuer, ca)),
+  };
+}
+
+function factsOf({ fingerprint, keyId, notBefore: issuedAt, notAfter, anchors }: UpstreamAuthority): CaFacts {
+  return { fingerprint, keyId, issuedAt, notAfter, anchors: anchors.map((each) => each.fingerprint) };
+}

@@ -47,6 +47,8 @@ export interface LeafRequest {
   readonly lifetimeMs: number;
   /** Default both. */
   readonly usages?: readonly Usage[];
+  /** Where the CA's revocation list is published; not stated otherwise. */
+  readonly crlUrl?: string;
 }
 
 /** A signed leaf. `serial` is upper-case hex, as node:crypto prints it; times are what the certificate states. */
@@ -171,6 +173,7 @@ export function issueLeaf(request: LeafRequest): IssuedLeaf {
         dnsNames,
         ipAddresses,
         usages: request.usages ?? ['serverAuth', 'clientAuth'],
+        ...(request.crlUrl === undefined ? {} : { crlUrl: request.crlUrl }),
       },
     },
     authority.privateKey,

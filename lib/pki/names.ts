@@ -9,7 +9,10 @@ export const extensionIds = {
   keyUsage: '2.5.29.15',
   alternativeNames: '2.5.29.17',
   basicConstraints: '2.5.29.19',
+  crlNumber: '2.5.29.20',
+  crlReason: '2.5.29.21',
   nameConstraints: '2.5.29.30',
+  crlDistributionPoints: '2.5.29.31',
   authorityKeyId: '2.5.29.35',
   extendedKeyUsage: '2.5.29.37',
 } as const;

@@ -31,7 +31,12 @@ export type Usage = 'serverAuth' | 'clientAuth';
 /** What differs between a CA and a leaf. */
 export type Role =
   | { readonly kind: 'ca' /** Host that every URI name below this CA must have. */; readonly permittedUriHost: string }
-  | (AlternativeNames & { readonly kind: 'leaf'; readonly usages: readonly Usage[] });
+  | (AlternativeNames & {
+      readonly kind: 'leaf';
+      readonly usages: readonly Usage[];
+      /** Where the CA's revocation list is published (RFC 5280 section 4.2.1.13). */
+      readonly crlUrl?: string;
+    });
 
 /** The content of one certificate. Times are cut to whole seconds; `serial` is big-endian and positive. */
 export interface CertificateRequest {
@@ -98,8 +103,15 @@ function extensionsOf({ role, publicKey, subjectKeyId, authorityKeyId }: Certifi
     extension(extensionIds.keyUsage, true, usage),
     extension(extensionIds.extendedKeyUsage, false, sequence(...role.usages.map((name) => oid(usageIds[name])))),
     extension(extensionIds.basicConstraints, true, sequence()),
+    ...(role.crlUrl === undefined ? [] : [distributionPoint(role.crlUrl)]),
     ...keyIds,
   ];
+}
+
+/** One point with one full name: distributionPoint [0] { fullName [0] { URI [6] } }. */
+function distributionPoint(url: string): Node {
+  const point = sequence(tagged(0, [tagged(0, [tagged(6, url)])]));
+  return extension(extensionIds.crlDistributionPoints, false, sequence(point));
 }
 
 /** What a leaf copies from its CA's certificate, and the hosts that the CA may name. */

@@ -24,6 +24,7 @@ import { ClusterRanges } from './ranges.ts';
 import { noForeignLists, RevocationBook } from './revocation/book.ts';
 import { ServingCertificate } from './serving.ts';
 import { MeshTrust } from './trust/mesh.ts';
+import { retiredRoots } from './trust/retired.ts';
 import { meshComplete, meshFrom } from './view.ts';
 
 /** Clients of the control API are sent to the other replica over this long before a replica ends. */
@@ -171,6 +172,7 @@ async function serveControl(
     metrics,
     certificates: serving.source,
     trustDomain: config.trustDomain,
+    retired: () => retiredRoots(stores.issuers.list()),
     clusterRanges: () => ranges.current(),
     listen: { port: config.controlPort },
     replicas: { service: `${config.namespace}/${names.operator}`, portName: 'control' },

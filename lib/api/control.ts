@@ -62,6 +62,11 @@ export interface SelfSnapshot {
   readonly policy: EffectivePolicy;
   /** Concatenated PEM certificates of every CA that peers may chain to. */
   readonly trustBundle: string;
+  /**
+   * SHA-256 of CAs that left the bundle in good order: live connections that were made by them may end in their own time. Whoever else
+   * is no longer accepted by the bundle is cut at once. Absent = none.
+   */
+  readonly retired?: readonly string[];
   /** Peers of other trust domains and the CAs by which they are accepted as clients. Absent from older operators. */
   readonly federated?: readonly { readonly trustDomain: string; readonly bundle: string }[];
   /** Who is revoked. Absent from older operators. */

@@ -5,6 +5,15 @@ import type { RotationPhase } from '../../lib/api/tlsissuer.ts';
 /** Annotation of the CA's Secret with the notes as JSON. */
 export const notesAnnotation = 'tabard.dev/rotation';
 
+/** A CA that has left the bundle. */
+export interface Retired {
+  /** SHA-256 of its roots, as far as they left. */
+  readonly anchors: readonly string[];
+  /** Subject key id, upper-case hex. */
+  readonly keyId: string;
+  readonly notAfter: Date;
+}
+
 /** What cannot be read from the keys themselves. */
 export interface Notes {
   /** Goes up with every step: an older Secret that was put back by hand is recognised by it. */
@@ -20,7 +29,7 @@ export interface Notes {
   readonly declined: string | undefined;
   readonly holdUntil: Date | undefined;
   /** Retiring: the roots that have left the bundle (SHA-256), and until when the CA would have lasted. */
-  readonly retired: { readonly anchors: readonly string[]; readonly notAfter: Date } | undefined;
+  readonly retired: Retired | undefined;
   /** SHA-256 of CAs that were distrusted: they never come back. */
   readonly distrusted: readonly string[];
 }
@@ -96,7 +105,7 @@ function dateOf(value: unknown): Date | undefined {
 
 function retiredOf(value: unknown): Notes['retired'] {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { anchors, notAfter } = value as { readonly anchors?: unknown; readonly notAfter?: unknown };
+  const { anchors, keyId, notAfter } = value as Readonly<Record<string, unknown>>;
   const end = dateOf(notAfter);
-  return end === undefined ? undefined : { anchors: textsOf(anchors), notAfter: end };
+  return end === undefined ? undefined : { anchors: textsOf(anchors), keyId: textOf(keyId) ?? '', notAfter: end };
 }

@@ -25,7 +25,7 @@ export interface RingFacts {
   /** Active: the one that signed before; undefined when it was distrusted at once. */
   readonly previous: CaFacts | undefined;
   /** Retiring: what has left the bundle. */
-  readonly retired: Pick<CaFacts, 'anchors' | 'notAfter'> | undefined;
+  readonly retired: Pick<CaFacts, 'anchors' | 'keyId' | 'notAfter'> | undefined;
   /** Requests that were acted on, as `verb:value`. */
   readonly handled: readonly string[];
   /** A CA that was offered, and undone by a person: it is not taken a second time. */

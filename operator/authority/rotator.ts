@@ -1,6 +1,6 @@
 // Carries rotations out, on the leader: looks, asks the state machine, writes the ring in one request on top of exactly the version
 // that was judged, and says so. Nothing about a rotation is kept here: whoever leads next goes on from the Secret.
-import { fieldManagers } from '../../lib/api/contract.ts';
+import { annotations, fieldManagers } from '../../lib/api/contract.ts';
 import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
@@ -20,9 +20,9 @@ import { turned } from './turn.ts';
 
 /** Annotations of a TLSIssuer by which persons ask for something; each distinct value acts once. */
 export const requestAnnotations = {
-  rotate: 'tabard.dev/rotate',
-  undo: 'tabard.dev/undo-rotation',
-  distrust: 'tabard.dev/distrust-now',
+  rotate: annotations.rotate,
+  undo: annotations.undoRotation,
+  distrust: annotations.distrustNow,
 } as const;
 
 /** Who must follow. */

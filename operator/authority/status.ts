@@ -47,8 +47,9 @@ export function authorityStatus(issuer: TLSIssuer, view: AuthorityView, now: Dat
       listed(ring.active, 'Active'),
       ...(ring.next === undefined ? [] : [listed(ring.next, 'Next')]),
       ...(ring.previous === undefined ? [] : [listed(ring.previous, 'Retiring')]),
+      ...gone(ring),
     ],
-    rotation: rotationStatus(ring, view.decision),
+    rotation: rotationStatus(ring, view.decision, issuer.status?.rotation?.handledReasons),
   };
 }
 
@@ -125,8 +126,14 @@ function rotating(ring: Ring | undefined, decision: Decision): Verdict {
   return { status, reason: decision.why === 'Settling' ? phase : decision.why, message: `${decision.message}${who}` };
 }
 
-function rotationStatus(ring: Ring, decision: Decision | undefined): RotationStatus {
-  const { phase, reason, startedAt, phaseSince, handled } = ring.notes;
+function rotationStatus(
+  ring: Ring,
+  decision: Decision | undefined,
+  listedBefore: readonly string[] = [],
+): RotationStatus {
+  const { phase, reason, startedAt, phaseSince } = ring.notes;
+  // What was acted on is remembered here and in the Secret: one of the two may be lost by hand.
+  const handled = [...new Set([...listedBefore, ...ring.notes.handled])];
   const waiting = decision?.kind === 'wait' ? decision : undefined;
   return {
     phase,
@@ -139,6 +146,13 @@ function rotationStatus(ring: Ring, decision: Decision | undefined): RotationSta
     ...(decision === undefined || !('message' in decision) ? {} : { message: decision.message }),
     ...(handled.length === 0 ? {} : { handledReasons: handled.slice(-mostListed) }),
   };
+}
+
+/** What has left the bundle is listed until everybody has taken it out of his: sidecars are told of it (operator/trust/retired.ts). */
+function gone({ notes: { phase, retired } }: Ring) {
+  if (phase !== 'Retiring' || retired === undefined) return [];
+  const { keyId, anchors, notAfter } = retired;
+  return anchors.map((fingerprint) => ({ keyId, fingerprint, notAfter: seconds(notAfter), role: 'Retiring' as const }));
 }
 
 function listed({ authority }: Generation, role: AuthorityRole) {

@@ -79,7 +79,7 @@ function retired(ring: Ring, now: Date): Ring {
     ...ring.notes,
     phase: 'Retiring',
     phaseSince: now,
-    retired: { anchors, notAfter: previous.authority.notAfter },
+    retired: { anchors, keyId: previous.authority.keyId, notAfter: previous.authority.notAfter },
   };
   return { ...ring, previous: undefined, trusted, notes };
 }

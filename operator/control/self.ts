@@ -9,6 +9,8 @@ export interface SelfSources {
   readonly trustDomain: string;
   /** PEM of every CA that peers may chain to. */
   trustBundle(): string;
+  /** CAs that left it in good order (trust/retired.ts). */
+  retired?(): readonly string[];
   /** CIDRs of the cluster's pods and Services. */
   clusterRanges(): readonly string[];
   /** What the pods of a service answer to ACME CAs now. */
@@ -18,6 +20,7 @@ export interface SelfSources {
 /** The content for one pod. Equal for all pods of a service under one policy. */
 export function selfContent(sources: SelfSources, pod: MeshPod): Omit<SelfSnapshot, 'version'> {
   const challenges = sources.challenges?.(pod) ?? [];
+  const retired = sources.retired?.() ?? [];
   return {
     trustDomain: sources.trustDomain,
     namespace: pod.namespace,
@@ -25,6 +28,7 @@ export function selfContent(sources: SelfSources, pod: MeshPod): Omit<SelfSnapsh
     identity: pod.identity,
     policy: sources.mesh.policyOf(pod),
     trustBundle: sources.trustBundle(),
+    ...(retired.length === 0 ? {} : { retired }),
     clusterRanges: sources.clusterRanges(),
     ...(challenges.length === 0 ? {} : { challenges }),
   };

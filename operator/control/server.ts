@@ -32,6 +32,8 @@ export interface ControlServerDeps {
   /** What sidecars answer to ACME CAs; nothing, where it is not given. */
   readonly challenges?: Pick<ChallengeBoard, 'of' | 'subscribe'>;
   readonly trustDomain: string;
+  /** CAs that left the bundle in good order; none, where it is not given. */
+  retired?(): readonly string[];
   /** CIDRs of the cluster's pods and Services, as known now. */
   clusterRanges(): readonly string[];
   readonly clock: Clock;
@@ -165,6 +167,7 @@ function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal):
     mesh,
     trustDomain,
     trustBundle: () => front.trustBundle,
+    retired: () => deps.retired?.() ?? [],
     clusterRanges: () => deps.clusterRanges(),
     challenges: (pod) => deps.challenges?.of(pod) ?? [],
   };

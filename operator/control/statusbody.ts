@@ -51,8 +51,18 @@ export function readStatus(value: unknown): StatusBody {
   }
   const challenges = readChallenges(value['challenges']);
   if (typeof challenges === 'string') return { ok: false, problem: challenges };
+  const authorities = readAuthorities(value['authorities']);
+  if (typeof authorities === 'string') return { ok: false, problem: authorities };
   const seen = revocations === undefined ? {} : { revocations };
-  return { ok: true, report: { ...texts, ...seen, ...challenges, plaintext } };
+  return { ok: true, report: { ...texts, ...authorities, ...seen, ...challenges, plaintext } };
+}
+
+/** SHA-256 of the CAs in the bundle, of which there are at most a hundred (lib/pki/bundle.ts). */
+function readAuthorities(value: unknown): Pick<StatusReport, 'authorities'> | string {
+  if (value === undefined) return {};
+  const fits = (each: unknown): each is string => typeof each === 'string' && /^[0-9a-f]{64}$/.test(each);
+  if (!Array.isArray(value) || value.length > 100 || !value.every(fits)) return 'authorities is not a list of SHA-256';
+  return { authorities: value };
 }
 
 /** Tokens of ACME (RFC 8555 section 8.3). */

@@ -36,6 +36,9 @@ export function parseSelf(message: unknown): SelfSnapshot {
     identity: text(self, 'identity'),
     policy: parsePolicy(self['policy']),
     trustBundle: text(self, 'trustBundle'),
+    ...(self['retired'] === undefined
+      ? {}
+      : { retired: array(self, 'retired').map((each) => string(each, 'retired')) }),
     clusterRanges: array(self, 'clusterRanges').map((each) => string(each, 'clusterRanges')),
     ...parseChallenges(self['challenges']),
   };

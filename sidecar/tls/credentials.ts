@@ -18,7 +18,7 @@ export interface CredentialKeeperOptions {
 type Listener = (next: Generation, last: Generation | undefined) => void;
 
 /** The part of a snapshot of this pod that a generation is built from. */
-export type TrustSettings = Pick<SelfSnapshot, 'trustBundle' | 'trustDomain'> & {
+export type TrustSettings = Pick<SelfSnapshot, 'trustBundle' | 'retired' | 'trustDomain'> & {
   readonly tls: SelfSnapshot['policy']['tls'];
 };
 

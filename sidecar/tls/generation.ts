@@ -6,8 +6,9 @@ import { createSecureContext, createServer, type SecureContext, type Server } fr
 import { ALPN_ACME, ALPN_DIRECT } from '../../lib/api/contract.ts';
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { Protocol } from '../../lib/api/tlspolicy.ts';
-import { bundleFingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
+import { bundleFingerprint, fingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
 import { identityOf } from '../../lib/pki/identity.ts';
+import { chainVerdict } from '../../lib/pki/verify.ts';
 import type { Credentials } from '../../lib/runtime/credentials.ts';
 import { Lru } from '../lru.ts';
 import type { RevocationRefusal, Revocations } from '../revocation/revocations.ts';
@@ -20,6 +21,8 @@ export interface GenerationParts {
   readonly credentials: Credentials;
   /** PEM of the CAs that peers may chain to. */
   readonly trustBundle: string;
+  /** SHA-256 of CAs that left the bundle in good order: connections made by them end in their own time. */
+  readonly retired?: readonly string[];
   readonly tls: EffectivePolicy['tls'];
   readonly trustDomain: string;
 }
@@ -138,9 +141,19 @@ export class Generation {
     for (const known of last.#verified.values()) {
       const { peer, certificate, chain } = known;
       if (sameTrust) this.#verified.set(`${peer.fingerprint} ${chain.purpose}`, known);
-      else if (!this.#judgeChain(certificate, { ...chain, state: 'unchecked' }, now).ok) lost.add(peer.fingerprint);
+      else if (this.#judgeChain(certificate, { ...chain, state: 'unchecked' }, now).ok) continue;
+      else if (!this.#isRetired(known, last.bundle, now)) lost.add(peer.fingerprint);
     }
     return lost;
+  }
+
+  /** Whether a peer was accepted by a CA that has left the bundle in good order since. */
+  #isRetired({ certificate: leaf, chain }: Verified, bundle: readonly X509Certificate[], now: Date): boolean {
+    const { retired = [] } = this.parts;
+    if (retired.length === 0) return false;
+    const before = chainVerdict({ leaf, intermediates: chain.intermediates ?? [], bundle, now });
+    const root = before.ok ? before.chain.at(-1) : undefined;
+    return root !== undefined && retired.includes(fingerprint(root));
   }
 
   #options() {

@@ -1,9 +1,11 @@
 // Judges a CA that somebody else keeps, before anything is made of it: the three texts of cert-manager's format, tls.crt (the CA's
 // certificate, then those above it), tls.key and ca.crt (its root). What is not exactly right is refused with what is wrong and
 // what to do, and the CA in use stays; nothing is repaired here, since a text that one reader repairs another misreads. Pure.
-import { createPrivateKey, type X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { AppError, messageOf } from '../../../lib/errors.ts';
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
+import { issueLeaf } from '../../../lib/pki/ca.ts';
+import { chainVerdict } from '../../../lib/pki/verify.ts';
 import { type Generation, generationFrom } from '../../authority/ring.ts';
 
 /** The three texts. */
@@ -42,7 +44,10 @@ export function judgeOffer(texts: OfferTexts, trustDomain: string, now: Date): O
   }
   try {
     const generation = read(texts, trustDomain);
-    return untimely(generation, now) ?? { kind: 'good', generation };
+    const late = untimely(generation, now);
+    if (late !== undefined) return late;
+    tryOut(generation, trustDomain, now);
+    return { kind: 'good', generation };
   } catch (error) {
     return refused('AuthorityBroken', messageOf(error));
   }
@@ -109,6 +114,17 @@ function readKey(pem: string) {
     // The parser's own message is not passed on: it could quote the key.
     throw new AppError('pki_invalid', 'tls.key is not an unencrypted PEM private key that parses');
   }
+}
+
+/** Signs a leaf and judges it as a sidecar would: path lengths, name constraints and key strengths are what they are there. */
+function tryOut(generation: Generation, trustDomain: string, now: Date): void {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const identity = { trustDomain, namespace: 'tabard', service: 'trial' };
+  const { authority, path, anchors } = generation;
+  const trial = issueLeaf({ authority, publicKey, identity, dnsNames: ['trial'], lifetimeMs: 60_000, now });
+  const leaf = new X509Certificate(trial.certificate);
+  const verdict = chainVerdict({ leaf, intermediates: path, bundle: anchors, now });
+  if (!verdict.ok) throw new AppError('pki_invalid', `peers would refuse what this CA signs: ${verdict.detail}`);
 }
 
 function untimely({ path, anchors }: Generation, now: Date): Offer | undefined {

@@ -20,6 +20,7 @@ describe('the body of a status report', () => {
       { ...good, serial: '', notAfter: '', selfVersion: '', bundleFingerprint: '' },
       undefined,
     ],
+    ['may list the CAs in the bundle', { ...good, authorities: ['cd'.repeat(32)] }, undefined],
     ['may have members of a later version', { ...good, revoked: [1] }, good],
     [
       'has its addresses made canonical',
@@ -40,6 +41,8 @@ describe('the body of a status report', () => {
     ['a uid that is too long', { ...good, podUid: 'a'.repeat(65) }, 'podUid'],
     ['a lower-case serial', { ...good, serial: 'ab' }, 'serial'],
     ['a short fingerprint', { ...good, bundleFingerprint: 'ab' }, 'bundleFingerprint'],
+    ['authorities that are no list', { ...good, authorities: 'ab'.repeat(32) }, 'authorities'],
+    ['an authority that is no SHA-256', { ...good, authorities: ['ab'] }, 'authorities'],
     ['a time that is none', { ...good, notAfter: 'tomorrow' }, 'notAfter'],
     ['no list of plaintext', { ...good, plaintext: {} }, 'plaintext'],
     [

@@ -18,6 +18,7 @@ import { Cluster } from './certificates/cluster.ts';
 import type { OperatorConfig } from './config.ts';
 import { ReportStore } from './control/report.ts';
 import { type ControlServer, startControlServer } from './control/server.ts';
+import { ChallengeBoard } from './issuers/acme/board.ts';
 import { leaderParts } from './leading.ts';
 import { PodCertificates } from './podcertificates/issued.ts';
 import { ClusterRanges } from './ranges.ts';
@@ -174,6 +175,7 @@ async function serveControl(
     trustDomain: config.trustDomain,
     retired: () => retiredRoots(stores.issuers.list()),
     clusterRanges: () => ranges.current(),
+    challenges: new ChallengeBoard(stores.ownSecrets, config.namespace, clock),
     listen: { port: config.controlPort },
     replicas: { service: `${config.namespace}/${names.operator}`, portName: 'control' },
   });

@@ -21,6 +21,7 @@ import { PolicyController } from './certificates/policies.ts';
 import type { OperatorConfig } from './config.ts';
 import type { Reports } from './control/report.ts';
 import { deliveryParts } from './delivery/parts.ts';
+import { acmeFactory } from './issuers/acme/factory.ts';
 import { Issuers } from './issuers/issuers.ts';
 import { type IssuerFactory, IssuerRegistry } from './issuers/registry.ts';
 import { remoteFactories } from './issuers/remote.ts';
@@ -63,7 +64,8 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const serials = new SignedSerials();
   const peers = new Peers({ ...stores, reports, trust, serials, clock });
   const remote = remoteFactories({ config, client, clock, logger, stores, peers });
-  const factories = { selfSigned: ofAuthority, ca: ofAuthority, ...remote };
+  const acme = acmeFactory({ ...shared, ...stores, reports, namespace });
+  const factories = { selfSigned: ofAuthority, ca: ofAuthority, acme, ...remote };
   const registry = new IssuerRegistry({ issuers: stores.issuers, factories, logger });
   const issuersByName = new Issuers({
     objects: stores.issuers,

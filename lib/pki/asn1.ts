@@ -72,15 +72,19 @@ export function positive(value: Buffer): Node {
   return primitive(Type.INTEGER, (short[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), short]) : short);
 }
 
-/** UTCTime up to 2049, GeneralizedTime from then on, both in whole seconds (RFC 5280 section 4.1.2.5). */
+/**
+ * UTCTime up to 2049, GeneralizedTime from then on, both in whole seconds (RFC 5280 section 4.1.2.5). Throws AppError `pki_invalid` for a year
+ * that neither can state without meaning another: only a broken clock comes there.
+ */
 export function time(at: Date): Node {
+  const year = at.getUTCFullYear();
+  if (!(year >= 1950 && year <= 9999))
+    throw new AppError('pki_invalid', `the year ${year} cannot stand in a certificate`);
   const digits = `${at
     .toISOString()
     .replace(/\.\d+Z$/, '')
     .replaceAll(/[-T:]/g, '')}Z`;
-  return at.getUTCFullYear() < 2050
-    ? primitive(Type.UTCTIME, digits.slice(2))
-    : primitive(Type.GENERALIZEDTIME, digits);
+  return year < 2050 ? primitive(Type.UTCTIME, digits.slice(2)) : primitive(Type.GENERALIZEDTIME, digits);
 }
 
 /** One X.509 extension (RFC 5280 section 4.1). */

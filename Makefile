@@ -8,7 +8,7 @@ DRIVER = node hack/cluster/main.ts
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build typecheck lint fmt verify manifests golden test test-unit test-integration test-e2e soak fuzz \
-	image cluster cluster-down kubectl helm demo demo-down clean
+	image cluster cluster-down kubectl helm demo demo-down tabard clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9%-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo: deps ## The main job on a real cluster, step by step with evidence (ONCE=1
 
 demo-down: deps ## Remove the demo and its cluster
 	@node hack/demo/main.ts down --cluster $(CLUSTER)
+
+tabard: deps ## The CLI on the cluster that kubectl points at: make tabard ARGS="certs -A"
+	@node cli/main.ts $(ARGS)
 
 ##@ Test
 test: deps ## Everything: static checks, unit, integration and end-to-end tests

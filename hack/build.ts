@@ -2,7 +2,7 @@
 // The same sources give the same bytes. Nothing is minified: it saved no measurable start time (docs/image.md), and stack traces
 // keep the names of the source. The licences of the packages in a bundle are put beside it as <name>.LICENSES.txt.
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { AppError } from '../lib/errors.ts';
@@ -16,7 +16,11 @@ export const entryPoints = {
   webhook: 'webhook/main.ts',
   sidecar: 'sidecar/main.ts',
   redirect: 'sidecar/redirect/main.ts',
+  tabard: 'cli/main.ts',
 } as const;
+
+/** Those that run in the cluster; `tabard` is for the machines of people, and would only make the image larger. */
+export const imagePrograms = ['operator', 'webhook', 'sidecar', 'redirect'] as const;
 
 /** A program that is bundled. */
 export type Program = keyof typeof entryPoints;
@@ -82,7 +86,11 @@ async function writeBundle(program: Program, root: string, folder: string): Prom
     plugins: [plainHttp],
     logLevel: 'silent',
   });
-  for (const { path, contents } of outputFiles) await replaceFile(path, contents);
+  for (const { path, contents } of outputFiles) {
+    await replaceFile(path, contents);
+    // Only the command line has a first line that says what runs it.
+    if (contents[0] === 0x23 && contents[1] === 0x21) await chmod(path, 0o755);
+  }
   await replaceFile(
     join(folder, `${program}.LICENSES.txt`),
     Buffer.from(licenseTexts(root, Object.keys(metafile.inputs))),

@@ -4,7 +4,7 @@ import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { PROXY_UID, paths } from '../../lib/api/contract.ts';
 import { AppError, messageOf } from '../../lib/errors.ts';
-import { buildBundles, type Program } from '../build.ts';
+import { buildBundles, imagePrograms, type Program } from '../build.ts';
 import { tryRun } from '../cluster/run.ts';
 import { unpackPackages } from './debian.ts';
 import type { LayerRequest } from './layer.ts';
@@ -74,8 +74,8 @@ async function nodeLayer(): Promise<LayerRequest> {
   };
 }
 
-async function tabardLayer(programs?: readonly Program[]): Promise<LayerRequest> {
-  const bundles = await buildBundles(programs === undefined ? {} : { programs });
+async function tabardLayer(programs: readonly Program[] = imagePrograms): Promise<LayerRequest> {
+  const bundles = await buildBundles({ programs });
   const paths = bundles.flatMap(({ path }) => [path, path.replace(/\.js$/, '.LICENSES.txt')]);
   const files = await Promise.all(
     [...paths, join(root, 'LICENSE')].map(

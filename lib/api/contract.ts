@@ -18,6 +18,11 @@ export const annotations = {
   proxyLogLevel: 'tabard.dev/proxy-log-level',
   capture: 'tabard.dev/capture',
   delivery: 'tabard.dev/delivery',
+  /** On a TLSIssuer: why its CA is to be rotated, or a rotation to be taken back. Each distinct text acts once. */
+  rotate: 'tabard.dev/rotate',
+  undoRotation: 'tabard.dev/undo-rotation',
+  /** On a TLSIssuer: SHA-256 of the CA that nobody is to trust from now on, whatever breaks. */
+  distrustNow: 'tabard.dev/distrust-now',
   /** On a TLSIssuer of kind acme: why its account key is to be replaced. Each distinct reason acts once. */
   rotateAccountKey: 'tabard.dev/rotate-account-key',
 } as const;

@@ -11,8 +11,10 @@ import type { KubeMetrics } from './metrics.ts';
 import { RestClient } from './restclient.ts';
 
 export interface ConnectOptions {
-  /** Path of a kubeconfig file; absent = the service account of the pod that this runs in. */
-  readonly kubeconfig?: string;
+  /** Path of a kubeconfig file, or of several that count as one; absent = the service account of the pod that this runs in. */
+  readonly kubeconfig?: string | readonly string[];
+  /** A context of the kubeconfig in place of its current one. */
+  readonly context?: string;
   /** Name and version of the process, for the API server's audit log: `tabard-operator/0.1.0`. */
   readonly userAgent: string;
   readonly clock: Clock;
@@ -23,13 +25,15 @@ export interface ConnectOptions {
 /** A client and the end of its connections. */
 export interface Connection {
   readonly client: KubeClient;
+  /** The namespace that the context names, if it does. */
+  readonly namespace: string | undefined;
   /** Closes kept connections. Call it after everything that uses the client has stopped. */
   close(): void;
 }
 
 /** Reads the credentials. Throws AppError `config_invalid` when there are none; does not connect yet. */
 export function connect(options: ConnectOptions): Connection {
-  const config = load(options.kubeconfig);
+  const config = load(options);
   const transport = new HttpTransport({
     access: () => accessOf(config),
     clock: options.clock,
@@ -37,17 +41,32 @@ export function connect(options: ConnectOptions): Connection {
   });
   const { clock, metrics, timeoutMs } = options;
   const client = new RestClient({ transport, clock, metrics, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
-  return { client, close: () => transport.close() };
+  const namespace = config.getContextObject(config.getCurrentContext())?.namespace;
+  return { client, namespace: namespace === '' ? undefined : namespace, close: () => transport.close() };
 }
 
-function load(path: string | undefined): KubeConfig {
+function load({ kubeconfig, context }: ConnectOptions): KubeConfig {
+  const [path, ...more] = typeof kubeconfig === 'string' ? [kubeconfig] : (kubeconfig ?? []);
   const config = new KubeConfig();
   try {
     if (path === undefined) config.loadFromCluster();
     else config.loadFromFile(path);
+    for (const each of more) {
+      const other = new KubeConfig();
+      other.loadFromFile(each);
+      config.mergeConfig(other, true);
+    }
   } catch (error) {
-    const where = path === undefined ? 'the service account of this pod' : `the kubeconfig file ${path}`;
+    const where =
+      path === undefined ? 'the service account of this pod' : `the kubeconfig file ${[path, ...more].join(', ')}`;
     throw new AppError('config_invalid', `cannot use ${where}: ${messageOf(error)}`, { cause: error });
+  }
+  if (context !== undefined) {
+    if (config.getContextObject(context) === null) {
+      const known = config.getContexts().map(({ name }) => name);
+      throw new AppError('config_invalid', `the kubeconfig has no context "${context}"; it has ${known.join(', ')}`);
+    }
+    config.setCurrentContext(context);
   }
   const server = config.getCurrentCluster()?.server;
   if (server === undefined || !URL.canParse(server)) {

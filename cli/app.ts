@@ -74,7 +74,7 @@ function parsed(command: Command, rest: readonly string[]): { options: OptionVal
   );
   try {
     const { values, positionals } = parseArgs({ args: [...rest], options, allowPositionals: true, strict: true });
-    return { options: values as OptionValues, words: positionals };
+    return { options: values, words: positionals };
   } catch (error) {
     throw new UsageError(messageOf(error));
   }

@@ -34,49 +34,60 @@ export interface InventorySources {
 /** A renewal is overdue when a tenth of the time from its due time to the expiry has passed: a few tries have failed then. */
 const overduePart = 0.1;
 
+type Known = Omit<CertificateEntry, 'fault'>;
+type Counts = ReadonlyMap<string, number> | undefined;
+
 /** All certificates, by namespace and service. */
 export function inventory({ secrets, policies, pods }: InventorySources, now: Date): readonly CertificateEntry[] {
-  const found = new Map<string, Omit<CertificateEntry, 'fault'>>();
   const counts = pods === undefined ? undefined : podCounts(pods);
-  for (const { metadata, status } of policies) {
-    for (const service of status?.services ?? []) {
-      const key = `${metadata.namespace ?? ''}/${service.name}`;
-      const { serial, issuer, delivery = 'Secret' } = service;
-      const times = {
-        notBefore: time(service.notBefore),
-        renewAt: time(service.renewAt),
-        notAfter: time(service.notAfter),
-      };
-      const known = { serial, issuer, delivery, ...times, pods: counts?.get(key) ?? service.pods };
-      found.set(key, { namespace: metadata.namespace ?? '', service: service.name, ...known });
-    }
-  }
-  for (const { metadata } of secrets ?? []) {
-    const notes = metadata.annotations ?? {};
-    const service = metadata.labels?.[labels.service];
-    const namespace = metadata.namespace ?? '';
-    if (service === undefined) continue;
-    const key = `${namespace}/${service}`;
-    // A Secret that the pods no longer use is told of by its policy's status alone.
-    if (found.get(key)?.delivery === 'PodCertificate') continue;
-    found.set(key, {
-      namespace,
-      service,
-      serial: notes[written.serial],
-      issuer: notes[written.issuer],
-      notBefore: time(notes[written.notBefore]),
-      renewAt: time(notes[written.renewAt]),
-      notAfter: time(notes[written.notAfter]),
-      delivery: 'Secret',
-      pods: counts === undefined ? undefined : (counts.get(key) ?? 0),
-    });
+  const found = new Map<string, Known>();
+  for (const entry of policies.flatMap((policy) => ofPolicy(policy, counts))) found.set(keyOf(entry), entry);
+  for (const entry of (secrets ?? []).flatMap((secret) => ofSecret(secret, counts) ?? [])) {
+    // A Secret that the pods no longer use: its policy's status alone tells of what they do use.
+    if (found.get(keyOf(entry))?.delivery !== 'PodCertificate') found.set(keyOf(entry), entry);
   }
   return [...found.values()]
     .map((entry) => ({ ...entry, fault: faultOf(entry, now) }))
     .sort((a, b) => a.namespace.localeCompare(b.namespace) || a.service.localeCompare(b.service));
 }
 
-function faultOf({ serial, renewAt, notAfter }: Omit<CertificateEntry, 'fault'>, now: Date): CertificateEntry['fault'] {
+function keyOf({ namespace, service }: Pick<Known, 'namespace' | 'service'>): string {
+  return `${namespace}/${service}`;
+}
+
+function ofPolicy({ metadata, status }: TLSPolicy, counts: Counts): readonly Known[] {
+  const namespace = metadata.namespace ?? '';
+  return (status?.services ?? []).map(({ name: service, serial, issuer, delivery = 'Secret', pods, ...said }) => ({
+    namespace,
+    service,
+    serial,
+    issuer,
+    notBefore: time(said.notBefore),
+    renewAt: time(said.renewAt),
+    notAfter: time(said.notAfter),
+    delivery,
+    pods: counts?.get(keyOf({ namespace, service })) ?? pods,
+  }));
+}
+
+function ofSecret({ metadata }: KubeObject, counts: Counts): Known | undefined {
+  const { namespace = '', annotations: notes = {} } = metadata;
+  const service = metadata.labels?.[labels.service];
+  if (service === undefined) return undefined;
+  return {
+    namespace,
+    service,
+    serial: notes[written.serial],
+    issuer: notes[written.issuer],
+    notBefore: time(notes[written.notBefore]),
+    renewAt: time(notes[written.renewAt]),
+    notAfter: time(notes[written.notAfter]),
+    delivery: 'Secret',
+    pods: counts === undefined ? undefined : (counts.get(keyOf({ namespace, service })) ?? 0),
+  };
+}
+
+function faultOf({ serial, renewAt, notAfter }: Known, now: Date): CertificateEntry['fault'] {
   if (serial === undefined || notAfter === undefined) return 'missing';
   if (now >= notAfter) return 'expired';
   if (renewAt === undefined) return undefined;
@@ -100,27 +111,35 @@ export function inventoryTable(
   entries: readonly CertificateEntry[],
   { now, wide, namespaces }: { readonly now: Date; readonly wide: boolean; readonly namespaces: boolean },
 ): readonly string[] {
-  const head = [
-    ...(namespaces ? ['NAMESPACE'] : []),
-    ...['SERVICE', 'SERIAL', 'ISSUER', 'AGE', 'RENEWS', 'EXPIRES', 'DELIVERY', 'PODS', 'FAULT'],
-    ...(wide ? ['NOT BEFORE', 'RENEW AT', 'NOT AFTER'] : []),
+  const head = ['SERVICE', 'SERIAL', 'ISSUER', 'AGE', 'RENEWS', 'EXPIRES', 'DELIVERY', 'PODS', 'FAULT'];
+  const row = (entry: CertificateEntry): readonly string[] => [
+    entry.service,
+    wide ? (entry.serial ?? '-') : cut(entry.serial ?? '-'),
+    entry.issuer ?? '-',
+    entry.notBefore === undefined ? '-' : span(now.getTime() - entry.notBefore.getTime()),
+    moment(entry.renewAt, now),
+    moment(entry.notAfter, now),
+    entry.delivery,
+    entry.pods === undefined ? '-' : String(entry.pods),
+    entry.fault ?? '-',
   ];
-  const rows = entries.map((entry) => {
-    const { serial = '-', issuer = '-', notBefore, renewAt, notAfter, delivery, pods, fault = '-' } = entry;
-    const exact = (at: Date | undefined): string => at?.toISOString().replace('.000Z', 'Z') ?? '-';
-    return [
-      ...(namespaces ? [entry.namespace] : []),
-      entry.service,
-      wide || serial.length <= 12 ? serial : `${serial.slice(0, 12)}…`,
-      issuer,
-      notBefore === undefined ? '-' : span(now.getTime() - notBefore.getTime()),
-      moment(renewAt, now),
-      moment(notAfter, now),
-      delivery,
-      pods === undefined ? '-' : String(pods),
-      fault,
-      ...(wide ? [exact(notBefore), exact(renewAt), exact(notAfter)] : []),
-    ];
-  });
-  return table(head, rows);
+  const around = (before: string, cells: readonly string[], exact: readonly string[]): readonly string[] => [
+    ...(namespaces ? [before] : []),
+    ...cells,
+    ...(wide ? exact : []),
+  ];
+  return table(
+    around('NAMESPACE', head, ['NOT BEFORE', 'RENEW AT', 'NOT AFTER']),
+    entries.map((entry) =>
+      around(entry.namespace, row(entry), [entry.notBefore, entry.renewAt, entry.notAfter].map(exactly)),
+    ),
+  );
+}
+
+function cut(serial: string): string {
+  return serial.length <= 12 ? serial : `${serial.slice(0, 12)}…`;
+}
+
+function exactly(at: Date | undefined): string {
+  return at?.toISOString().replace('.000Z', 'Z') ?? '-';
 }

@@ -6,6 +6,7 @@ import { apiReference } from './manifests/api-reference.ts';
 import { chartCrd } from './manifests/chart-crd.ts';
 import { chartReadme } from './manifests/chart-readme.ts';
 import { chartWebhookConfiguration } from './manifests/chart-webhook.ts';
+import { cliPage } from './manifests/cli-page.ts';
 import { reasonsPage } from './manifests/reasons-page.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -29,6 +30,7 @@ export function derivedFiles(): readonly Derived[] {
     { path: join(chart, 'README.md'), text: chartReadme(readFileSync(join(chart, 'values.yaml'), 'utf8')) },
     { path: join(root, 'docs/api.md'), text: apiReference(crds.map(({ text }) => text).reverse()) },
     { path: join(root, 'docs/reasons.md'), text: reasonsPage() },
+    { path: join(root, 'docs/cli.md'), text: cliPage() },
   ];
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { wordsOf } from '../../../cli/command.ts';
+import { type OptionValues, wordsOf } from '../../../cli/command.ts';
 import { commands, findCommand } from '../../../cli/commands.ts';
 import { commandHelp, overview } from '../../../cli/help.ts';
 import { globalOptions, kubeconfigFiles, namespaceOf, outputForm } from '../../../cli/options.ts';
@@ -39,7 +39,8 @@ describe('the kubeconfig', () => {
     (path: string) =>
       paths.includes(path);
 
-  test.each<[string, object, Record<string, string>, readonly string[], readonly string[] | undefined]>([
+  type Case = readonly [string, OptionValues, Record<string, string>, readonly string[], readonly string[] | undefined];
+  test.each<Case>([
     ['the option comes first', { kubeconfig: 'own' }, { KUBECONFIG: '/a' }, ['/a'], ['own']],
     ['then $KUBECONFIG', {}, { KUBECONFIG: '/a', HOME: '/h' }, ['/a', '/h/.kube/config'], ['/a']],
     ['of several files those that are there', {}, { KUBECONFIG: '/a:/b::/c' }, ['/a', '/c'], ['/a', '/c']],
@@ -47,8 +48,8 @@ describe('the kubeconfig', () => {
     ['then the one at home', {}, { HOME: '/h' }, ['/h/.kube/config'], ['/h/.kube/config']],
     ['in a pod the service account', {}, { HOME: '/h', KUBERNETES_SERVICE_HOST: '10.0.0.1' }, [], undefined],
     ['and else the one at home, which is not there', {}, { HOME: '/h' }, [], ['/h/.kube/config']],
-  ])('%s', (_, options, environment, files, expected) => {
-    expect(kubeconfigFiles(options as never, environment, exists(...files))).toEqual(expected);
+  ])('%s', (...[, options, environment, files, expected]) => {
+    expect(kubeconfigFiles(options, environment, exists(...files))).toEqual(expected);
   });
 });
 

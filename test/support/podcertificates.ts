@@ -32,7 +32,7 @@ export function podWithCertificate(name = 'vault-0', service = 'vault', spec: ob
     },
     spec: { containers: [], nodeName: 'node-1', serviceAccountName: service, volumes: [certificateVolume], ...spec },
     status: { phase: 'Pending' },
-  } as unknown as Pod;
+  };
 }
 
 /** What a kubelet has: the private key stays with it. */

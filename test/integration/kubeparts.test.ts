@@ -116,6 +116,7 @@ describe('events', () => {
     const skewed = {
       now: () => new Date(nowMs),
       sleep: (ms: number, signal?: AbortSignal) => clock.sleep(Math.min(ms, 50), signal),
+      after: (ms: number, run: () => void) => clock.after(Math.min(ms, 50), run),
     };
     const recorder = new EventRecorder({
       client,

@@ -2,6 +2,7 @@
 // SHA-256 of the DER and never by name or position. Shared by the operator and the sidecars; pure.
 import { createHash, X509Certificate } from 'node:crypto';
 import { AppError, messageOf } from '../errors.ts';
+import { absence, checkLength, labelsOf, pemLimits } from './pem.ts';
 
 const block = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----/g;
 
@@ -9,13 +10,19 @@ const block = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-
 const maximumCertificates = 100;
 
 /**
- * Every certificate of a PEM text, in order, without repeats. Text between blocks is a comment (RFC 7468 section 2).
- * Throws AppError `pki_invalid` when there is none, when one does not parse, or when there are over a hundred.
+ * Every certificate of a PEM text, in order, without repeats. Text between blocks is a comment (RFC 7468 section 2), and so is a byte order mark in
+ * front; lines may end in CR LF. Throws AppError `pki_invalid` when there is none, when one does not parse, when there are over
+ * a hundred, when the text is longer than any bundle, and when a private key lies in it: such a text goes to everybody.
  */
 export function parseCertificates(pem: string): readonly X509Certificate[] {
+  checkLength(pem, pemLimits.bundle, 'the text of certificates');
+  if (labelsOf(pem).some((label) => label.endsWith('PRIVATE KEY'))) {
+    throw new AppError('pki_invalid', 'there is a private key among the certificates; take it out and replace it');
+  }
   const blocks = pem.match(block) ?? [];
   const begun = pem.split('-----BEGIN CERTIFICATE-----').length - 1;
-  if (begun === 0) throw new AppError('pki_invalid', 'there is no PEM certificate in the text');
+  if (begun === 0)
+    throw new AppError('pki_invalid', `there is no PEM certificate in the text: it ${absence(pem, 'x509')}`);
   if (begun > maximumCertificates)
     throw new AppError('pki_invalid', `over ${maximumCertificates} certificates in one PEM`);
   if (begun !== blocks.length) throw new AppError('pki_invalid', 'a PEM certificate is cut short or garbled');

@@ -3,7 +3,7 @@
 import { type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import type { KeyAlgorithm } from '../api/tlspolicy.ts';
 import { AppError } from '../errors.ts';
-import { fingerprint } from './bundle.ts';
+import { fingerprint, parseCertificates } from './bundle.ts';
 import { formatIdentity, type Identity, isDnsName, isTrustDomain, parseIdentity } from './identity.ts';
 import { generateKey, keyAlgorithmOf, parsePrivateKey } from './keys.ts';
 import { distinguishedName, emptyName } from './names.ts';
@@ -106,12 +106,8 @@ export async function createAuthority(request: AuthorityRequest): Promise<Author
  * the key belongs to it, leaves can refer to it, and it may sign for `trustDomain`. Its time is not checked: see `notAfter`.
  */
 export function loadAuthority(certificatePem: string, keyPem: string, trustDomain: string): Authority {
-  let certificate: X509Certificate;
-  try {
-    certificate = new X509Certificate(certificatePem);
-  } catch (cause) {
-    throw new AppError('pki_invalid', 'the CA certificate does not parse', { cause });
-  }
+  const [certificate] = parseCertificates(certificatePem);
+  if (certificate === undefined) throw new AppError('pki_invalid', 'there is no CA certificate in the text');
   return authorityOf(certificate, parsePrivateKey(keyPem), trustDomain);
 }
 

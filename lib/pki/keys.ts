@@ -3,6 +3,7 @@ import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { KeyAlgorithm } from '../api/tlspolicy.ts';
 import { AppError } from '../errors.ts';
+import { absence, checkLength, checkStrict, pemLimits } from './pem.ts';
 
 /** A fresh key pair. */
 export interface KeyPair {
@@ -38,16 +39,30 @@ export function privateKeyPem(key: KeyObject): string {
   return key.export({ type: 'pkcs8', format: 'pem' });
 }
 
-/** A private key read from PEM. Throws AppError `pki_invalid`; the message never holds any of the text. */
+/**
+ * The one private key of a PEM text, unencrypted. Parameters of an elliptic curve may stand before it, as `openssl ecparam` writes them. Throws
+ * AppError `pki_invalid`, which says what is wrong and never holds any of the text.
+ */
 export function parsePrivateKey(pem: string): KeyObject {
+  checkLength(pem, pemLimits.key, 'the private key');
+  checkStrict(pem, /^(?:EC PARAMETERS|(?:[A-Z]+ )?PRIVATE KEY)$/, 'the private key');
+  if (pem.includes('ENCRYPTED')) {
+    throw new AppError('pki_invalid', 'the private key is encrypted; store it without a passphrase (openssl pkey)');
+  }
+  const [key, ...more] = pem.match(keyBlock) ?? [];
+  if (key === undefined) throw new AppError('pki_invalid', `the private key ${absence(pem, 'pkey')}`);
+  if (more.length > 0) {
+    throw new AppError('pki_invalid', `the private key is one of ${more.length + 1} in its text; leave only one`);
+  }
   try {
-    return createPrivateKey({ key: pem, format: 'pem' });
-  } catch (cause) {
-    throw new AppError('pki_invalid', 'the private key is not readable PEM; restore it or delete its Secret', {
-      cause,
-    });
+    return createPrivateKey({ key, format: 'pem' });
+  } catch {
+    // The cause is not kept: what OpenSSL says of a key could quote it.
+    throw new AppError('pki_invalid', 'the private key is not readable PEM; restore it or delete its Secret');
   }
 }
+
+const keyBlock = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----[^-]*-----END (?:[A-Z]+ )?PRIVATE KEY-----/g;
 
 /** Which of the supported algorithms a key is of; undefined for any other kind, curve or size. */
 export function keyAlgorithmOf(key: KeyObject): KeyAlgorithm | undefined {

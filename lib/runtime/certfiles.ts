@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { credentialBundleFile, secretKeys } from '../api/contract.ts';
 import type { Clock } from '../clock.ts';
 import { messageOf, systemCode } from '../errors.ts';
+import { pemLimits } from '../pki/pem.ts';
 import {
   type CertificateSource,
   type CredentialFault,
@@ -32,8 +33,8 @@ export interface CertificateFilesOptions {
   readonly pollMs?: number;
 }
 
-/** Larger files are no certificates. */
-const MAX_BYTES = 1024 * 1024;
+/** Larger files are no certificates (lib/pki/pem.ts has the limit of each); they are not even read. */
+const MAX_BYTES = 2 * pemLimits.bundle;
 
 /** Reads a certificate folder, follows its changes, and hands on only what judgeCredentials found good. */
 export class CertificateFiles implements CertificateSource {

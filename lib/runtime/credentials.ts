@@ -1,8 +1,10 @@
 // A certificate with its key and trust bundle, judged before anything uses it, and the port through which a process
 // gets the newest one. Judging is pure: text and time in, credentials or the reason why not out.
-import { createHash, createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import { messageOf } from '../errors.ts';
 import { parseCertificates } from '../pki/bundle.ts';
+import { parsePrivateKey } from '../pki/keys.ts';
+import { keyMismatch, parseChain } from '../pki/pair.ts';
 import { chainVerdict } from '../pki/verify.ts';
 
 /** The three texts of a certificate Secret (lib/api/contract.ts, `secretKeys`), all PEM. */
@@ -61,19 +63,16 @@ export function fingerprintOf(texts: CredentialTexts): string {
  * and all of it is within its time.
  */
 export function judgeCredentials(texts: CredentialTexts, now: Date): CredentialVerdict {
-  const chain = attempt(() => parseCertificates(texts.certificate));
+  const chain = attempt(() => parseChain(texts.certificate));
   if (!chain.done) return refuse('certificate_invalid', chain.detail);
-  const [leaf, ...intermediates] = chain.value;
-  if (leaf === undefined) return refuse('certificate_invalid', 'there is no PEM certificate in the text');
-  const key = parseKey(texts.key);
-  // The parser's own message is not passed on: it could quote the key.
-  if (key === undefined) return refuse('key_invalid', 'there is no unencrypted PEM private key that parses');
-  if (!leaf.checkPrivateKey(key)) {
-    return refuse('key_mismatch', `the key does not belong to certificate ${leaf.serialNumber}`);
-  }
+  const key = attempt(() => parsePrivateKey(texts.key));
+  if (!key.done) return refuse('key_invalid', key.detail);
+  const mismatch = keyMismatch(chain.value, key.value);
+  if (mismatch !== undefined) return refuse('key_mismatch', mismatch);
   const bundle = attempt(() => parseCertificates(texts.trustBundle));
   if (!bundle.done) return refuse('bundle_invalid', bundle.detail);
-  const path = chainVerdict({ leaf, intermediates, bundle: bundle.value, now });
+  const { leaf } = chain.value;
+  const path = chainVerdict({ ...chain.value, bundle: bundle.value, now });
   if (!path.ok) return refuse(path.reason, path.detail);
   const { serialNumber: serial, validFromDate: notBefore, validToDate: notAfter } = leaf;
   return {
@@ -117,13 +116,5 @@ function attempt<T>(parse: () => T): Attempt<T> {
     return { done: true, value: parse() };
   } catch (error) {
     return { done: false, detail: messageOf(error) };
-  }
-}
-
-function parseKey(pem: string): KeyObject | undefined {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    return undefined;
   }
 }

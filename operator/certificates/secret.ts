@@ -1,6 +1,5 @@
 // The Secret of a service's certificate: reading what is in one, judging whose it is, and the object that is written. Pure.
 // What it holds is judged by the certificate itself; annotations are for people and for what a certificate cannot say.
-import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import {
   annotations,
   certificateSecretName,
@@ -12,11 +11,11 @@ import {
 } from '../../lib/api/contract.ts';
 import type { OwnerReference } from '../../lib/api/tlspolicy.ts';
 import { formatDuration, parseDuration } from '../../lib/clock.ts';
-import { messageOf } from '../../lib/errors.ts';
+import { AppError, messageOf } from '../../lib/errors.ts';
 import type { KubeInput, KubeObject, Secret } from '../../lib/kube/object.ts';
-import { parseCertificates } from '../../lib/pki/bundle.ts';
 import { parseAlternativeNames } from '../../lib/pki/identity.ts';
-import { keyAlgorithmOf } from '../../lib/pki/keys.ts';
+import { keyAlgorithmOf, parsePrivateKey } from '../../lib/pki/keys.ts';
+import { type Chain, keyMismatch, parseChain } from '../../lib/pki/pair.ts';
 import { chainVerdict } from '../../lib/pki/verify.ts';
 import { authorityKeyIdOf } from '../../lib/pki/x509.ts';
 import type { KeystoreParts } from '../delivery/keystores.ts';
@@ -47,7 +46,7 @@ export function currentSecret(
   if (recreate)
     return { kind: 'broken', detail: `it is not a changeable Secret of type ${secretType}`, recreate, owners };
   try {
-    const chain = parseCertificates(dataOf(secret, secretKeys.certificate));
+    const chain = parseChain(dataOf(secret, secretKeys.certificate));
     const facts = factsOf(chain, dataOf(secret, secretKeys.key));
     const trusted = isTrusted(chain, trustBundle, bundles);
     return { kind: 'held', facts, owners, trusted, ...recorded(secret, bundles) };
@@ -91,9 +90,11 @@ export class SecretReader {
   }
 }
 
-function factsOf([leaf]: readonly X509Certificate[], keyPem: string): CertificateFacts {
-  if (leaf === undefined) throw new TypeError('it holds no certificate');
-  if (!leaf.checkPrivateKey(readKey(keyPem))) throw new TypeError('its key is not the key of its certificate');
+/** What a certificate says, and that the key is its own; throws when it is not. */
+export function factsOf(chain: Chain, keyPem: string): CertificateFacts {
+  const { leaf } = chain;
+  const mismatch = keyMismatch(chain, parsePrivateKey(keyPem));
+  if (mismatch !== undefined) throw new AppError('pki_invalid', mismatch);
   const names = parseAlternativeNames(leaf.subjectAltName ?? '') ?? [{ kind: 'unreadable', value: '' }];
   const of = (kind: string): string[] => names.filter((name) => name.kind === kind).map(({ value }) => value);
   const uris = of('URI');
@@ -110,24 +111,11 @@ function factsOf([leaf]: readonly X509Certificate[], keyPem: string): Certificat
   };
 }
 
-function readKey(pem: string) {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    // The parser's own message is not passed on: it could quote the key.
-    throw new TypeError('its key does not parse');
-  }
-}
-
 /** Signed by a CA of the bundle. Its time is not the question here; an issuer that cannot sign says nothing about it. */
-function isTrusted(
-  [leaf, ...intermediates]: readonly X509Certificate[],
-  trustBundle: string | undefined,
-  bundles: ParsedBundles,
-): boolean {
-  if (leaf === undefined || trustBundle === undefined) return true;
+function isTrusted(chain: Chain, trustBundle: string | undefined, bundles: ParsedBundles): boolean {
+  if (trustBundle === undefined) return true;
   const bundle = bundles.of(trustBundle).members;
-  const verdict = chainVerdict({ leaf, intermediates, bundle, now: leaf.validFromDate });
+  const verdict = chainVerdict({ ...chain, bundle, now: chain.leaf.validFromDate });
   return verdict.ok || verdict.reason !== 'unknown_ca';
 }
 

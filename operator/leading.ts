@@ -15,8 +15,11 @@ import { SignedSerials } from './authority/serials.ts';
 import type { Caches } from './caches.ts';
 import type { Cluster } from './certificates/cluster.ts';
 import { CertificateController } from './certificates/controller.ts';
+import { EdgeController } from './certificates/edge/controller.ts';
+import { EdgeOutcomes } from './certificates/edge/outcomes.ts';
 import { Notices } from './certificates/notices.ts';
 import { Outcomes } from './certificates/outcomes.ts';
+import { Owners } from './certificates/owners.ts';
 import { PolicyController } from './certificates/policies.ts';
 import type { OperatorConfig } from './config.ts';
 import type { Reports } from './control/report.ts';
@@ -114,6 +117,18 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     },
     changes: issuerChanges,
   });
+  const edges = new EdgeOutcomes();
+  const edge = new EdgeController({
+    ...shared,
+    issuers: issuersByName,
+    changes: issuerChanges,
+    reports,
+    owners: new Owners(client),
+    outcomes: edges,
+    events,
+    trustDomain,
+    clusterDomain,
+  });
   const revocations = new RevocationController({
     ...shared,
     ...stores,
@@ -128,12 +143,14 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     events,
     reports,
     issuers: issuersByName,
+    edges,
   });
   return {
     'issuers at work': (signal) => registry.run(signal),
     ...keeping,
     certificates: (signal) => certificates.run(signal),
     'pod certificates': (signal) => podCertificates.run(signal),
+    'edge certificates': (signal) => edge.run(signal),
     policies: (signal) => policies.run(signal),
     revocations: (signal) => revocations.run(signal),
     ...deliveryParts({ client, clock, logger, kubeMetrics, events, stores, trust }),

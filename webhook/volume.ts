@@ -1,7 +1,15 @@
-// The volume with a pod's certificate, by how it is delivered and who reads it. Not optional either way: no certificate, no start. The
+// The volume with a pod's certificates, by how they are delivered and who reads them. That of the mesh is not optional: without it, no start. The
 // files are world-readable inside the volume: the sidecar is not root and may not depend on the pod's fsGroup, and the user of an
 // application that terminates TLS itself is not known here. Only containers that mount the volume see them. Pure.
-import { certificateSecretName, credentialBundleFile, delivered, names, secretKeys } from '../lib/api/contract.ts';
+import {
+  certificateSecretName,
+  credentialBundleFile,
+  delivered,
+  edgeFiles,
+  edgeSecretName,
+  names,
+  secretKeys,
+} from '../lib/api/contract.ts';
 import type { Delivery } from './annotations.ts';
 import type { JsonObject } from './json.ts';
 
@@ -18,8 +26,18 @@ const longestSeconds = 7_862_400;
 
 /** The volume `tabard-tls`. */
 export function tlsVolume(request: VolumeRequest): JsonObject & { readonly name: string } {
-  const sources = request.delivery === 'PodCertificate' ? podCertificateSources(request) : [secretSource(request)];
-  return { name: names.tlsVolume, projected: { defaultMode: 0o444, sources } };
+  const own = request.delivery === 'PodCertificate' ? podCertificateSources(request) : [secretSource(request)];
+  const edge = request.reader === 'sidecar' ? [edgeSource(request)] : [];
+  return { name: names.tlsVolume, projected: { defaultMode: 0o444, sources: [...own, ...edge] } };
+}
+
+/** The edge certificate is optional: most services have none, and the first one cannot be had before pods answer for it. */
+function edgeSource({ service }: VolumeRequest): JsonObject {
+  const items = [
+    { key: secretKeys.certificate, path: edgeFiles.certificate },
+    { key: secretKeys.key, path: edgeFiles.key },
+  ];
+  return { secret: { name: edgeSecretName(service), optional: true, items } };
 }
 
 function secretSource({ service, reader }: VolumeRequest): JsonObject {

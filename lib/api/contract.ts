@@ -59,6 +59,8 @@ export const labels = {
   service: 'tabard.dev/service',
   /** On a namespace, `enabled`: it gets the trust bundle as a ConfigMap. */
   trustBundle: 'tabard.dev/trust-bundle',
+  /** `true` on the Secret of an edge certificate. */
+  edge: 'tabard.dev/edge',
   managedBy: 'app.kubernetes.io/managed-by',
 } as const;
 

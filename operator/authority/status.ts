@@ -58,12 +58,12 @@ export function foreignStatus(issuer: TLSIssuer, state: IssuerState | undefined,
   const wanted: WantedCondition = { type: 'Ready', ...foreignReadiness(issuer, state) };
   const conditions = merged(issuer, [wanted], now);
   if (state?.ready !== true) return { ...kept(issuer), conditions };
-  const bundle = isMeshIssuer(issuer) ? { trustBundle: state.trustBundle } : {};
+  // An ACME server states neither the end of its CA nor whom its callers trust.
+  const bundle = isMeshIssuer(issuer) ? { caNotAfter: seconds(state.notAfter), trustBundle: state.trustBundle } : {};
   const { authorities, rotation } = state;
   const active = authorities?.find(({ role }) => role === 'Active');
   return {
     conditions,
-    caNotAfter: seconds(state.notAfter),
     ...(active === undefined ? {} : { caFingerprint: active.fingerprint }),
     ...bundle,
     ...(authorities === undefined ? {} : { authorities }),

@@ -7,6 +7,7 @@ import type { Feed } from '../../lib/kube/feed.ts';
 import type { KubeObject, Pod, Secret, Service } from '../../lib/kube/object.ts';
 import type { Store } from '../../lib/kube/store.ts';
 import { type Cluster, type ClusterStores, isFinished, serviceKeyOf } from './cluster.ts';
+import { edgeKeyOf } from './edge/secret.ts';
 
 /** The caches that certificates follow. */
 export interface CertificateStores extends ClusterStores {
@@ -24,6 +25,21 @@ export function certificateFeeds(stores: CertificateStores, cluster: Cluster): r
     selective(stores.services, serviceMatters, inNamespace),
     selective(stores.policies, specMatters, inNamespace),
     selective(stores.issuers, specMatters, () => everything(stores, cluster)),
+  ];
+}
+
+/** The feeds of `<namespace>/<service>` keys for edge certificates. */
+export function edgeFeeds(stores: CertificateStores, cluster: Cluster): readonly Feed[] {
+  const inNamespace = ({ metadata }: KubeObject): Iterable<string> => cluster.servicesIn(metadata.namespace ?? '');
+  return [
+    selective(stores.pods, podMatters, (pod) => [serviceKeyOf(pod) ?? []].flat()),
+    selective(
+      stores.secrets,
+      ({ metadata }) => metadata.resourceVersion,
+      (secret) => [edgeKeyOf(secret) ?? []].flat(),
+    ),
+    selective(stores.policies, specMatters, inNamespace),
+    selective(stores.issuers, specMatters, () => cluster.services()),
   ];
 }
 

@@ -8,6 +8,7 @@ import { certificateSettings, type Fault, policyFaults } from '../../lib/policy/
 import type { IssuerState } from '../issuers/issuer.ts';
 import { deliveryProblem, podCertificateSummary, type SummarySources } from '../podcertificates/summary.ts';
 import { type Cluster, hasSidecar } from './cluster.ts';
+import type { EdgeOutcomes } from './edge/outcomes.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { PlaintextSight } from './plaintext.ts';
 import type { GovernedService, StatusInput } from './status.ts';
@@ -23,6 +24,7 @@ export interface ReportsView {
 export interface GovernedSources {
   readonly cluster: Cluster;
   readonly outcomes: Outcomes;
+  readonly edges: Pick<EdgeOutcomes, 'get'>;
   readonly reports: ReportsView;
   readonly certificates: SummarySources['certificates'];
   readonly issuers: { state(name: string, now: Date): IssuerState };
@@ -35,7 +37,7 @@ export const watchMs = 3_600_000;
 
 /** Everything that a policy's status follows from. `watchedMs`: for how long reports have been collected. */
 export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Date, watchedMs: number): StatusInput {
-  const { cluster, outcomes, reports, certificates, shortestMs } = sources;
+  const { cluster, outcomes, edges, reports, certificates, shortestMs } = sources;
   const { delivery } = certificateSettings(policy, shortestMs);
   const namespace = policy.metadata.namespace ?? '';
   const services: GovernedService[] = [];
@@ -51,6 +53,7 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
       name,
       pods: ours.length,
       outcome: outcomes.get(key),
+      edge: ours.some(hasSidecar) ? { outcome: edges.get(key) } : undefined,
       podCertificates: podCertificateSummary(ours, { reports, certificates }, now),
       delivery: deliveryProblem(ours, delivery),
       decidedBy: otherThan(policy, cluster.policyOf(live)),

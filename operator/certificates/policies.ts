@@ -19,6 +19,7 @@ import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { PodCertificates } from '../podcertificates/issued.ts';
 import type { Cluster, ClusterStores } from './cluster.ts';
+import type { EdgeOutcomes } from './edge/outcomes.ts';
 import { type ReportsView, statusInput } from './governed.ts';
 import type { Outcomes } from './outcomes.ts';
 import { policyStatus } from './status.ts';
@@ -33,6 +34,7 @@ export interface PolicyDeps {
   readonly stores: ClusterStores;
   readonly cluster: Cluster;
   readonly outcomes: Outcomes;
+  readonly edges: Pick<EdgeOutcomes, 'get' | 'subscribe'>;
   readonly reports: ReportsView;
   /** Certificates that pods have of their own. */
   readonly certificates: Pick<PodCertificates, 'ofPod' | 'subscribe'>;
@@ -70,7 +72,7 @@ export class PolicyController {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { stores, outcomes, reports, certificates, clock } = this.#deps;
+    const { stores, outcomes, edges, reports, certificates, clock } = this.#deps;
     this.#startedMs = clock.now().getTime();
     await stores.pods.synced(signal);
     const touched = (object: KubeObject | undefined): void => this.#touch(object?.metadata.namespace);
@@ -78,6 +80,7 @@ export class PolicyController {
       stores.pods.subscribe((before, after) => touched(after ?? before)),
       stores.policies.subscribe((before, after) => this.#policyChanged(before, after)),
       outcomes.subscribe((key) => this.#touch(key.split('/')[0])),
+      edges.subscribe((key) => this.#touch(key.split('/')[0])),
       reports.subscribe(({ namespace }) => this.#touch(namespace)),
       certificates.subscribe(({ namespace }) => this.#touch(namespace)),
     ];

@@ -5,6 +5,7 @@ import { mergeConditions, type WantedCondition } from '../../lib/api/conditions.
 import type { ServiceStatus, TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import type { Fault } from '../../lib/policy/effective.ts';
 import type { DeliveryProblem, PodCertificateSummary } from '../podcertificates/summary.ts';
+import { type EdgeService, edgeCondition } from './edge/status.ts';
 import type { Outcome } from './outcomes.ts';
 import { mergeClients, type PlaintextSight } from './plaintext.ts';
 
@@ -15,6 +16,8 @@ export interface GovernedService {
   readonly pods: number;
   /** What the last look at its certificate came to; undefined = there was none yet. */
   readonly outcome: Outcome | undefined;
+  /** What the last look at its edge certificate came to; undefined where no sidecar could show one. */
+  readonly edge?: Pick<EdgeService, 'outcome'> | undefined;
   /** Of the pods with certificates of their own; undefined = none has one. */
   readonly podCertificates?: PodCertificateSummary | undefined;
   /** Workload and policy disagree on how certificates are delivered. */
@@ -56,6 +59,7 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
     { type: 'Ready', ...readiness(services, now), ...observed },
     { type: 'Accepted', ...acceptance(input.faults), ...observed },
     { type: 'Conflicted', ...conflict(input), ...observed },
+    ...(policy.spec.edge === undefined ? [] : [{ ...edgeCondition(edgesOf(services), now), ...observed }]),
   ];
   const listed = services.map((service) => serviceStatus(service, now));
   const expires = listed.flatMap(({ notAfter }) => notAfter ?? []).sort()[0];
@@ -71,6 +75,10 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
       ? { strictReady: input.watched && listed.length > 0 && plaintextClients.length === 0 }
       : {}),
   };
+}
+
+function edgesOf(services: readonly GovernedService[]): readonly EdgeService[] {
+  return services.flatMap(({ name, edge }) => (edge === undefined ? [] : [{ name, outcome: edge.outcome }]));
 }
 
 /** As many services as a status can hold in reason, those that are not ready first; in the order of their names. */

@@ -16,6 +16,7 @@ import { authorityParts } from '../../operator/authority/parts.ts';
 import type { Waits } from '../../operator/authority/rotationview.ts';
 import { Cluster, clusterIndexes } from '../../operator/certificates/cluster.ts';
 import { CertificateController } from '../../operator/certificates/controller.ts';
+import { EdgeOutcomes } from '../../operator/certificates/edge/outcomes.ts';
 import { Notices } from '../../operator/certificates/notices.ts';
 import { Outcomes } from '../../operator/certificates/outcomes.ts';
 import type { PlaintextSight } from '../../operator/certificates/plaintext.ts';
@@ -24,7 +25,7 @@ import { Issuers } from '../../operator/issuers/issuers.ts';
 import { type IssuerFactory, IssuerRegistry } from '../../operator/issuers/registry.ts';
 import { createAuthorityIssuer, SelfSignedIssuer } from '../../operator/issuers/selfsigned.ts';
 import { PodCertificates } from '../../operator/podcertificates/issued.ts';
-import { MeshTrust } from '../../operator/trust/mesh.ts';
+import { MeshTrust, type TrustBundle } from '../../operator/trust/mesh.ts';
 import { settle, TestClock } from './clock.ts';
 import { kubeDeps } from './kubedeps.ts';
 import { DAY_MS } from './pki.ts';
@@ -56,6 +57,7 @@ export class CertificateBench {
   readonly #options: CertificateBenchOptions;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>[] = [];
+  #trust: MeshTrust | undefined;
   readonly #listeners = new Set<(service: { namespace: string; service: string }) => void>();
 
   constructor(options: CertificateBenchOptions = {}) {
@@ -84,6 +86,7 @@ export class CertificateBench {
     const cluster = new Cluster(stores);
     const trust = new MeshTrust({ authority, issuers: stores.issuers, logger });
     trust.follow();
+    this.#trust = trust;
     const ofAuthority: IssuerFactory = ({ metadata: { name } }, changed) =>
       createAuthorityIssuer(this.authorities.of(name), changed);
     const factories = { selfSigned: ofAuthority, ca: ofAuthority };
@@ -136,10 +139,27 @@ export class CertificateBench {
     const changes = [authority, trust, running].map((source) => (again: () => void) => source.subscribe(again));
     this.#run(new CertificateController({ ...common, ...names, issuers, changes, notices }).run(this.#stop.signal));
     this.#run(
-      new PolicyController({ ...common, certificates: this.podCertificates, reports, issuers }).run(this.#stop.signal),
+      new PolicyController({
+        ...common,
+        certificates: this.podCertificates,
+        reports,
+        issuers,
+        edges: new EdgeOutcomes(),
+      }).run(this.#stop.signal),
     );
     await settle();
     return this;
+  }
+
+  /** What sidecars are told to trust now. */
+  get bundle(): TrustBundle | undefined {
+    return this.#trust?.current();
+  }
+
+  /** Moves time on at once: whoever slept through it wakes when it is over, as after a machine's sleep. */
+  async leap(ms: number): Promise<void> {
+    this.clock.set(new Date(this.clock.now().getTime() + ms).toISOString());
+    await this.clock.advance(0);
   }
 
   /** A sidecar reports. */

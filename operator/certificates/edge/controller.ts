@@ -1,0 +1,330 @@
+// Keeps the edge certificate of every service whose policy asks for one: gather -> plan -> order -> write. Few at a time: each order
+// waits for a CA that comes to look. Runs on the leader alone.
+import { edgeSecretName, fieldManagers } from '../../../lib/api/contract.ts';
+import type { OwnerReference, TLSPolicy } from '../../../lib/api/tlspolicy.ts';
+import type { Clock } from '../../../lib/clock.ts';
+import { AppError, messageOf } from '../../../lib/errors.ts';
+import type { KubeClient } from '../../../lib/kube/client.ts';
+import { Controller, type ReconcileResult } from '../../../lib/kube/controller.ts';
+import { isKube, KubeError } from '../../../lib/kube/errors.ts';
+import { type EventFacts, type EventRecorder, subjectOf } from '../../../lib/kube/events.ts';
+import type { KubeMetrics } from '../../../lib/kube/metrics.ts';
+import type { Pod, Secret } from '../../../lib/kube/object.ts';
+import { resources } from '../../../lib/kube/resources.ts';
+import { generateKey, privateKeyPem } from '../../../lib/pki/keys.ts';
+import { certificateSettings } from '../../../lib/policy/effective.ts';
+import type { Logger } from '../../../lib/runtime/logger.ts';
+import { type AuditTrail, askedByObject, certificateDigest } from '../../audit/audit.ts';
+import type { Reports } from '../../control/report.ts';
+import { AcmeError } from '../../issuers/acme/problem.ts';
+import type { SignedLeaf } from '../../issuers/issuer.ts';
+import type { Issuers } from '../../issuers/issuers.ts';
+import { type Cluster, hasSidecar } from '../cluster.ts';
+import { type CertificateStores, edgeFeeds } from '../feeds.ts';
+import type { Owners } from '../owners.ts';
+import { RecentSecrets } from '../recent.ts';
+import { Advice } from './advice.ts';
+import { edgeNameFault } from './names.ts';
+import type { EdgeOutcomes } from './outcomes.ts';
+import { type EdgeAction, type EdgePlan, planEdge } from './plan.ts';
+import { currentEdge, edgeSecretInput } from './secret.ts';
+import { type EdgeSnapshot, type WantedEdge, wantedEdgeKey } from './snapshot.ts';
+
+/** What the controller works with and on. */
+export interface EdgeDeps {
+  readonly client: Pick<KubeClient, 'get' | 'create' | 'apply' | 'delete'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly kubeMetrics: KubeMetrics;
+  readonly stores: CertificateStores;
+  readonly cluster: Cluster;
+  readonly issuers: Issuers;
+  readonly reports: Pick<Reports, 'ofService'>;
+  readonly owners: Pick<Owners, 'of'>;
+  readonly outcomes: EdgeOutcomes;
+  readonly events: Pick<EventRecorder, 'record'>;
+  readonly audit: AuditTrail;
+  /** Subscriptions to what may change every certificate. Each returns its end. */
+  readonly changes: readonly ((again: () => void) => () => void)[];
+  readonly trustDomain: string;
+  readonly clusterDomain: string;
+}
+
+/** Orders that are under way at once. */
+const workers = 4;
+
+interface Gathered {
+  readonly snapshot: EdgeSnapshot;
+  readonly secret: Secret | undefined;
+  readonly policy: TLSPolicy | undefined;
+  readonly pods: readonly Pod[];
+}
+
+type Issue = Extract<EdgeAction, { kind: 'issue' }>;
+
+/** The controller of all edge certificates. `run` once. */
+export class EdgeController {
+  readonly #deps: EdgeDeps;
+  readonly #recent: RecentSecrets;
+  readonly #advice: Advice;
+  readonly #controller: Controller;
+
+  constructor(deps: EdgeDeps) {
+    this.#deps = deps;
+    const { clock, logger, stores, cluster, kubeMetrics: metrics } = deps;
+    this.#recent = new RecentSecrets(stores.secrets, clock);
+    this.#advice = new Advice(clock, logger);
+    this.#controller = new Controller({
+      name: 'edge certificates',
+      feeds: edgeFeeds(stores, cluster),
+      reconcile: (key, signal) => this.#reconcile(key, signal),
+      clock,
+      logger,
+      metrics,
+      workers,
+    });
+  }
+
+  /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { changes, cluster } = this.#deps;
+    const again = (): void => {
+      for (const key of cluster.services()) this.#controller.enqueue(key);
+    };
+    const ends = [this.#recent.follow(), ...changes.map((subscribe) => subscribe(again))];
+    try {
+      await this.#controller.run(signal);
+    } finally {
+      for (const end of ends) end();
+    }
+  }
+
+  async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
+    const gathered = await this.#gather(key, signal);
+    const plan = planEdge(gathered.snapshot);
+    this.#note(key, gathered, plan);
+    const { action } = plan;
+    if (action.kind === 'keep') return this.#later(key, plan);
+    try {
+      if (action.kind === 'delete') await this.#delete(gathered, action.message, signal);
+      else await this.#issue(action, gathered, signal);
+      this.#deps.outcomes.succeeded(key);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#recent.drop(secretKeyOf(key));
+      if (isKube(error, 'Conflict')) throw error;
+      this.#failed(action, gathered, error);
+    }
+    return { after: 0 };
+  }
+
+  async #gather(key: string, signal: AbortSignal): Promise<Gathered> {
+    const { cluster, clock, issuers, reports, outcomes } = this.#deps;
+    const [namespace = '', service = ''] = key.split('/');
+    const pods = cluster.podsOf(key).live.filter(hasSidecar);
+    const policy = cluster.policyOf(pods);
+    const wanted = pods.length === 0 ? undefined : wantedBy(policy);
+    const secret = this.#recent.get(secretKeyOf(key)) ?? (await this.#unseen(key, wanted, signal));
+    const current = currentEdge(secret);
+    const now = clock.now();
+    const advisedAt =
+      current.kind === 'held' && wanted?.issuer === current.issuer
+        ? await this.#advice.of(key, { chain: current.chain, issuer: issuers.named(current.issuer) }, signal)
+        : undefined;
+    const snapshot: EdgeSnapshot = {
+      now,
+      key,
+      pods: pods.length,
+      reporting: reports.ofService({ namespace, service }).length,
+      wanted,
+      fault: wanted === undefined ? undefined : this.#fault(wanted),
+      current,
+      issuer: issuers.state(wanted?.issuer ?? '', now),
+      advisedAt,
+      failure: outcomes.failure(key),
+    };
+    return { snapshot, secret, policy, pods };
+  }
+
+  /** A Secret of somebody else is in no watch of ours: asked for only where one is to be written. */
+  async #unseen(key: string, wanted: WantedEdge | undefined, signal: AbortSignal): Promise<Secret | undefined> {
+    if (wanted === undefined) return undefined;
+    const [namespace = '', service = ''] = key.split('/');
+    try {
+      return await this.#deps.client.get(resources.secrets, { namespace, name: edgeSecretName(service) }, { signal });
+    } catch (error) {
+      if (isKube(error, 'NotFound')) return undefined;
+      throw error;
+    }
+  }
+
+  #fault({ issuer, dnsNames }: WantedEdge): string | undefined {
+    const { stores, trustDomain, clusterDomain } = this.#deps;
+    const object = stores.issuers.get(issuer);
+    // A missing issuer is told by its state.
+    if (object === undefined) return undefined;
+    const { acme } = object.spec;
+    if (acme === undefined)
+      return `issuer "${issuer}" signs identities of the mesh; an edge certificate needs one of kind acme`;
+    return edgeNameFault(dnsNames, { trustDomain, clusterDomain, acme });
+  }
+
+  async #issue({ wanted, reason, message }: Issue, gathered: Gathered, signal: AbortSignal): Promise<void> {
+    const { issuers, trustDomain, clock, owners, logger } = this.#deps;
+    const { key, current } = gathered.snapshot;
+    const [namespace = '', service = ''] = key.split('/');
+    const issuer = issuers.named(wanted.issuer);
+    if ('ready' in issuer) throw new AppError('issuer_failed', issuer.message, { retryable: true });
+    const startedMs = clock.now().getTime();
+    const owning = await owners.of(gathered.pods, signal);
+    const keys = await generateKey(wanted.key);
+    const leaf = await issuer.sign(
+      {
+        ...keys,
+        identity: { trustDomain, namespace, service },
+        dnsNames: wanted.dnsNames,
+        // The CA decides; most profiles have one lifetime alone.
+        lifetimeMs: 0,
+        now: clock.now(),
+        ...(current.kind === 'held' ? { replaces: current.chain } : {}),
+      },
+      signal,
+    );
+    await this.#write({ leaf, keyPem: privateKeyPem(keys.privateKey), owning, wanted }, gathered, signal);
+    const { serial, notAfter } = leaf;
+    const ms = clock.now().getTime() - startedMs;
+    logger.info(
+      { service: key, reason, why: message, serial, notAfter: notAfter.toISOString(), ms },
+      'edge certificate issued',
+    );
+    this.#issued(gathered, { wanted, reason, message, kind: 'issue' }, leaf);
+  }
+
+  async #write(
+    {
+      leaf,
+      keyPem,
+      owning,
+      wanted,
+    }: {
+      readonly leaf: SignedLeaf;
+      readonly keyPem: string;
+      readonly owning: readonly OwnerReference[];
+      readonly wanted: WantedEdge;
+    },
+    { secret, snapshot }: Gathered,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client } = this.#deps;
+    const [namespace = '', service = ''] = snapshot.key.split('/');
+    const before = snapshot.current.kind === 'held' ? snapshot.current.owners : [];
+    const owners = [...new Map([...before, ...owning].map((owner) => [owner.uid, owner])).values()];
+    const input = edgeSecretInput({ namespace, service, issuer: wanted.issuer, leaf, keyPem, owners });
+    const options = { signal, fieldManager: fieldManagers.operator };
+    if (secret === undefined) {
+      this.#recent.note(secretKeyOf(snapshot.key), await client.create(resources.secrets, input, options));
+      return;
+    }
+    const { uid, resourceVersion } = secret.metadata;
+    const exact = { ...input, metadata: { ...input.metadata, uid, resourceVersion } };
+    this.#recent.note(
+      secretKeyOf(snapshot.key),
+      await client.apply(resources.secrets, exact, { ...options, force: true }),
+    );
+  }
+
+  async #delete({ secret, snapshot }: Gathered, message: string, signal: AbortSignal): Promise<void> {
+    const { client, logger } = this.#deps;
+    if (secret === undefined) return;
+    const { name, namespace = '', uid, resourceVersion } = secret.metadata;
+    await client.delete(resources.secrets, { name, namespace }, { signal, uid, resourceVersion });
+    this.#recent.drop(secretKeyOf(snapshot.key));
+    logger.info({ service: snapshot.key, why: message }, 'edge certificate deleted');
+  }
+
+  #issued({ policy, snapshot }: Gathered, { wanted, reason, message }: Issue, leaf: SignedLeaf): void {
+    const { audit } = this.#deps;
+    const { current } = snapshot;
+    const sha256 = certificateDigest(leaf.chain);
+    audit.record({
+      action: current.kind === 'held' ? 'CertificateRenewed' : 'CertificateIssued',
+      askedBy: policy === undefined ? [] : [askedByObject(policy)],
+      reason,
+      serial: leaf.serial,
+      ...(current.kind === 'held' ? { replaces: current.facts.serial } : {}),
+      ...(sha256 === undefined ? {} : { sha256 }),
+      keyKind: wanted.key,
+      notAfter: leaf.notAfter,
+      issuer: wanted.issuer,
+      note: `edge certificate of ${snapshot.key} for ${wanted.dnsNames.join(', ')}: ${message}`,
+    });
+    const until = leaf.notAfter.toISOString();
+    const note = `edge certificate of service ${serviceIn(snapshot)} issued (${reason}): serial ${leaf.serial}, valid until ${until}`;
+    this.#tell(policy, { type: 'Normal', reason: 'EdgeIssued', action: 'IssueEdgeCertificate', note });
+  }
+
+  #failed(action: Exclude<EdgeAction, { kind: 'keep' }>, { snapshot, policy }: Gathered, error: unknown): void {
+    const { outcomes, logger, clock, audit } = this.#deps;
+    const { key } = snapshot;
+    const now = clock.now();
+    const waitMs = error instanceof AcmeError || error instanceof KubeError ? error.retryAfterMs : undefined;
+    const failure = outcomes.failed(key, {
+      lastAt: now,
+      wantedKey: action.kind === 'issue' ? wantedEdgeKey(action.wanted) : action.kind,
+      message: messageOf(error),
+      ...(waitMs === undefined ? {} : { notBefore: new Date(now.getTime() + waitMs) }),
+    });
+    const reason = error instanceof AcmeError ? error.reason : error instanceof AppError ? error.code : 'unknown';
+    logger.warn({ service: key, reason, failures: failure.count, err: error }, 'edge certificate not had');
+    const note = `edge certificate of ${key}, try ${failure.count}: ${failure.message}`;
+    audit.record({
+      action: 'CertificateFailed',
+      askedBy: policy === undefined ? [] : [askedByObject(policy)],
+      reason,
+      note,
+    });
+    // A public CA is asked seldom: the first failure is worth saying.
+    if (failure.count === 1) {
+      this.#tell(policy, { type: 'Warning', reason: 'EdgeFailed', action: 'IssueEdgeCertificate', note });
+    }
+  }
+
+  #note(key: string, { snapshot, policy }: Gathered, { blocked, renewAt }: EdgePlan): void {
+    const { outcomes } = this.#deps;
+    const { current, wanted, failure } = snapshot;
+    const before = outcomes.get(key)?.blocked?.reason;
+    // What is only on its way is no event.
+    if (blocked !== undefined && blocked.reason !== before && blocked.reason !== 'NoSidecar') {
+      const note = `edge certificate of service ${serviceIn(snapshot)}: ${blocked.message}`;
+      this.#tell(policy, { type: 'Warning', reason: blocked.reason, action: 'IssueEdgeCertificate', note });
+    }
+    outcomes.note(key, wanted === undefined ? undefined : { current, blocked, renewAt, failure });
+  }
+
+  #tell(policy: TLSPolicy | undefined, facts: EventFacts): void {
+    if (policy !== undefined) this.#deps.events.record(subjectOf(policy), facts);
+  }
+
+  #later(key: string, { nextCheck }: EdgePlan): ReconcileResult {
+    const nowMs = this.#deps.clock.now().getTime();
+    const times = [nextCheck?.getTime(), this.#advice.dueMs(key)].filter((at) => at !== undefined);
+    return times.length === 0 ? undefined : { after: Math.max(1, Math.min(...times) - nowMs) };
+  }
+}
+
+function secretKeyOf(key: string): string {
+  const [namespace = '', service = ''] = key.split('/');
+  return `${namespace}/${edgeSecretName(service)}`;
+}
+
+function serviceIn({ key }: EdgeSnapshot): string {
+  return key.split('/')[1] ?? '';
+}
+
+function wantedBy(policy: TLSPolicy | undefined): WantedEdge | undefined {
+  const edge = policy?.spec.edge;
+  if (edge === undefined) return undefined;
+  const { key, renewAt } = certificateSettings(policy);
+  const dnsNames = [...new Set(edge.dnsNames.map((name) => name.toLowerCase()))].sort();
+  return { issuer: edge.issuer, dnsNames, key, renewAt };
+}

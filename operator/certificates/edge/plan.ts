@@ -1,0 +1,122 @@
+// What to do about one service's edge certificate, and when to look again: a pure function of a snapshot. What is valid stays until
+// something better was signed. A CA of the world is asked seldom: it counts, and each try costs.
+import { backoffMs } from '../../../lib/runtime/backoff.ts';
+import { renewalTime } from '../schedule.ts';
+import type { CertificateFacts, Failure } from '../snapshot.ts';
+import { type EdgeSnapshot, type WantedEdge, wantedEdgeKey } from './snapshot.ts';
+
+/** Why a certificate is ordered. */
+export type EdgeReason =
+  | 'Missing'
+  | 'Broken'
+  | 'Expired'
+  | 'IssuerChanged'
+  | 'KeyAlgorithmChanged'
+  | 'SansChanged'
+  | 'NearingExpiry';
+
+/** Why nothing is ordered although something should be. */
+export type EdgeBlock = 'SecretNotOurs' | 'NamesRefused' | 'IssuerMissing' | 'IssuerNotReady' | 'NoSidecar';
+
+export type EdgeAction =
+  | { readonly kind: 'keep' }
+  | { readonly kind: 'issue'; readonly reason: EdgeReason; readonly message: string; readonly wanted: WantedEdge }
+  | { readonly kind: 'delete'; readonly message: string };
+
+/** The outcome of planning. */
+export interface EdgePlan {
+  readonly action: EdgeAction;
+  readonly blocked?: { readonly reason: EdgeBlock; readonly message: string };
+  readonly nextCheck?: Date;
+  readonly renewAt?: Date;
+}
+
+/** How often to look at what no watch of ours shows. */
+const checkMs = 30_000;
+const sidecarCheckMs = 5_000;
+/** Waits after failures: a public CA allows a handful of failed validations an hour. */
+const firstWaitMs = 30_000;
+const longestWaitMs = 3_600_000;
+/** However late a CA's window lies: the last tenth of a life is for things that go wrong. */
+const latestPart = 0.9;
+
+const keep: EdgeAction = { kind: 'keep' };
+
+/** What to do about a service's edge certificate. */
+export function planEdge(snapshot: EdgeSnapshot): EdgePlan {
+  const { wanted, current, now, pods } = snapshot;
+  if (wanted === undefined) {
+    // Without pods nobody knows what would be asked for; the Secret goes with its workload.
+    if (pods === 0 || (current.kind !== 'held' && current.kind !== 'broken')) return { action: keep };
+    return { action: { kind: 'delete', message: 'the policy asks for no edge certificate any more' } };
+  }
+  if (current.kind === 'foreign') {
+    const message = `Secret "${secretName(snapshot)}" is not an edge certificate of Tabard's and is left alone; rename or delete it`;
+    return { action: keep, blocked: { reason: 'SecretNotOurs', message }, nextCheck: after(now, checkMs) };
+  }
+  if (current.kind === 'absent') return ordering(snapshot, wanted, ['Missing', 'there is no Secret yet']);
+  if (current.kind === 'broken') return ordering(snapshot, wanted, ['Broken', current.detail]);
+  const renewAt = renewalMoment(current.facts, wanted.renewAt, snapshot.advisedAt);
+  const need = needOf(current.facts, current.issuer, wanted) ?? dueNeed(current.facts, renewAt, now);
+  const plan = need === undefined ? { action: keep, nextCheck: renewAt } : ordering(snapshot, wanted, need);
+  return { ...plan, renewAt };
+}
+
+/** The CA's moment if it has one, else the policy's part of the life; never in the last tenth. */
+export function renewalMoment(facts: CertificateFacts, renewAt: number, advisedAt: Date | undefined): Date {
+  const startMs = facts.notBefore.getTime();
+  const latestMs = startMs + (facts.notAfter.getTime() - startMs) * latestPart;
+  const wishedMs = (advisedAt ?? renewalTime(facts, renewAt)).getTime();
+  return new Date(Math.min(wishedMs, latestMs));
+}
+
+type Need = readonly [EdgeReason, string];
+
+function needOf(facts: CertificateFacts, issuer: string, wanted: WantedEdge): Need | undefined {
+  if (issuer !== wanted.issuer) return ['IssuerChanged', `it is of issuer "${issuer}", not of "${wanted.issuer}"`];
+  if (facts.key !== wanted.key)
+    return ['KeyAlgorithmChanged', `its key is ${facts.key ?? 'of an unknown kind'}, not ${wanted.key}`];
+  const same = facts.dnsNames.join(' ') === wanted.dnsNames.join(' ') && facts.uris.length + facts.otherNames === 0;
+  return same
+    ? undefined
+    : ['SansChanged', `it names ${facts.dnsNames.join(', ')}, wanted is ${wanted.dnsNames.join(', ')}`];
+}
+
+function dueNeed(facts: CertificateFacts, renewAt: Date, now: Date): Need | undefined {
+  if (now >= facts.notAfter) return ['Expired', `it expired at ${facts.notAfter.toISOString()}`];
+  return now < renewAt ? undefined : ['NearingExpiry', `it was to be renewed at ${renewAt.toISOString()}`];
+}
+
+/** Something is to be ordered: unless it may not be, the issuer cannot, nobody could prove it, or it failed just now. */
+function ordering(snapshot: EdgeSnapshot, wanted: WantedEdge, [reason, message]: Need): EdgePlan {
+  const { now, fault, issuer, reporting, failure } = snapshot;
+  const held = (block: EdgeBlock, why: string, ms: number): EdgePlan => ({
+    action: keep,
+    blocked: { reason: block, message: why },
+    nextCheck: after(now, ms),
+  });
+  if (fault !== undefined) return held('NamesRefused', fault, checkMs);
+  if (!issuer.ready) return held(issuer.reason, issuer.message, checkMs);
+  if (reporting === 0) return held('NoSidecar', 'no sidecar of the service is connected yet', sidecarCheckMs);
+  if (failure !== undefined && failure.wantedKey === wantedEdgeKey(wanted)) {
+    const again = retryTime(snapshot, failure);
+    if (now < again) return { action: keep, nextCheck: again };
+  }
+  return { action: { kind: 'issue', reason, message, wanted } };
+}
+
+function retryTime({ current, now }: EdgeSnapshot, { count, lastAt, notBefore }: Failure): Date {
+  const leftMs = current.kind === 'held' ? current.facts.notAfter.getTime() - now.getTime() : longestWaitMs;
+  const maxMs = Math.max(firstWaitMs, Math.min(longestWaitMs, leftMs / 20));
+  const waitMs = backoffMs(count, { initialMs: firstWaitMs, maxMs, jitter: 0 });
+  return new Date(Math.max(lastAt.getTime() + waitMs, notBefore?.getTime() ?? 0));
+}
+
+function after(at: Date, ms: number): Date {
+  return new Date(at.getTime() + ms);
+}
+
+function secretName({ key }: EdgeSnapshot): string {
+  const [namespace, service] = key.split('/');
+  return `${namespace}/tabard-${service}-edge`;
+}

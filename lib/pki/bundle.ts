@@ -21,8 +21,7 @@ export function parseCertificates(pem: string): readonly X509Certificate[] {
   }
   const blocks = pem.match(block) ?? [];
   const begun = pem.split('-----BEGIN CERTIFICATE-----').length - 1;
-  if (begun === 0)
-    throw new AppError('pki_invalid', `there is no PEM certificate in the text: it ${absence(pem, 'x509')}`);
+  if (begun === 0) throw new AppError('pki_invalid', `there is no PEM certificate in the text: it ${absence(pem)}`);
   if (begun > maximumCertificates)
     throw new AppError('pki_invalid', `over ${maximumCertificates} certificates in one PEM`);
   if (begun !== blocks.length) throw new AppError('pki_invalid', 'a PEM certificate is cut short or garbled');

@@ -50,7 +50,7 @@ export function parsePrivateKey(pem: string): KeyObject {
     throw new AppError('pki_invalid', 'the private key is encrypted; store it without a passphrase (openssl pkey)');
   }
   const [key, ...more] = pem.match(keyBlock) ?? [];
-  if (key === undefined) throw new AppError('pki_invalid', `the private key ${absence(pem, 'pkey')}`);
+  if (key === undefined) throw new AppError('pki_invalid', `the private key ${absence(pem)}`);
   if (more.length > 0) {
     throw new AppError('pki_invalid', `the private key is one of ${more.length + 1} in its text; leave only one`);
   }

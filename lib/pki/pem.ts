@@ -24,9 +24,16 @@ export function checkStrict(text: string, allowed: RegExp, what: string): void {
 
 function formFault(text: string): string | undefined {
   if (text.startsWith('\uFEFF')) return 'begins with a byte order mark; save it as UTF-8 without one';
-  if (text.includes('\0')) return 'is UTF-16 or binary; save it as UTF-8';
-  if (text.includes('\r')) return 'has Windows line ends (CR LF); convert it, with dos2unix for example';
-  return undefined;
+  if (text.includes('\r') && labelsOf(text).length > 0) {
+    return 'has Windows line ends (CR LF); convert it, with dos2unix for example';
+  }
+  return binaryFault(text);
+}
+
+function binaryFault(text: string): string | undefined {
+  // A SEQUENCE with a long length: what is left of DER after it was read as text.
+  if (/^0[\u0080-\u00FF\uFFFD]/.test(text)) return 'is DER, not PEM; convert it with openssl (-inform DER)';
+  return text.includes('\0') ? 'is UTF-16 or binary; save it as PEM in UTF-8' : undefined;
 }
 
 function blockFault(text: string, allowed: RegExp): string | undefined {
@@ -38,11 +45,8 @@ function blockFault(text: string, allowed: RegExp): string | undefined {
 }
 
 /** Why a text holds no block of the kind that was looked for, and what to do; continues a sentence. */
-export function absence(text: string, tool: 'x509' | 'pkey'): string {
+export function absence(text: string): string {
   if (text.trim() === '') return 'is empty';
-  if (text.includes('\0') || /^[\uFFFE\uFFFD]{2}/.test(text)) return 'is UTF-16 or binary; save it as PEM in UTF-8';
-  // A SEQUENCE with a long length: what is left of DER after it was read as text.
-  if (/^0[\u0080-\u00FF\uFFFD]/.test(text)) return `is DER, not PEM; convert it with: openssl ${tool} -inform DER`;
   const [label] = labelsOf(text);
-  return label === undefined ? 'holds no PEM block' : `holds a block "${label}" instead`;
+  return binaryFault(text) ?? (label === undefined ? 'holds no PEM block' : `holds a block "${label}" instead`);
 }

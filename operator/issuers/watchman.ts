@@ -19,6 +19,9 @@ type Fault = { readonly reason: IssuerReason; readonly message: string };
 /** After a failure. A server that is back is used within half a minute. */
 const retry = { initialMs: 1_000, maxMs: 30_000 };
 
+/** Between two looks at least, whatever orders say. */
+const leastMs = 500;
+
 /** Watches over one issuer. */
 export class Watchman {
   readonly #name: string;
@@ -103,8 +106,12 @@ export class Watchman {
     const stop = (): void => timer.abort();
     signal.addEventListener('abort', stop, { once: true });
     const slept = this.#deps.clock.sleep(ms, timer.signal).catch(() => undefined);
+    const early = this.#deps.clock.sleep(Math.min(ms, leastMs), timer.signal).then(
+      () => this.#poke.promise,
+      () => undefined,
+    );
     // A failing server is not asked more often because orders fail.
-    await (failing ? slept : Promise.race([slept, this.#poke.promise]));
+    await (failing ? slept : Promise.race([slept, early]));
     timer.abort();
     signal.removeEventListener('abort', stop);
   }

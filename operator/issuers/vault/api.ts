@@ -13,9 +13,11 @@ export interface VaultCall {
   readonly path: string;
   readonly body?: Readonly<Record<string, unknown>>;
   readonly token?: string;
+  /** Vault's engines say 500 for some refusals, too: then it is an answer like any other. */
+  readonly takes500?: boolean;
 }
 
-/** An answer of Vault below 500. */
+/** An answer of Vault for itself. */
 export interface VaultReply {
   readonly status: number;
   /** The JSON object that came; empty where none came. */
@@ -101,7 +103,7 @@ export class VaultApi {
   /** What is wrong with the server itself; undefined when it answered for itself. */
   async #failure(answer: HttpsAnswer, call: VaultCall, signal: AbortSignal): Promise<IssuerError | undefined> {
     const { status } = answer;
-    if (status !== 429 && status < 500) return undefined;
+    if ((status !== 429 && status < 500) || (status === 500 && call.takes500 === true)) return undefined;
     const retryAfterMs = secondsOf(answer.headers['retry-after']);
     const detail = `${call.method} ${call.path}: HTTP ${status}${suffix(saidBy(jsonOf(answer.body)))}`;
     if (status === 429) return new IssuerError('Throttled', detail, { retryAfterMs });

@@ -24,10 +24,12 @@ export interface VaultDeps {
   readonly userAgent: string;
   /** To be called when what `state` says may have changed. */
   readonly changed: () => void;
+  /** How often the CA and the right to sign are looked at when all is well; 15 s by default. */
+  readonly checkMs?: number;
 }
 
 /** How often the CA and the right to sign are looked at: when all is well, and while a CA comes or goes. */
-const checkMs = 30_000;
+const checkMs = 15_000;
 const movingMs = 2_000;
 
 /** The issuer for a TLSIssuer of kind vault. It is made anew when the spec changes. */
@@ -83,10 +85,21 @@ class VaultIssuer implements RunningIssuer {
     const { clock, followers } = this.#deps;
     const engine = this.#engineOnce();
     const tokenMs = await this.#session.keep(signal);
-    const { mayReadRole } = await engine.rights(signal);
+    const { mayReadRole } = await this.#rights(engine, signal);
     this.#staging.offer(await engine.authority(mayReadRole, signal));
     this.#staging.advance(clock.now(), followers, this.#isPaused);
-    return Math.min(tokenMs, this.#staging.isMoving ? movingMs : checkMs);
+    const { checkMs: settledMs = checkMs } = this.#deps;
+    return Math.min(tokenMs, settledMs, this.#staging.isMoving ? movingMs : settledMs);
+  }
+
+  async #rights(engine: PkiEngine, signal: AbortSignal): ReturnType<PkiEngine['rights']> {
+    try {
+      return await engine.rights(signal);
+    } catch (error) {
+      // A policy that was changed since is in the next token.
+      if (error instanceof IssuerError && error.reason === 'Forbidden') this.#session.forget();
+      throw error;
+    }
   }
 
   async #signed(order: KeylessOrder, signal: AbortSignal): Promise<SignedLeaf> {

@@ -7,7 +7,7 @@ import { formatIdentity } from '../../../lib/pki/identity.ts';
 import type { KeylessOrder } from '../issuer.ts';
 import { IssuerError } from '../problem.ts';
 import { authorityOf, type UpstreamAuthority } from '../staging.ts';
-import { suffix, type VaultReply } from './api.ts';
+import { suffix, type VaultCall, type VaultReply } from './api.ts';
 import { segmentOf, segmentsOf } from './path.ts';
 import { membersOf, type VaultSession } from './session.ts';
 
@@ -39,13 +39,12 @@ export class PkiEngine {
   async rights(signal: AbortSignal): Promise<{ readonly mayReadRole: boolean }> {
     const paths = [this.#signPath(undefined), this.#rolePath()] as const;
     const call = { method: 'POST', path: 'sys/capabilities-self', body: { paths } } as const;
-    const reply = await this.#session.request(call, signal);
-    const data = membersOf(reply.body['data']);
+    const data = membersOf((await this.#asked(call, signal))?.body['data']);
     const granted = (path: string): readonly unknown[] => (Array.isArray(data[path]) ? data[path] : []);
     const [toSign, toRead] = [granted(paths[0]), granted(paths[1])];
     const may = (list: readonly unknown[], ...verbs: string[]): boolean =>
       ['root', 'sudo', ...verbs].some((each) => list.includes(each));
-    // A Vault that does not answer this will tell when it is asked to sign.
+    // Where it may not even ask, it is told when it has something signed.
     if (toSign.length > 0 && !may(toSign, 'update', 'create')) {
       throw new IssuerError(
         'Forbidden',
@@ -95,6 +94,15 @@ export class PkiEngine {
   #signPath(issuer: string | undefined): string {
     const signer = issuer === undefined ? '' : `issuer/${segmentOf('issuer', issuer)}/`;
     return `${this.#mount}/${signer}sign/${this.#role}`;
+  }
+
+  async #asked(call: VaultCall, signal: AbortSignal): Promise<VaultReply | undefined> {
+    try {
+      return await this.#session.request(call, signal);
+    } catch (error) {
+      if (error instanceof IssuerError && error.reason === 'Forbidden') return undefined;
+      throw error;
+    }
   }
 
   #rolePath(): string {

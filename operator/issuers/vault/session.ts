@@ -27,6 +27,7 @@ interface Token {
 
 /** Once a minute is soon enough to see that a token in a Secret was replaced. */
 const longestRestMs = 60_000;
+const lookupSelf = { method: 'GET', path: 'auth/token/lookup-self' } as const;
 const defaultMount = 'kubernetes';
 const defaultAudience = 'vault';
 
@@ -50,16 +51,28 @@ export class VaultSession {
     return this.#api.call(call, signal);
   }
 
-  /** A call with the token. One that is refused is replaced, once. Rejects with IssuerError `Unauthorized` or `Forbidden` then. */
+  /**
+   * A call with the token; one that is no longer good is replaced, once. Rejects with IssuerError `Unauthorized` when there is no good one
+   * to be had, and with `Forbidden` when the token is good and may not do this.
+   */
   async request(call: VaultCall, signal: AbortSignal): Promise<VaultReply> {
     const token = await this.#current(signal);
     const reply = await this.#api.call({ ...call, token: token.value }, signal);
     if (reply.status !== 403) return reply;
-    if (this.#token === token) this.#token = undefined;
-    const fresh = await this.#current(signal);
-    const again = fresh.value === token.value ? reply : await this.#api.call({ ...call, token: fresh.value }, signal);
-    if (again.status !== 403) return again;
+    // Vault says the same to a bad token and to a good one without the right: asked about itself, a good one gets an answer.
+    const lookup = await this.#api.call({ ...lookupSelf, token: token.value }, signal);
+    if (lookup.status !== 200) {
+      if (this.#token === token) this.#token = undefined;
+      const fresh = await this.#current(signal);
+      const again = await this.#api.call({ ...call, token: fresh.value }, signal);
+      if (again.status !== 403) return again;
+    }
     throw new IssuerError('Forbidden', `${call.method} ${call.path}: the token is good and may not do this`);
+  }
+
+  /** Logs in anew with the next request: what a token may do is decided when it is given out. */
+  forget(): void {
+    if (this.#spec.auth.kubernetes !== undefined) this.#token = undefined;
   }
 
   /** Sees to it that there is a token with a future; how long until it wants to be looked at again, milliseconds. */
@@ -114,7 +127,8 @@ export class VaultSession {
   ): Promise<Token> {
     const jwt = await this.#deps.credentials.serviceAccountToken(audience);
     const path = `auth/${segmentsOf('auth mount', mountPath).join('/')}/login`;
-    const reply = await this.#api.call({ method: 'POST', path, body: { role, jwt } }, signal);
+    // The login method answers a wrong account or audience with 500.
+    const reply = await this.#api.call({ method: 'POST', path, body: { role, jwt }, takes500: true }, signal);
     if (reply.status === 404)
       throw new IssuerError('NotFound', `there is no auth method at ${path}${suffix(reply.said)}`);
     if (reply.status !== 200) {
@@ -127,7 +141,7 @@ export class VaultSession {
   }
 
   async #fromSecret(value: string, signal: AbortSignal): Promise<Token> {
-    const reply = await this.#api.call({ method: 'GET', path: 'auth/token/lookup-self', token: value }, signal);
+    const reply = await this.#api.call({ ...lookupSelf, token: value }, signal);
     if (reply.status !== 200) {
       throw new IssuerError(
         'Unauthorized',

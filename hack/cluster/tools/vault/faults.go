@@ -86,7 +86,7 @@ func (f *faults) answer(w http.ResponseWriter, r *http.Request, path, namespace 
 		send(w, status, map[string]interface{}{"initialized": true, "sealed": true, "version": "1.21.4"})
 	case sealed:
 		fail(w, http.StatusServiceUnavailable, "Vault is sealed")
-	case standby != "" && !strings.HasPrefix(path, "sys/"):
+	case standby != "" && path != "sys/seal-status" && path != "sys/health":
 		w.Header().Set("Location", standby+r.URL.RequestURI())
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	default:

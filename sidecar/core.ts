@@ -175,9 +175,9 @@ export class Core {
   }
 
   #applySelf(self: SelfSnapshot): void {
-    const { trustBundle, retired = [], trustDomain, policy, clusterRanges, version } = self;
+    const { trustBundle, retired = [], federated = [], trustDomain, policy, clusterRanges, version } = self;
     this.#inCluster = clusterRanges.length === 0 ? () => true : rangeTest(clusterRanges);
-    this.#keeper.configure({ trustBundle, retired, trustDomain, tls: policy.tls });
+    this.#keeper.configure({ trustBundle, retired, federated, trustDomain, tls: policy.tls });
     const cut = this.live.enforce(({ direction, port, transport }) =>
       direction === 'inbound' ? ruleBreach(inboundRule(policy, port), transport) : undefined,
     );

@@ -38,6 +38,29 @@ export function parseIdentity(uri: string): Identity | undefined {
   return { trustDomain, namespace, service };
 }
 
+/** A SPIFFE ID of any mesh: its trust domain and its path, which begins with a slash. */
+export interface SpiffeId {
+  readonly trustDomain: string;
+  readonly path: string;
+}
+
+/** Longest SPIFFE ID (SPIFFE-ID section 2.3). */
+const longestSpiffeId = 2_048;
+const anySpiffeForm = /^spiffe:\/\/([a-z0-9._-]{1,255})((?:\/[a-zA-Z0-9._-]+)+)$/;
+const accountForm = new RegExp(`^/ns/${label}/sa/[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$`);
+
+/** A SPIFFE ID of a workload (SPIFFE-ID section 2, X509-SVID section 2), of whichever form its mesh gives the path; else undefined. */
+export function parseSpiffeId(uri: string): SpiffeId | undefined {
+  const [, trustDomain, path] = uri.length > longestSpiffeId ? [] : (anySpiffeForm.exec(uri) ?? []);
+  if (trustDomain === undefined || path === undefined) return undefined;
+  return path.split('/').some((segment) => segment === '.' || segment === '..') ? undefined : { trustDomain, path };
+}
+
+/** Whether a path names a service account, as meshes that go by those write it: `/ns/<namespace>/sa/<account>`. */
+export function isAccountPath(path: string): boolean {
+  return accountForm.test(path);
+}
+
 /** One entry of a certificate's subject alternative names, as node:crypto prints it (`DNS`, `URI`, `IP Address`, …). */
 export interface AlternativeName {
   readonly kind: string;
@@ -64,10 +87,19 @@ export function parseAlternativeNames(text: string): readonly AlternativeName[] 
  * Undefined otherwise. Says nothing about trust: check the chain first (verify.ts).
  */
 export function identityOf(certificate: { readonly subjectAltName: string | undefined }): string | undefined {
-  const uris = (parseAlternativeNames(certificate.subjectAltName ?? '') ?? []).filter(({ kind }) => kind === 'URI');
-  const [only] = uris;
-  if (only === undefined || uris.length > 1) return undefined;
-  return parseIdentity(only.value) === undefined ? undefined : only.value;
+  const uri = onlyUri(certificate);
+  return uri === undefined || parseIdentity(uri) === undefined ? undefined : uri;
+}
+
+/** As `identityOf`, for a SPIFFE ID of any form. */
+export function spiffeIdOf(certificate: { readonly subjectAltName: string | undefined }): string | undefined {
+  const uri = onlyUri(certificate);
+  return uri === undefined || parseSpiffeId(uri) === undefined ? undefined : uri;
+}
+
+function onlyUri({ subjectAltName }: { readonly subjectAltName: string | undefined }): string | undefined {
+  const uris = (parseAlternativeNames(subjectAltName ?? '') ?? []).filter(({ kind }) => kind === 'URI');
+  return uris.length === 1 ? uris[0]?.value : undefined;
 }
 
 /** A Kubernetes Service that selects a service's pods. */

@@ -39,9 +39,15 @@ export function parseSelf(message: unknown): SelfSnapshot {
     ...(self['retired'] === undefined
       ? {}
       : { retired: array(self, 'retired').map((each) => string(each, 'retired')) }),
+    ...(self['federated'] === undefined ? {} : { federated: array(self, 'federated').map(parseFederated) }),
     clusterRanges: array(self, 'clusterRanges').map((each) => string(each, 'clusterRanges')),
     ...parseChallenges(self['challenges']),
   };
+}
+
+function parseFederated(value: unknown): { readonly trustDomain: string; readonly bundle: string } {
+  const other = object(value, 'federated');
+  return { trustDomain: text(other, 'trustDomain'), bundle: text(other, 'bundle') };
 }
 
 /** One line of GET /v1/destinations/…. */

@@ -18,7 +18,7 @@ export interface CredentialKeeperOptions {
 type Listener = (next: Generation, last: Generation | undefined) => void;
 
 /** The part of a snapshot of this pod that a generation is built from. */
-export type TrustSettings = Pick<SelfSnapshot, 'trustBundle' | 'retired' | 'trustDomain'> & {
+export type TrustSettings = Pick<SelfSnapshot, 'trustBundle' | 'retired' | 'trustDomain' | 'federated'> & {
   readonly tls: SelfSnapshot['policy']['tls'];
 };
 
@@ -84,6 +84,7 @@ function same(a: GenerationParts, b: GenerationParts): boolean {
     a.credentials.fingerprint === b.credentials.fingerprint &&
     a.trustBundle === b.trustBundle &&
     a.trustDomain === b.trustDomain &&
+    JSON.stringify(a.federated ?? []) === JSON.stringify(b.federated ?? []) &&
     JSON.stringify(a.tls) === JSON.stringify(b.tls)
   );
 }

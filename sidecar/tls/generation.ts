@@ -4,7 +4,7 @@
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import { createSecureContext, createServer, type SecureContext, type Server } from 'node:tls';
 import { ALPN_ACME, ALPN_DIRECT } from '../../lib/api/contract.ts';
-import type { EffectivePolicy } from '../../lib/api/control.ts';
+import type { EffectivePolicy, SelfSnapshot } from '../../lib/api/control.ts';
 import type { Protocol } from '../../lib/api/tlspolicy.ts';
 import { bundleFingerprint, fingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
 import { identityOf } from '../../lib/pki/identity.ts';
@@ -13,7 +13,15 @@ import type { Credentials } from '../../lib/runtime/credentials.ts';
 import { Lru } from '../lru.ts';
 import type { RevocationRefusal, Revocations } from '../revocation/revocations.ts';
 import { contextOptions } from './contexts.ts';
-import { type HandshakeChain, judgeFacts, judgePeer, type PeerFacts, type PeerVerdict } from './peer.ts';
+import { type Federation, federationOf } from './federation.ts';
+import {
+  type HandshakeChain,
+  judgeFacts,
+  judgePeer,
+  type PeerFacts,
+  type PeerTrust,
+  type PeerVerdict,
+} from './peer.ts';
 import { ClientSessions } from './sessions.ts';
 
 /** What a generation is built from. */
@@ -25,6 +33,8 @@ export interface GenerationParts {
   readonly retired?: readonly string[];
   readonly tls: EffectivePolicy['tls'];
   readonly trustDomain: string;
+  /** Other trust domains whose members may be clients here (PEM of their CAs). */
+  readonly federated?: SelfSnapshot['federated'];
 }
 
 /** What revocation says: of a peer that wants a connection now, and of any holder. */
@@ -54,6 +64,8 @@ export class Generation {
   /** For connections that this proxy opens. */
   readonly client: SecureContext;
   readonly sessions = new ClientSessions();
+  readonly #federation: Federation;
+  readonly #trust: PeerTrust;
   readonly #revocations: RevocationView | undefined;
   readonly #identity: string;
   readonly #servers = new Map<string, Server>();
@@ -67,7 +79,10 @@ export class Generation {
     this.notAfter = parts.credentials.notAfter;
     this.bundle = parseCertificates(parts.trustBundle);
     this.bundleFingerprint = bundleFingerprint(this.bundle);
-    this.client = createSecureContext(this.#options());
+    this.#federation = federationOf(parts.federated, this.bundle);
+    this.#trust = { trustDomain: parts.trustDomain, bundle: this.bundle, federated: this.#federation.members };
+    // Of other domains there are clients alone: who is dialled must chain to our own CAs.
+    this.client = createSecureContext(this.#options(this.bundle));
     // The server half is built now, too, so that a fault shows before anything relies on this generation.
     this.server('TCP');
   }
@@ -94,7 +109,7 @@ export class Generation {
     const known = this.#servers.get(key);
     if (known !== undefined) return known;
     const server = createServer({
-      ...this.#options(),
+      ...this.#options([...this.bundle, ...this.#federation.authorities]),
       requestCert: true,
       // The verdict is ours (peer.ts): it knows the mode of the port, and it also runs on resumed sessions.
       rejectUnauthorized: false,
@@ -111,7 +126,7 @@ export class Generation {
 
   /** Judges again what a peer proved in an earlier handshake of this generation. */
   judgeAgain(peer: PeerFacts, now: Date): PeerVerdict {
-    return this.#unlessRevoked(judgeFacts(peer, { trustDomain: this.parts.trustDomain, now }));
+    return this.#unlessRevoked(judgeFacts(peer, { ...this.#trust, now }));
   }
 
   #unlessRevoked(verdict: PeerVerdict): PeerVerdict {
@@ -120,13 +135,12 @@ export class Generation {
   }
 
   #judgeChain(certificate: X509Certificate, chain: HandshakeChain, now: Date): PeerVerdict {
-    const { trustDomain } = this.parts;
-    const { bundle } = this;
-    if (chain.state === 'rejected') return judgePeer({ certificate, chain, bundle, trustDomain, now });
+    const trust = this.#trust;
+    if (chain.state === 'rejected') return judgePeer({ ...trust, certificate, chain, now });
     const key = `${certificate.fingerprint256} ${chain.purpose}`;
     const known = this.#verified.get(key);
-    if (known !== undefined) return judgeFacts(known.peer, { trustDomain, now });
-    const verdict = judgePeer({ certificate, chain, bundle, trustDomain, now });
+    if (known !== undefined) return judgeFacts(known.peer, { ...trust, now });
+    const verdict = judgePeer({ ...trust, certificate, chain, now });
     if (verdict.ok) this.#verified.set(key, { peer: verdict.peer, certificate, chain });
     return verdict;
   }
@@ -137,7 +151,9 @@ export class Generation {
    */
   inherit(last: Generation, now: Date): ReadonlySet<string> {
     const lost = new Set<string>();
-    const sameTrust = last.bundleFingerprint === this.bundleFingerprint;
+    const sameTrust =
+      last.bundleFingerprint === this.bundleFingerprint &&
+      last.#federation.fingerprint === this.#federation.fingerprint;
     for (const known of last.#verified.values()) {
       const { peer, certificate, chain } = known;
       if (sameTrust) this.#verified.set(`${peer.fingerprint} ${chain.purpose}`, known);
@@ -156,8 +172,8 @@ export class Generation {
     return root !== undefined && retired.includes(fingerprint(root));
   }
 
-  #options() {
-    return contextOptions({ ...this.parts.credentials, trustBundle: formatCertificates(this.bundle) }, this.parts.tls);
+  #options(authorities: readonly X509Certificate[]) {
+    return contextOptions({ ...this.parts.credentials, trustBundle: formatCertificates(authorities) }, this.parts.tls);
   }
 }
 

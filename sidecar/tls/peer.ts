@@ -1,9 +1,10 @@
 // The judgement of a peer's certificate on every connection, resumed ones included: Node takes a resumed session as authorized
 // even after the certificate expired or its CA left the bundle. In a full handshake OpenSSL and our own rules must both accept the
-// chain, so the verdict is never laxer than either. Order of reasons: chain, time, identity. Pure.
+// chain, so the verdict is never laxer than either. Every trust domain has its own CAs: an identity is believed only when its chain ends in
+// a CA of that very domain, so that no CA of another mesh can mint ours, nor ours theirs. Order of reasons: chain, time, identity. Pure.
 import type { X509Certificate } from 'node:crypto';
 import type { Reason } from '../../lib/api/reasons.ts';
-import { identityOf, parseIdentity } from '../../lib/pki/identity.ts';
+import { isAccountPath, parseIdentity, parseSpiffeId, spiffeIdOf } from '../../lib/pki/identity.ts';
 import { chainVerdict, type Purpose } from '../../lib/pki/verify.ts';
 import { verificationReason } from './reason.ts';
 
@@ -39,22 +40,33 @@ export type HandshakeChain =
     }
   | { readonly state: 'rejected'; readonly code: string };
 
+/** Other trust domains whose members may be clients here, with the CAs by which they are known. */
+export type Federated = ReadonlyMap<string, readonly X509Certificate[]>;
+
+/** Whom to believe what. */
+export interface PeerTrust {
+  /** The mesh's own. */
+  readonly trustDomain: string;
+  readonly bundle: readonly X509Certificate[];
+  readonly federated?: Federated;
+}
+
 /** What the verdict depends on. */
-export interface PeerRequest {
+export interface PeerRequest extends PeerTrust {
   readonly certificate: X509Certificate;
   readonly chain: HandshakeChain;
-  readonly bundle: readonly X509Certificate[];
-  readonly trustDomain: string;
   readonly now: Date;
 }
 
 /** Judges a certificate. */
-export function judgePeer({ certificate, chain, bundle, trustDomain, now }: PeerRequest): PeerVerdict {
+export function judgePeer(request: PeerRequest): PeerVerdict {
+  const { certificate, chain, now } = request;
   if (chain.state === 'rejected') return refuse(verificationReason(chain.code), chain.code);
   const { intermediates = [], purpose } = chain;
+  const identity = spiffeIdOf(certificate);
+  const bundle = bundleFor(identity, purpose, request);
   const verdict = chainVerdict({ leaf: certificate, intermediates, bundle, now, purpose });
   if (!verdict.ok) return refuse(verdict.reason, verdict.detail);
-  const identity = identityOf(certificate);
   const peer: PeerFacts = {
     identity: identity ?? '',
     fingerprint: certificate.fingerprint256,
@@ -63,20 +75,35 @@ export function judgePeer({ certificate, chain, bundle, trustDomain, now }: Peer
     notBefore: certificate.validFromDate,
     notAfter: certificate.validToDate,
   };
-  return judgeFacts(peer, { trustDomain, now });
+  return judgeFacts(peer, request);
+}
+
+/** The CAs that may vouch for an identity. Nobody but a client may be of another domain: discovery gives no identity of one. */
+function bundleFor(
+  identity: string | undefined,
+  purpose: Purpose | undefined,
+  { trustDomain, bundle, federated }: PeerTrust,
+): readonly X509Certificate[] {
+  const domain = identity === undefined ? undefined : parseSpiffeId(identity)?.trustDomain;
+  if (domain === undefined || domain === trustDomain || purpose !== 'client') return bundle;
+  return federated?.get(domain) ?? bundle;
 }
 
 /** Judges again what a known certificate says; its chain to the present bundle is known to be good. */
 export function judgeFacts(
   peer: PeerFacts,
-  { trustDomain, now }: { readonly trustDomain: string; readonly now: Date },
+  { trustDomain, federated, now }: Omit<PeerTrust, 'bundle'> & { readonly now: Date },
 ): PeerVerdict {
   if (now < peer.notBefore) return refuse('not_yet_valid', `valid from ${peer.notBefore.toISOString()}`);
   if (now >= peer.notAfter) return refuse('expired', `expired at ${peer.notAfter.toISOString()}`);
-  const parsed = parseIdentity(peer.identity);
+  const parsed = parseSpiffeId(peer.identity);
   if (parsed === undefined) return refuse('identity_mismatch', 'the certificate names no service of a mesh');
-  if (parsed.trustDomain !== trustDomain) {
-    return refuse('identity_mismatch', `${peer.identity} is not of trust domain ${trustDomain}`);
+  const known = parsed.trustDomain === trustDomain || federated?.has(parsed.trustDomain) === true;
+  if (!known) return refuse('identity_mismatch', `${peer.identity} is not of trust domain ${trustDomain}`);
+  // In our own domain there are services, and the service accounts of a mesh that was here before us.
+  const isOurs = parseIdentity(peer.identity) !== undefined || isAccountPath(parsed.path);
+  if (parsed.trustDomain === trustDomain && !isOurs) {
+    return refuse('identity_mismatch', 'the certificate names no service of a mesh');
   }
   return { ok: true, peer };
 }

@@ -23,6 +23,7 @@ export type SelfOptions = Partial<Omit<SelfSnapshot['policy'], 'tls' | 'connecti
   readonly tls?: Partial<SelfSnapshot['policy']['tls']>;
   readonly connections?: Partial<SelfSnapshot['policy']['connections']>;
   readonly trustBundle?: string;
+  readonly federated?: SelfSnapshot['federated'];
   readonly clusterRanges?: readonly string[];
 };
 
@@ -64,7 +65,8 @@ export interface TestSidecarOptions {
 
 /** The policy of tests: Mutual, with every connection logged. */
 export function testSelf(service: string, bundle: string, options: SelfOptions = {}): Omit<SelfSnapshot, 'version'> {
-  const { tls, connections, trustBundle = bundle, clusterRanges = ['127.0.0.0/8', '::1/128'], ...policy } = options;
+  const { tls, connections, trustBundle = bundle, clusterRanges = ['127.0.0.0/8', '::1/128'], ...rest } = options;
+  const { federated, ...policy } = rest;
   return {
     trustDomain: 'cluster.local',
     namespace: 'shop',
@@ -86,6 +88,7 @@ export function testSelf(service: string, bundle: string, options: SelfOptions =
       },
     },
     trustBundle,
+    ...(federated === undefined ? {} : { federated }),
     clusterRanges,
   };
 }

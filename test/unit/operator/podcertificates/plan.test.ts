@@ -12,7 +12,11 @@ afterEach(() => bench?.stop());
 /** A pod of service `web` with a certificate of its own. */
 function seedOwn(name: string): void {
   const pod = bench.pod(name);
-  bench.kube.seed(resources.pods, { ...pod, spec: { ...pod.spec, volumes: [certificateVolume] } });
+  bench.kube.seed(resources.pods, {
+    ...pod,
+    metadata: { ...pod.metadata },
+    spec: { ...pod.spec, volumes: [certificateVolume] },
+  });
 }
 
 const remove = async (name: string): Promise<void> => {

@@ -10,7 +10,13 @@ export type Carriage = 'direct' | 'plaintext' | 'untouched' | 'none';
 /** Values that are read when somebody asks. */
 export interface Observed {
   active(direction: Direction): number;
-  certificate(): { readonly serial: string; readonly notAfter: Date } | undefined;
+  certificate():
+    | {
+        readonly serial: string;
+        readonly notAfter: Date;
+        readonly parts: { readonly credentials: { readonly notBefore: Date } };
+      }
+    | undefined;
   controlConnected(): boolean;
   /** Undefined while nothing was ever told of revocations. */
   revocations(): RevocationFigures | undefined;
@@ -98,6 +104,13 @@ function observe(metrics: Metrics, observed: Observed): void {
     (set) => {
       const certificate = observed.certificate();
       if (certificate !== undefined) set(certificate.notAfter.getTime() / 1000);
+    },
+  );
+  metrics.observedGauge(
+    { name: 'tabard_certificate_not_before_timestamp_seconds', help: "Begin of this proxy's own certificate." },
+    (set) => {
+      const certificate = observed.certificate();
+      if (certificate !== undefined) set(certificate.parts.credentials.notBefore.getTime() / 1000);
     },
   );
   metrics.observedGauge(

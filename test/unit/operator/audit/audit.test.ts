@@ -1,4 +1,6 @@
 import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import { fingerprint } from '../../../../lib/pki/bundle.ts';
@@ -88,6 +90,11 @@ describe('an audit record', () => {
     audit.record({ ...issued, note: 'x'.repeat(100_000) });
     expect(JSON.stringify(lines).length).toBeLessThan(3_000);
   });
+});
+
+test('docs/audit.md names every action', () => {
+  const page = readFileSync(resolve(import.meta.dirname, '../../../../docs/audit.md'), 'utf8');
+  for (const action of Object.keys(auditActions)) expect(page).toContain(`\`${action}\``);
 });
 
 describe('the count of records', () => {

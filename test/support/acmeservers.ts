@@ -168,11 +168,11 @@ export async function startStepCa(options: {
     const daemon = await startDaemon({
       program: tools.path('step-ca'),
       args: [
-        join(folder, 'ca.json'),
         '--insecure',
         `--acme-http-port=${httpPort}`,
         `--acme-tls-port=${tlsPort}`,
         `--resolver=${dns}`,
+        join(folder, 'ca.json'),
       ],
       env: { STEPPATH: folder, HOME: folder },
       ready: () => listens(port),

@@ -63,6 +63,7 @@ describe('what Tabard writes', () => {
     expect(count('leaf')).toBe(288);
     expect(count('ca')).toBe(36);
     expect(count('csr')).toBe(24);
+    expect(count('crl')).toBe(72);
     expect(new Set(items.map(({ name }) => name)).size).toBe(items.length);
   });
 
@@ -141,6 +142,12 @@ async function opensslFaults(those: readonly Item[]): Promise<readonly string[]>
   }
   for (const item of those.filter(({ kind }) => kind === 'csr')) {
     await ask('req', '-verify', '-noout', '-in', `${pathOf(item)}.pem`);
+  }
+  for (const item of those.filter(({ kind }) => kind === 'crl')) {
+    const authority = `${paths.get(item.issuer)}.pem`;
+    const { stderr } = await tryRun('openssl', ['crl', '-noout', '-in', `${pathOf(item)}.pem`, '-CAfile', authority]);
+    // It says "verify OK" and ends with 0 in either case.
+    if (!stderr.includes('verify OK')) found.push(`${item.name}: ${stderr}`);
   }
   return found;
 }

@@ -2,7 +2,9 @@
 // of key, name and date meets every other; the keys are made once per kind, since making RSA keys would take longer than all the rest.
 import { X509Certificate } from 'node:crypto';
 import type { KeyAlgorithm } from '../../../lib/api/tlspolicy.ts';
+import type { RevocationReason } from '../../../lib/api/tlsrevocation.ts';
 import { type Authority, createAuthority, issueLeaf } from '../../../lib/pki/ca.ts';
+import { reasonCodes, signCrl } from '../../../lib/pki/crl.ts';
 import { createRequest } from '../../../lib/pki/csr.ts';
 import { generateKey, type KeyPair } from '../../../lib/pki/keys.ts';
 
@@ -75,7 +77,7 @@ const names: Readonly<Record<string, Names>> = {
   },
 };
 
-/** Makes the whole matrix: some 350 items. */
+/** Makes the whole matrix: some 420 items. */
 export async function matrix(): Promise<readonly Item[]> {
   const pairs = new Map<KeyAlgorithm, KeyPair>();
   for (const algorithm of algorithms) pairs.set(algorithm, await generateKey(algorithm));
@@ -87,7 +89,8 @@ export async function matrix(): Promise<readonly Item[]> {
       for (const trustDomain of domains) {
         const authority = await createAuthority({ trustDomain, key, now, lifetimeMs: 100 * day });
         const name = `CA ${key} of ${trustDomain === longest ? 'the longest domain' : trustDomain}, ${date}`;
-        items.push(caItem(name, authority, now), ...leaves({ authority, name, now, turn: turn + at }, pairs));
+        const signing = { authority, name, now, turn: turn + at };
+        items.push(caItem(name, authority, now), ...leaves(signing, pairs), ...lists(signing));
       }
     }
   }
@@ -111,9 +114,40 @@ function leaves({ authority, name, now, turn }: Signing, pairs: ReadonlyMap<KeyA
     const key = algorithms[(turn + at) % algorithms.length] ?? 'ECDSA-P256';
     const publicKey = pairs.get(key)?.publicKey;
     if (publicKey === undefined) throw new Error(`there is no ${key} key`);
-    const { certificate } = issueLeaf({ ...wanted, authority, publicKey, identity: wanted, now, lifetimeMs });
+    // Every second one says where the list of its CA is.
+    const crl = at % 2 === 0 ? {} : { crlUrl: 'http://crl.example/lists/0123abcd.crl' };
+    const { certificate } = issueLeaf({ ...wanted, ...crl, authority, publicKey, identity: wanted, now, lifetimeMs });
     const facts = { name: `leaf ${key} by ${name}: ${what}`, kind: 'leaf', issuer: name } as const;
     return { ...certificateItem(certificate, now), ...said(wanted), ...facts };
+  });
+}
+
+const reasons = Object.keys(reasonCodes).filter((each): each is RevocationReason => each in reasonCodes);
+
+/** Two lists of each CA: an empty one, and one with every reason. Their number stands for the serial, the serials for names. */
+function lists({ authority, name, now }: Signing): readonly Item[] {
+  const serials = reasons.map((_, at) => (at * 7_919 + 128).toString(16).toUpperCase());
+  return [[], serials].map((revoked, number): Item => {
+    const entries = revoked.map((serial, at) => ({
+      serial,
+      revokedAt: new Date(now.getTime() - at * day),
+      reason: reasons[at] ?? 'unspecified',
+    }));
+    const times = { notBefore: now, notAfter: new Date(now.getTime() + day) };
+    const der = signCrl(
+      {
+        issuerName: authority.name,
+        authorityKeyId: Buffer.from(authority.keyId, 'hex'),
+        number: number + 127,
+        thisUpdate: times.notBefore,
+        nextUpdate: times.notAfter,
+        entries,
+      },
+      authority.privateKey,
+    );
+    const facts = { name: `list of ${revoked.length} by ${name}`, kind: 'crl', issuer: name, at: now } as const;
+    const serial = (number + 127).toString(16).toUpperCase();
+    return { ...facts, ...times, der, serial, uris: [], dnsNames: revoked, ipAddresses: [] };
   });
 }
 

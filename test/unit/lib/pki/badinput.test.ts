@@ -25,7 +25,7 @@ const good: CredentialTexts = { certificate: leaf.certificate + above, key: leaf
 
 const privateKey = parsePrivateKey(leaf.key);
 const curve = '-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n';
-const sec1 = String(privateKey.export({ type: 'sec1', format: 'pem' }));
+const sec1 = privateKey.export({ type: 'sec1', format: 'pem' });
 const encrypted = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' });
 /** What is left of bytes that are no UTF-8, read as a file or a Secret is read. */
 const asText = (bytes: Buffer): string => bytes.toString('utf8');
@@ -35,6 +35,7 @@ const windows = (text: string): string => text.replaceAll('\n', '\r\n');
 const megabytes = (text: string): string => text.repeat(Math.ceil(5_000_000 / text.length));
 
 type Part = 'certificate' | 'key' | 'trustBundle';
+/** Name, the text and its part, the fault and what is said of it. */
 type Row = readonly [name: string, part: Part, text: string, fault: string, said: string];
 
 const rows: readonly Row[] = [
@@ -90,12 +91,12 @@ const rows: readonly Row[] = [
   ['five megabytes of CAs', 'trustBundle', megabytes(top), 'bundle_invalid', 'at most 330000'],
   ['a certificate cut short', 'certificate', good.certificate.slice(0, 500), 'certificate_invalid', 'cut short'],
   ['a key cut short', 'key', leaf.key.slice(0, 100), 'key_invalid', 'cut short'],
-  ['an encrypted key', 'key', String(encrypted), 'key_invalid', 'without a passphrase'],
+  ['an encrypted key', 'key', encrypted, 'key_invalid', 'without a passphrase'],
   ['two keys', 'key', leaf.key + other.key, 'key_invalid', 'leave only one'],
   [
     'a public key for a private one',
     'key',
-    String(new X509Certificate(leaf.certificate).publicKey.export({ type: 'spki', format: 'pem' })),
+    new X509Certificate(leaf.certificate).publicKey.export({ type: 'spki', format: 'pem' }),
     'key_invalid',
     '"PUBLIC KEY"',
   ],
@@ -134,7 +135,7 @@ function secretWith(texts: CredentialTexts) {
 }
 
 describe('a sidecar', () => {
-  test.each(rows)('refuses %s, says so, and goes on with what it had', (_, part, text, fault, said) => {
+  test.each(rows)('refuses %s, says so, and goes on with what it had', (...[, part, text, fault, said]) => {
     const source = new MemoryCertificateSource();
     expect(source.offer(good, now)).toMatchObject({ good: true });
     const before = source.current();
@@ -168,7 +169,7 @@ describe('a sidecar', () => {
 
 describe('the operator', () => {
   const ofPair = rows.filter(([, part]) => part !== 'trustBundle');
-  test.each(ofPair)('finds %s in a Secret broken, so that it is made anew', (_, part, text, _fault, said) => {
+  test.each(ofPair)('finds %s in a Secret broken, so that it is made anew', (...[, part, text, , said]) => {
     const current = secretWith({ ...good, [part]: text });
     expect(current).toMatchObject({ kind: 'broken', detail: expect.stringContaining(said) });
     expect(JSON.stringify(current)).not.toContain(leaf.key.slice(40, 60));
@@ -188,7 +189,7 @@ describe('the operator', () => {
     ['the key of another CA', above, privateKeyPem(root.key), 'not the key of its certificate'],
     ['a leaf for a CA', leaf.certificate, leaf.key, 'not one of a CA'],
     ['a key of no use', above, privateKeyPem(generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey), 'key'],
-    ['an encrypted key', above, String(encrypted), 'without a passphrase'],
+    ['an encrypted key', above, encrypted, 'without a passphrase'],
     ['DER', der(above), privateKeyPem(issuing.key), 'is DER, not PEM'],
     ['UTF-16', utf16(above), privateKeyPem(issuing.key), 'save it as PEM in UTF-8'],
     ['the key in the certificate', above + privateKeyPem(issuing.key), privateKeyPem(issuing.key), 'private key among'],

@@ -23,6 +23,8 @@ import { leaderParts } from './leading.ts';
 import { PodCertificates } from './podcertificates/issued.ts';
 import { ClusterRanges } from './ranges.ts';
 import { noForeignLists, RevocationBook } from './revocation/book.ts';
+import { startCrlServer } from './revocation/crl/server.ts';
+import { observeRevocations } from './revocation/metrics.ts';
 import { ServingCertificate } from './serving.ts';
 import { MeshTrust } from './trust/mesh.ts';
 import { retiredRoots } from './trust/retired.ts';
@@ -51,7 +53,12 @@ function construct(config: OperatorConfig) {
   const authorities = new Authorities(namespace, trustDomain);
   authorities.follow(stores.secrets);
   const authority = authorities.of(names.defaultIssuer);
-  const trust = new MeshTrust({ authority, issuers: stores.issuers, logger });
+  const trust = new MeshTrust({
+    authority,
+    issuers: stores.issuers,
+    logger,
+    roots: { configMaps: stores.ownConfigMaps, namespace, trustDomain, clock },
+  });
   trust.follow();
   const mine = { clock, logger, namespace, trustDomain, clusterDomain };
   const events = new EventRecorder({ ...kube, controller: `${GROUP}/operator`, instance: podName });
@@ -68,6 +75,7 @@ function construct(config: OperatorConfig) {
     silentMs: () => caches.silentMs(resources.tlsrevocations),
   });
   revocations.follow();
+  observeRevocations(metrics, { book: revocations, configMaps: stores.ownConfigMaps });
   return {
     config,
     clock,
@@ -78,6 +86,7 @@ function construct(config: OperatorConfig) {
     stores,
     events,
     reports,
+    trust,
     elector: new LeaderElector({ ...kube, namespace, name: names.operator, identity: podName }),
     leading: leaderParts({
       ...kube,
@@ -120,6 +129,7 @@ export async function runOperator(config: OperatorConfig): Promise<0 | 1> {
     ...(control === undefined ? ['control API: not listening yet'] : []),
   ];
   servers.run('admin', (signal) => serveAdmin(operator, notReady, signal));
+  servers.run('revocation lists', (signal) => serveLists(operator, signal));
   servers.run('serving certificate', (signal) => serving.run(signal));
   servers.run('control API', (signal) => serveControl(operator, signal, (server) => (control = server)));
   eventing.run('events', (signal) => events.run(signal));
@@ -151,14 +161,23 @@ async function serveAdmin(
   await admin.close();
 }
 
+async function serveLists({ config, clock, logger, stores }: Operator, signal: AbortSignal): Promise<void> {
+  const { namespace, crlPort } = config;
+  const server = await startCrlServer({ configMaps: stores.ownConfigMaps, namespace, clock }, { port: crlPort });
+  logger.info({ port: server.port }, 'revocation lists are served');
+  await aborted(signal);
+  await server.close();
+}
+
 /** The control API begins once the mesh is complete: before, it would say that nobody is in it. */
 async function serveControl(
-  { config, clock, logger, metrics, stores, mesh, reports, revocations, ranges, serving }: Operator,
+  { config, clock, logger, metrics, stores, mesh, reports, revocations, ranges, serving, trust }: Operator,
   signal: AbortSignal,
   listening: (server: ControlServer) => void,
 ): Promise<void> {
   await meshComplete(mesh, stores, signal);
   await revocations.complete(signal);
+  await trust.complete(signal);
   await orAborted(serving.first, signal);
   const server = await startControlServer({
     mesh,
@@ -174,14 +193,15 @@ async function serveControl(
     certificates: serving.source,
     trustDomain: config.trustDomain,
     retired: () => retiredRoots(stores.issuers.list()),
+    federated: () => trust.federated(),
     clusterRanges: () => ranges.current(),
     challenges: new ChallengeBoard(stores.ownSecrets, config.namespace, clock),
     listen: { port: config.controlPort },
     replicas: { service: `${config.namespace}/${names.operator}`, portName: 'control' },
   });
   listening(server);
-  const leave = ranges.subscribe(() => server.rangesChanged());
+  const leaves = [ranges.subscribe(() => server.selfChanged()), trust.subscribeRoots(() => server.selfChanged())];
   await aborted(signal);
-  leave();
+  for (const leave of leaves) leave();
   await server.stop({ drainMs });
 }

@@ -23,6 +23,8 @@ export interface OperatorConfig {
   readonly clusterRanges: readonly string[];
   /** TABARD_CONTROL_PORT of the control API; 0 = any free port. */
   readonly controlPort: number;
+  /** TABARD_CRL_PORT of the revocation lists; 0 = any free port. */
+  readonly crlPort: number;
   /** TABARD_ADMIN_PORT of /ready, /live and /metrics; 0 = any free port. */
   readonly adminPort: number;
   /** TABARD_TOKENS_FOLDER: tokens of the operator's service account for others than the API server, one file per audience. */
@@ -47,6 +49,7 @@ export function readConfig(environment: Environment): OperatorConfig {
     defaultIssuer: create ? { lifetimeMs } : undefined,
     clusterRanges: reader.cidrs('TABARD_CLUSTER_RANGES', ''),
     controlPort: reader.port('TABARD_CONTROL_PORT', ports.control, true),
+    crlPort: reader.port('TABARD_CRL_PORT', ports.crl, true),
     adminPort: reader.port('TABARD_ADMIN_PORT', ports.admin, true),
     tokensFolder: reader.text('TABARD_TOKENS_FOLDER', '/var/run/tabard/tokens'),
     kubeconfig: kubeconfig === '' ? undefined : kubeconfig,

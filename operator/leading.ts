@@ -34,6 +34,9 @@ import { SignerNotices } from './podcertificates/notices.ts';
 import { PodCertificateSigner } from './podcertificates/signer.ts';
 import type { RevocationBook } from './revocation/book.ts';
 import { RevocationController } from './revocation/controller.ts';
+import { CrlAuthorities } from './revocation/crl/authorities.ts';
+import { CrlKeeper } from './revocation/crl/keeper.ts';
+import { distributionPoints } from './revocation/crl/points.ts';
 import type { TrustSource } from './trust/mesh.ts';
 
 export interface LeadingDeps {
@@ -62,8 +65,9 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const audit = new Audit(logger, metrics);
   const shared = { client, clock, logger, kubeMetrics, stores, cluster, outcomes, audit, shortestMs };
   const authority = authorities.of(names.defaultIssuer);
+  const pointOf = distributionPoints(stores.issuers, { namespace, clusterDomain });
   const ofAuthority: IssuerFactory = ({ metadata: { name } }, changed) =>
-    createAuthorityIssuer(authorities.of(name), changed);
+    createAuthorityIssuer(authorities.of(name), changed, pointOf(name));
   const serials = new SignedSerials();
   const peers = new Peers({ ...stores, reports, trust, serials, clock });
   const remote = remoteFactories({ config, client, clock, logger, stores, peers });
@@ -72,7 +76,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const registry = new IssuerRegistry({ issuers: stores.issuers, factories, logger });
   const issuersByName = new Issuers({
     objects: stores.issuers,
-    cluster: new SelfSignedIssuer(authority),
+    cluster: new SelfSignedIssuer(authority, pointOf(names.defaultIssuer)),
     running: registry,
     trust,
   });
@@ -137,6 +141,14 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     book: deps.revocations,
     trustDomain,
   });
+  const crls = new CrlKeeper({
+    ...shared,
+    book: deps.revocations,
+    authorities: new CrlAuthorities(stores.secrets, namespace, trustDomain),
+    secrets: stores.secrets,
+    configMaps: stores.ownConfigMaps,
+    namespace,
+  });
   const policies = new PolicyController({
     ...shared,
     certificates: deps.podCertificates,
@@ -153,6 +165,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     'edge certificates': (signal) => edge.run(signal),
     policies: (signal) => policies.run(signal),
     revocations: (signal) => revocations.run(signal),
+    'revocation lists': (signal) => crls.run(signal),
     ...deliveryParts({ client, clock, logger, kubeMetrics, events, stores, trust }),
   };
 }

@@ -2,7 +2,7 @@
 // API server. Its log goes to a file, so that reading it costs the benchmark nothing.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { freePort } from '../../hack/cluster/controlplane.ts';
 
 /** A running operator. */
@@ -26,6 +26,8 @@ export async function startOperator(options: {
   readonly kubeconfig: string;
   readonly log: string;
   readonly nodeArguments?: readonly string[];
+  /** Of the control API; any free one otherwise. */
+  readonly controlPort?: number;
 }): Promise<BenchOperator> {
   const port = await freePort();
   const log = openSync(options.log, 'w');
@@ -38,7 +40,8 @@ export async function startOperator(options: {
       TABARD_POD_NAME: 'bench',
       TABARD_MINIMUM_LIFETIME: '10s',
       TABARD_ADMIN_PORT: String(port),
-      TABARD_CONTROL_PORT: '0',
+      TABARD_CRL_PORT: '0',
+      TABARD_CONTROL_PORT: String(options.controlPort ?? 0),
     },
     stdio: ['ignore', log, 'inherit'],
   });
@@ -106,12 +109,22 @@ export function callsOf(metrics: string): ReadonlyMap<string, number> {
   return calls;
 }
 
-/** The sum of a counter over its labels. */
-export function counterOf(metrics: string, name: string): number {
+/** Processor seconds of all processes whose command line names a control plane: etcd and the API server. */
+export function controlPlaneCpuSeconds(name: string): number {
   let sum = 0;
-  for (const line of metrics.split('\n')) {
-    if (line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-      sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      if (/\/(etcd|kube-apiserver)\0/.test(command) && command.includes(`/${name}/`)) sum += cpuSecondsOf(Number(pid));
+    } catch {
+      // It ended meanwhile.
+    }
   }
   return sum;
+}
+
+/** A gauge without labels, from the text of the metrics. */
+export function gaugeOf(metrics: string, name: string): number {
+  return Number(new RegExp(`^${name} (\\S+)`, 'm').exec(metrics)?.[1] ?? Number.NaN);
 }

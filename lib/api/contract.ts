@@ -83,6 +83,8 @@ export const ports = {
   outbound: 16001,
   inbound: 16006,
   control: 16010,
+  /** Revocation lists, on the operator. */
+  crl: 16012,
   admin: 16020,
   webhook: 16443,
 } as const;

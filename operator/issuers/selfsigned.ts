@@ -9,12 +9,17 @@ import type { Issuer, IssuerState, KeylessOrder, LeafOrder, RunningIssuer, Signe
 /** A leaf may last this part of its CA's life at most, so that one CA sees many generations of leaves and can be followed in time. */
 export const leafPart = 6;
 
+/** Where leaves say that the list of a CA is, by its key id; undefined = they do not say. */
+export type CrlUrl = (keyId: string) => string | undefined;
+
 /** The issuer on top of a CA in memory. */
 export class SelfSignedIssuer implements Issuer {
   readonly #source: AuthoritySource;
+  readonly #crlUrl: CrlUrl;
 
-  constructor(source: AuthoritySource) {
+  constructor(source: AuthoritySource, crlUrl: CrlUrl = () => undefined) {
     this.#source = source;
+    this.#crlUrl = crlUrl;
   }
 
   state(now: Date): IssuerState {
@@ -45,15 +50,25 @@ export class SelfSignedIssuer implements Issuer {
       return Promise.reject(new AppError('pki_invalid', 'the CA is not made or not readable yet', { retryable: true }));
     }
     const { publicKey, identity, dnsNames, lifetimeMs, now } = order;
-    const leaf = issueLeaf({ authority: current.authority, publicKey, identity, dnsNames, lifetimeMs, now });
+    const { authority } = current;
+    const crlUrl = this.#crlUrl(authority.keyId);
+    const leaf = issueLeaf({
+      authority,
+      publicKey,
+      identity,
+      dnsNames,
+      lifetimeMs,
+      now,
+      ...(crlUrl === undefined ? {} : { crlUrl }),
+    });
     const { certificate, serial, notBefore, notAfter } = leaf;
     return Promise.resolve({ chain: certificate + current.chain, serial, notBefore, notAfter });
   }
 }
 
 /** The issuer of a TLSIssuer object of kind selfSigned or ca; `source` holds its CAs. */
-export function createAuthorityIssuer(source: AuthoritySource, changed: () => void): RunningIssuer {
-  const issuer = new SelfSignedIssuer(source);
+export function createAuthorityIssuer(source: AuthoritySource, changed: () => void, crlUrl?: CrlUrl): RunningIssuer {
+  const issuer = new SelfSignedIssuer(source, crlUrl);
   return {
     state: (now) => issuer.state(now),
     sign: (order) => issuer.sign(order),

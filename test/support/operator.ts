@@ -46,6 +46,7 @@ export function startOperatorProcess(options: OperatorOptions): OperatorProcess 
       TABARD_NAMESPACE: options.namespace,
       TABARD_POD_NAME: options.name,
       TABARD_ADMIN_PORT: '0',
+      TABARD_CRL_PORT: '0',
       TABARD_CONTROL_PORT: '0',
       ...options.env,
     },

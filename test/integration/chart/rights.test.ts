@@ -78,7 +78,7 @@ async function start(name: 'operator' | 'webhook', env: Readonly<Record<string, 
   const port = await freePort();
   const all = { KUBECONFIG: kubeconfig, TABARD_NAMESPACE: namespace, TABARD_POD_NAME: `tabard-${name}-0`, ...env };
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', `${root}/${name}/main.ts`], {
-    env: { ...all, TABARD_ADMIN_PORT: String(port), TABARD_LOG_LEVEL: 'debug' },
+    env: { ...all, TABARD_ADMIN_PORT: String(port), TABARD_CRL_PORT: '0', TABARD_LOG_LEVEL: 'debug' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';

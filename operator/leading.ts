@@ -37,7 +37,7 @@ import { RevocationController } from './revocation/controller.ts';
 import { CrlAuthorities } from './revocation/crl/authorities.ts';
 import { CrlKeeper } from './revocation/crl/keeper.ts';
 import { distributionPoints } from './revocation/crl/points.ts';
-import type { TrustSource } from './trust/mesh.ts';
+import type { MeshTrust } from './trust/mesh.ts';
 
 export interface LeadingDeps {
   readonly config: OperatorConfig;
@@ -50,7 +50,7 @@ export interface LeadingDeps {
   readonly stores: Caches;
   readonly cluster: Cluster;
   readonly authorities: Authorities;
-  readonly trust: TrustSource;
+  readonly trust: MeshTrust;
   readonly reports: Reports;
   readonly podCertificates: PodCertificates;
   readonly revocations: RevocationBook;
@@ -69,6 +69,9 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const ofAuthority: IssuerFactory = ({ metadata: { name } }, changed) =>
     createAuthorityIssuer(authorities.of(name), changed, pointOf(name));
   const serials = new SignedSerials();
+  deps.podCertificates.subscribe(
+    ({ serial, issuer, keyId }) => keyId !== undefined && serials.note(serial, issuer, keyId),
+  );
   const peers = new Peers({ ...stores, reports, trust, serials, clock });
   const remote = remoteFactories({ config, client, clock, logger, stores, peers });
   const acme = acmeFactory({ ...shared, ...stores, reports, namespace });
@@ -89,6 +92,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     reports,
     running: registry,
     serials,
+    roots: trust,
     namespace,
     trustDomain,
     defaultIssuer,

@@ -24,7 +24,7 @@ import type { AuthorityMetrics } from './metrics.ts';
 import { type Generation, madeGeneration, type Ring, ringSecret } from './ring.ts';
 import type { Decision, Waits } from './rotationview.ts';
 import { type PeersView, Rotator } from './rotator.ts';
-import { authorityStatus, foreignStatus } from './status.ts';
+import { authorityStatus, foreignStatus, withRoots } from './status.ts';
 import { firstRing } from './turn.ts';
 
 /** What the keeper works with and on. */
@@ -44,6 +44,8 @@ export interface KeeperDeps {
   readonly offers: { of(issuer: TLSIssuer, now: Date): Offer | undefined };
   /** Issuers of other kinds that are at work. */
   readonly running: { get(name: string): Issuer | undefined };
+  /** What is wrong with the further roots that an issuer names; nothing, where it is not given. */
+  readonly rootFaults?: (issuer: string) => readonly string[];
   /** Tabard's own namespace. */
   readonly namespace: string;
   readonly trustDomain: string;
@@ -117,7 +119,9 @@ export class AuthorityKeeper {
     return Math.min(againMs, Math.max(20, next.getTime() - this.#deps.clock.now().getTime()));
   }
 
-  async #writeStatus(issuer: TLSIssuer, status: NonNullable<TLSIssuer['status']>, signal: AbortSignal): Promise<void> {
+  async #writeStatus(issuer: TLSIssuer, own: NonNullable<TLSIssuer['status']>, signal: AbortSignal): Promise<void> {
+    const faults = this.#deps.rootFaults?.(issuer.metadata.name) ?? [];
+    const status = withRoots(issuer, own, faults, this.#deps.clock.now());
     if (sameJson(status, issuer.status)) return;
     const input = { metadata: { name: issuer.metadata.name }, status };
     const options = { signal, fieldManager: fieldManagers.operator, force: true };

@@ -46,24 +46,44 @@ export interface AuthorityPartsDeps {
   /** Where CAs that are kept elsewhere than in Secrets are put. */
   readonly offers?: CaOffers;
   readonly waits?: Partial<Waits>;
+  /** Further roots that issuers name. */
+  readonly roots?: {
+    rootFaults(issuer: string): readonly string[];
+    subscribeRoots(listener: () => void): () => void;
+  };
 }
 
 /** Issuers that are looked at at once: one that waits for the API server holds up no other. */
 const workers = 4;
+
+function allOf(issuers: Pick<Caches['issuers'], 'list'>, changed: (issuer: string) => void): void {
+  for (const { metadata } of issuers.list()) changed(metadata.name);
+}
 
 /** The controller of all TLSIssuers, to be run once this replica leads. */
 export function authorityParts(deps: AuthorityPartsDeps): Readonly<Record<'issuers', Part>> {
   const { clock, logger, stores, running, trust, reports, namespace, trustDomain } = deps;
   const { serials = new SignedSerials(), offers = new CaOffers({ ...stores, namespace, trustDomain }) } = deps;
   const peers = new Peers({ ...stores, reports, trust, serials, clock });
-  const keeper = new AuthorityKeeper({ ...deps, ...stores, metrics: authorityMetrics(deps.metrics), peers, offers });
+  const keeper = new AuthorityKeeper({
+    ...deps,
+    ...stores,
+    metrics: authorityMetrics(deps.metrics),
+    peers,
+    offers,
+    rootFaults: (issuer) => deps.roots?.rootFaults(issuer) ?? [],
+  });
   const feeds = authorityFeeds({
     issuers: stores.issuers,
     secrets: stores.secrets,
     namespace,
     clock,
     peers,
-    changes: [(changed) => offers.subscribe(changed), (changed) => running.subscribe(changed)],
+    changes: [
+      (changed) => offers.subscribe(changed),
+      (changed) => running.subscribe(changed),
+      (changed) => deps.roots?.subscribeRoots(() => allOf(stores.issuers, changed)) ?? (() => undefined),
+    ],
     isRotating: (name) => keeper.isRotating(name),
   });
   const controller = new Controller({

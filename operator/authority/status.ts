@@ -71,6 +71,18 @@ export function foreignStatus(issuer: TLSIssuer, state: IssuerState | undefined,
   };
 }
 
+/** A status with a condition about the further roots that the issuer names, if it names any. `faults`: what is wrong with them. */
+export function withRoots(issuer: TLSIssuer, status: Status, faults: readonly string[], now: Date): Status {
+  const count = issuer.spec.trust?.roots?.length ?? 0;
+  if (count === 0) return status;
+  const verdict: Verdict =
+    faults.length === 0
+      ? { status: 'True', reason: 'RootsUsable', message: `${count} further roots are trusted` }
+      : no('RootsBroken', faults.join('; '));
+  const conditions = merged(issuer, [{ type: 'RootsAccepted', ...verdict }], now);
+  return { ...status, conditions: [...(status.conditions ?? []), ...conditions] };
+}
+
 /** An issuer that cannot sign for a while takes no trust away from what it signed. */
 function kept({ status }: TLSIssuer): Omit<TLSIssuerStatus, 'conditions'> {
   const { conditions: _, ...rest } = status ?? {};

@@ -11,6 +11,8 @@ export interface SelfSources {
   trustBundle(): string;
   /** CAs that left it in good order (trust/retired.ts). */
   retired?(): readonly string[];
+  /** Other trust domains whose members may be clients. */
+  federated?(): NonNullable<SelfSnapshot['federated']>;
   /** CIDRs of the cluster's pods and Services. */
   clusterRanges(): readonly string[];
   /** What the pods of a service answer to ACME CAs now. */
@@ -21,6 +23,7 @@ export interface SelfSources {
 export function selfContent(sources: SelfSources, pod: MeshPod): Omit<SelfSnapshot, 'version'> {
   const challenges = sources.challenges?.(pod) ?? [];
   const retired = sources.retired?.() ?? [];
+  const federated = sources.federated?.() ?? [];
   return {
     trustDomain: sources.trustDomain,
     namespace: pod.namespace,
@@ -29,6 +32,7 @@ export function selfContent(sources: SelfSources, pod: MeshPod): Omit<SelfSnapsh
     policy: sources.mesh.policyOf(pod),
     trustBundle: sources.trustBundle(),
     ...(retired.length === 0 ? {} : { retired }),
+    ...(federated.length === 0 ? {} : { federated }),
     clusterRanges: sources.clusterRanges(),
     ...(challenges.length === 0 ? {} : { challenges }),
   };

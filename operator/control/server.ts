@@ -1,5 +1,6 @@
 // The control API (design section 4, docs/control-api.md): HTTP/2 over mTLS, snapshots pushed to sidecars, their reports taken in.
 // Puts its parts together, starts and stops them; the rules are in the parts.
+import type { SelfSnapshot } from '../../lib/api/control.ts';
 import type { RevocationSnapshot, RevocationSubject } from '../../lib/api/revocations.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { identityOf } from '../../lib/pki/identity.ts';
@@ -34,6 +35,8 @@ export interface ControlServerDeps {
   readonly trustDomain: string;
   /** CAs that left the bundle in good order; none, where it is not given. */
   retired?(): readonly string[];
+  /** Other trust domains whose members may be clients of pods; none, where it is not given. */
+  federated?(): NonNullable<SelfSnapshot['federated']>;
   /** CIDRs of the cluster's pods and Services, as known now. */
   clusterRanges(): readonly string[];
   readonly clock: Clock;
@@ -67,8 +70,8 @@ const lastWordMs = 250;
 /** A running control API. */
 export interface ControlServer {
   readonly port: number;
-  /** The cluster's ranges are others now. */
-  rangesChanged(): void;
+  /** What every pod is told of itself is something else now: the cluster's ranges, other trust domains. */
+  selfChanged(): void;
   /** Takes no more clients, sends the present ones to another replica evenly over `drainMs`, then closes what is left. */
   stop(options: { readonly drainMs: number }): Promise<void>;
 }
@@ -98,7 +101,7 @@ export async function startControlServer(deps: ControlServerDeps): Promise<Contr
   logger.info({ port }, 'control API listening');
   return {
     port,
-    rangesChanged: () => topics.selfChanged(),
+    selfChanged: () => topics.selfChanged(),
     stop: async ({ drainMs }) => {
       front.close();
       logger.info({ clients: fleet.size, drainMs }, 'control API stopping');
@@ -168,6 +171,7 @@ function assemble(deps: ControlServerDeps, logger: Logger, signal: AbortSignal):
     trustDomain,
     trustBundle: () => front.trustBundle,
     retired: () => deps.retired?.() ?? [],
+    federated: () => deps.federated?.() ?? [],
     clusterRanges: () => deps.clusterRanges(),
     challenges: (pod) => deps.challenges?.of(pod) ?? [],
   };

@@ -46,8 +46,9 @@ export class PodCertificates {
     return this.#bySerial.get(serial);
   }
 
-  /** Told of each certificate that is new here, synchronously. Returns the function that ends it. */
+  /** Told of each certificate, those that are known first, synchronously. Returns the function that ends it. */
   subscribe(listener: (certificate: PodCertificate) => void): () => void {
+    for (const certificate of this.#bySerial.values()) listener(certificate);
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

@@ -2,12 +2,16 @@
 // CA's Secret and the status of TLSIssuers), never from what one of them asked an issuer, so that sidecars are told the same
 // whichever replica they ask. Only additions and removals of whole CAs change it; order and repeats do not.
 import type { X509Certificate } from 'node:crypto';
-import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
+import { sameJson } from '../../lib/api/equal.ts';
+import type { KeyRef, TLSIssuer } from '../../lib/api/tlsissuer.ts';
+import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
+import type { ConfigMap } from '../../lib/kube/object.ts';
 import type { Store } from '../../lib/kube/store.ts';
 import { bundleFingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { AuthoritySource } from '../authority/authority.ts';
+import { ExternalRoots, type FederatedDomain, type RootsView } from './roots.ts';
 
 /** A set of CAs. */
 export interface TrustBundle {
@@ -30,6 +34,14 @@ export interface MeshTrustDeps {
   readonly authority: AuthoritySource;
   readonly issuers: Store<TLSIssuer>;
   readonly logger: Logger;
+  /** What roots that issuers name are read with; where it is not given, they are not read. */
+  readonly roots?: {
+    /** All of Tabard's own namespace. */
+    readonly configMaps: Store<ConfigMap>;
+    readonly namespace: string;
+    readonly trustDomain: string;
+    readonly clock: Pick<Clock, 'now'>;
+  };
 }
 
 /** A bundle of PEM texts, each CA once, in the order given. Throws AppError `pki_invalid` for a text that does not parse. */
@@ -49,6 +61,9 @@ export class MeshTrust implements TrustSource {
   readonly #listeners = new Set<(current: TrustBundle) => void>();
   /** What each issuer contributed last, by name: a text that does not parse leaves it as it was. */
   readonly #contributions = new Map<string, string>();
+  readonly #roots = new ExternalRoots();
+  readonly #rootListeners = new Set<() => void>();
+  #rootsView: RootsView = { own: [], federated: [], faults: new Map() };
   #current: TrustBundle | undefined;
 
   constructor(deps: MeshTrustDeps) {
@@ -64,15 +79,40 @@ export class MeshTrust implements TrustSource {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Follows the CA and the issuers. Returns the function that ends it. */
+  /** Other trust domains whose members may be clients, in the order of their names. */
+  federated(): readonly FederatedDomain[] {
+    return this.#rootsView.federated;
+  }
+
+  /** What is wrong with the roots that an issuer names; a sentence for each. */
+  rootFaults(issuer: string): readonly string[] {
+    return this.#rootsView.faults.get(issuer) ?? [];
+  }
+
+  /** Told, synchronously, when other domains or faults of roots are others. Returns the function that ends it. */
+  subscribeRoots(listener: () => void): () => void {
+    this.#rootListeners.add(listener);
+    return () => this.#rootListeners.delete(listener);
+  }
+
+  /** Resolves when every root that issuers name was looked for: before, a domain would seem not to be federated. */
+  async complete(signal: AbortSignal): Promise<void> {
+    const { issuers, roots } = this.#deps;
+    await Promise.all([issuers.synced(signal), roots?.configMaps.synced(signal)]);
+    this.#make();
+  }
+
+  /** Follows the CA, the issuers and the ConfigMaps that they name. Returns the function that ends it. */
   follow(): () => void {
-    const { authority, issuers } = this.#deps;
+    const { authority, issuers, roots } = this.#deps;
     const ends = [
       issuers.subscribe((before, after) => {
         const name = (after ?? before)?.metadata.name ?? '';
-        if (this.#contribute(name, after)) this.#make();
+        const hasOthers = before?.metadata.generation !== after?.metadata.generation;
+        if (this.#contribute(name, after) || hasOthers) this.#make();
       }),
       authority.subscribe(() => this.#make()),
+      ...(roots === undefined ? [] : [roots.configMaps.subscribe(() => this.#make())]),
     ];
     this.#make();
     return () => {
@@ -100,9 +140,30 @@ export class MeshTrust implements TrustSource {
     const own = this.#deps.authority.current();
     if (own === undefined) return;
     const others = [...this.#contributions].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text);
-    const next = bundleOf([own.trustBundle, ...others]);
-    if (next.fingerprint === this.#current?.fingerprint) return;
-    this.#current = next;
-    for (const listener of this.#listeners) listener(next);
+    const issued = bundleOf([own.trustBundle, ...others]);
+    const isNews = this.#readRoots(issued.members);
+    const next = bundleOf([issued.pem, formatCertificates(this.#rootsView.own)]);
+    if (next.fingerprint !== this.#current?.fingerprint) {
+      this.#current = next;
+      for (const listener of this.#listeners) listener(next);
+    }
+    if (isNews) for (const listener of this.#rootListeners) listener();
+  }
+
+  /** Whether other domains or faults are others than before. */
+  #readRoots(mesh: readonly X509Certificate[]): boolean {
+    const { issuers, roots, logger } = this.#deps;
+    if (roots === undefined) return false;
+    const { configMaps, namespace, trustDomain, clock } = roots;
+    // Before it is complete, a ConfigMap that is there would be said to be missing.
+    if (!issuers.hasSynced || !configMaps.hasSynced) return false;
+    const text = ({ name, key }: KeyRef) => configMaps.get(`${namespace}/${name}`)?.data?.[key];
+    const before = this.#rootsView;
+    const next = this.#roots.read({ issuers: issuers.list(), text, mesh, trustDomain, now: clock.now() });
+    this.#rootsView = next;
+    if (sameJson(next.federated, before.federated) && sameJson([...next.faults], [...before.faults])) return false;
+    const domains = next.federated.map((each) => each.trustDomain);
+    logger.info({ domains, faults: [...next.faults.values()].flat() }, 'roots of trust read');
+    return true;
   }
 }

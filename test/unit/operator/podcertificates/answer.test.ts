@@ -130,5 +130,8 @@ describe('the index of pod certificates', () => {
     index.subscribe(({ serial }) => told.push(serial));
     for (const serial of ['A', 'A', 'B', 'A']) index.note(certificate(serial, 'p', serial === 'A' ? 1 : 2));
     expect(told).toEqual(['A', 'B']);
+    const later: string[] = [];
+    index.subscribe(({ serial }) => later.push(serial));
+    expect(later).toEqual(['A', 'B']);
   });
 });

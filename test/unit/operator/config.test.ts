@@ -16,6 +16,7 @@ describe('the settings of the operator', () => {
       defaultIssuer: { lifetimeMs: 90 * 86_400_000 },
       clusterRanges: [],
       controlPort: 16_010,
+      crlPort: 16_012,
       adminPort: 16_020,
       tokensFolder: '/var/run/tabard/tokens',
       kubeconfig: undefined,

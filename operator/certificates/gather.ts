@@ -19,9 +19,10 @@ import {
   passwordRefOf,
 } from '../delivery/keystores.ts';
 import type { Passwords } from '../delivery/passwords.ts';
+import type { IssuerState } from '../issuers/issuer.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import { hasPodCertificate } from '../podcertificates/requests.ts';
-import type { Cluster } from './cluster.ts';
+import { type Cluster, hasSidecar } from './cluster.ts';
 import type { Owners } from './owners.ts';
 import type { RecentSecrets } from './recent.ts';
 import { SecretReader, serviceOf } from './secret.ts';
@@ -97,11 +98,13 @@ export class Gatherer {
     const keystores = await this.#keystores(key, policy, { isIdle: live.length === 0, secret: own }, signal);
     const now = clock.now();
     const recorded = secret === 'foreign' ? undefined : secret?.metadata.annotations?.[written.issuer];
-    const issuer = issuers.state(wanted?.issuer ?? recorded ?? '', now);
+    const state = issuers.state(wanted?.issuer ?? recorded ?? '', now);
+    const issuer = state.ready && !state.mesh && wanted !== undefined ? outsideState(state, wanted, live) : state;
     const current =
       secret === 'foreign'
         ? ({ kind: 'foreign' } as const)
-        : this.#reader.read(secret, issuer.ready ? issuer.trustBundle : undefined);
+        : // Whether the world trusts a CA of the world is not ours to say.
+          this.#reader.read(secret, issuer.ready && issuer.mesh ? issuer.trustBundle : undefined);
     const idle = live.length + leaving.length === 0;
     const snapshot: Snapshot = {
       now,
@@ -150,13 +153,16 @@ export class Gatherer {
     const { cluster, trustDomain, clusterDomain, shortestMs } = this.#deps;
     const [namespace = '', service = ''] = key.split('/');
     const { dnsNames: extra, ...settings } = certificateSettings(policy, shortestMs);
+    const owners = await this.#owners(key, pods, signal);
+    // A CA of the outside proves names, and knows neither identities nor the names of Services.
+    if (!this.#deps.issuers.signsIdentities(settings.issuer)) return { ...settings, uri: '', dnsNames: extra, owners };
     const services = cluster.servicesOf(pods);
     return {
       ...settings,
       lifetimeMs: this.#lifetimeMs(settings),
       uri: spiffeId(trustDomain, namespace, service),
       dnsNames: dnsNamesOf({ namespace, clusterDomain, services, extra }),
-      owners: await this.#owners(key, pods, signal),
+      owners,
     };
   }
 
@@ -207,4 +213,16 @@ export class Gatherer {
 function stateOfKeystores(wish: KeystoreWish, secret: Secret | undefined, current: CurrentSecret): KeystoreState {
   const content = current.kind === 'held' ? contentOf(current.facts.serial, current.bundleFingerprint) : '';
   return keystoreState(wish, secret, content);
+}
+
+/** An issuer of certificates without an identity is of use only to pods that terminate TLS themselves, and by names of theirs. */
+function outsideState(state: IssuerState, { issuer, dnsNames }: Wanted, pods: readonly Pod[]): IssuerState {
+  const refused = (why: string): IssuerState => ({
+    ready: false,
+    reason: 'IssuerNotReady',
+    message: `TLSIssuer "${issuer}" signs no identities of the mesh: ${why}`,
+  });
+  if (pods.some(hasSidecar))
+    return refused('pods with a sidecar need one that does; for names of the outside there is spec.edge');
+  return dnsNames.length === 0 ? refused('its certificates need names, set spec.certificate.dnsNames') : state;
 }

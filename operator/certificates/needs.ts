@@ -89,8 +89,8 @@ function keyNeed({ key }: CertificateFacts, wanted: Wanted): Need<IssueReason> |
 
 function namesNeed(facts: CertificateFacts, wanted: Wanted): Need<IssueReason> | undefined {
   const [uri, ...moreUris] = facts.uris;
-  if (uri !== wanted.uri || moreUris.length > 0 || facts.otherNames > 0) {
-    return { reason: 'SansChanged', message: `it does not name exactly ${wanted.uri}` };
+  if ((uri ?? '') !== wanted.uri || moreUris.length > 0 || facts.otherNames > 0) {
+    return { reason: 'SansChanged', message: `it does not name exactly ${wanted.uri || 'DNS names'}` };
   }
   const missing = wanted.dnsNames.filter((name) => !facts.dnsNames.includes(name));
   const superfluous = facts.dnsNames.filter((name) => !wanted.dnsNames.includes(name));

@@ -168,7 +168,8 @@ function issuing(snapshot: Snapshot, wanted: Wanted, need: Need<IssueReason>): P
     const { reason, message } = issuer;
     return { action: keep, blocked: { reason, message }, nextCheck: after(now, issuerCheckMs) };
   }
-  if (need.reason === 'NearingExpiry' && current.kind === 'held') {
+  // The lifetime of a CA of the outside is its own choice.
+  if (need.reason === 'NearingExpiry' && current.kind === 'held' && issuer.mesh) {
     const gainMs =
       Math.min(now.getTime() + wanted.lifetimeMs, issuer.notAfter.getTime()) - current.facts.notAfter.getTime();
     if (gainMs < wanted.lifetimeMs * worthwhile) {

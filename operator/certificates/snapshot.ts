@@ -7,7 +7,7 @@ import type { IssuerState } from '../issuers/issuer.ts';
 export interface Wanted {
   /** Name of a TLSIssuer. */
   readonly issuer: string;
-  /** SPIFFE URI. */
+  /** SPIFFE URI; empty for a certificate without an identity, of an issuer outside of the mesh. */
   readonly uri: string;
   /** Sorted, without repeats. */
   readonly dnsNames: readonly string[];

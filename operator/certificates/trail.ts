@@ -18,7 +18,7 @@ export function issuedRecord(gathered: Gathered, { reason, message, wanted }: Is
     action: reason === 'Missing' ? 'CertificateIssued' : 'CertificateRenewed',
     askedBy: [...(ofTime.has(reason) ? ['Tabard'] : []), ...askers(gathered)],
     reason,
-    identity: wanted.uri,
+    ...(wanted.uri === '' ? {} : { identity: wanted.uri }),
     serial: leaf.serial,
     ...(current.kind === 'held' ? { replaces: current.facts.serial } : {}),
     ...(sha256 === undefined ? {} : { sha256 }),

@@ -3,7 +3,7 @@
 import { names } from '../../lib/api/contract.ts';
 import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { Store } from '../../lib/kube/store.ts';
-import { bundleOf, type TrustSource } from '../trust/mesh.ts';
+import { bundleOf, isMeshIssuer, type TrustSource } from '../trust/mesh.ts';
 import type { Issuer, IssuerState } from './issuer.ts';
 
 /** Where issuers and the mesh's bundle are found. */
@@ -36,6 +36,12 @@ export class Issuers {
     const state = issuer.state(now);
     if (state.ready) return { ...state, ...this.#withMesh(state) };
     return { ...state, message: `TLSIssuer "${name}" cannot sign: ${state.message}` };
+  }
+
+  /** Whether certificates of an issuer carry identities of the mesh; one that is not there counts as one of them. */
+  signsIdentities(name: string): boolean {
+    const object = this.#deps.objects.get(name);
+    return object === undefined || isMeshIssuer(object);
   }
 
   /** The issuer to sign with, or why there is none. */

@@ -25,7 +25,7 @@ export function edgeNameFault(names: readonly string[], rules: NameRules): strin
 function faultOf(name: string, { clusterDomain, trustDomain, acme }: NameRules): string | undefined {
   const base = name.startsWith('*.') ? name.slice(2) : name;
   if (!isDnsName(base) || !base.includes('.')) return 'is no full DNS name';
-  if (/\.svc$/.test(base) || base.includes('.svc.')) return 'is the name of a Kubernetes Service';
+  if (base.endsWith('.svc') || base.includes('.svc.')) return 'is the name of a Kubernetes Service';
   for (const domain of [clusterDomain, trustDomain]) {
     if (base === domain || base.endsWith(`.${domain}`)) return `lies in ${domain}, which is the mesh's own`;
   }

@@ -31,7 +31,7 @@ export interface ChallengeDesk {
 
 /** What the desk works with. */
 export interface DeskDeps {
-  readonly client: Pick<KubeClient, 'get' | 'create' | 'replace' | 'delete'>;
+  readonly client: Pick<KubeClient, 'get' | 'create' | 'patch' | 'delete'>;
   readonly clock: Clock;
   /** Tabard's own namespace. */
   readonly namespace: string;
@@ -108,13 +108,13 @@ export class SecretDesk implements ChallengeDesk {
     if (wanted.length === 0) return known === undefined ? undefined : this.#delete(known, signal);
     const data = challengesValue(wanted, new Date(now.getTime() + lifeMs));
     const options = { signal, fieldManager: fieldManagers.operator };
-    const metadata = { ...ref, labels: { [labels.managedBy]: MANAGED_BY } };
     if (known === undefined) {
+      const metadata = { ...ref, labels: { [labels.managedBy]: MANAGED_BY } };
       await client.create(resources.secrets, { metadata, type: 'Opaque', data }, options);
       return;
     }
-    const exact = { ...metadata, resourceVersion: known.metadata.resourceVersion };
-    await client.replace(resources.secrets, { metadata: exact, type: 'Opaque', data }, options);
+    const { resourceVersion } = known.metadata;
+    await client.patch(resources.secrets, ref, { metadata: { resourceVersion }, data }, options);
   }
 
   async #delete({ metadata }: Secret, signal: AbortSignal): Promise<void> {

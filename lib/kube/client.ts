@@ -63,7 +63,7 @@ export interface ApplyOptions extends CallOptions {
 }
 
 export interface PatchOptions extends WriteOptions {
-  readonly subresource?: 'status' | 'scale';
+  readonly subresource?: 'status' | 'scale' | 'approval';
 }
 
 export interface DeleteOptions extends CallOptions {

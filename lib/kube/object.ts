@@ -75,6 +75,31 @@ export interface ClusterTrustBundle extends KubeObject {
   readonly spec: { readonly signerName?: string; readonly trustBundle: string };
 }
 
+/** certificates.k8s.io/v1 CertificateSigningRequest; `request` and `certificate` are base64 of PEM. */
+export interface CertificateSigningRequest extends KubeObject {
+  readonly spec: {
+    readonly request: string;
+    readonly signerName: string;
+    readonly expirationSeconds?: number;
+    readonly usages?: readonly string[];
+    readonly username?: string;
+  };
+  readonly status?: {
+    readonly certificate?: string;
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason?: string;
+      readonly message?: string;
+    }[];
+  };
+}
+
+/** authorization.k8s.io/v1 SelfSubjectAccessReview: a question whose answer is in what `create` returns. */
+export interface SelfSubjectAccessReview extends KubeObject {
+  readonly status?: { readonly allowed?: boolean };
+}
+
 /** certificates.k8s.io/v1 (KEP-4317), as far as a signer reads it; the generated models know only its beta versions. */
 export interface PodCertificateRequest extends KubeObject {
   readonly spec: {

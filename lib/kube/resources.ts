@@ -5,6 +5,7 @@ import type { TLSIssuer } from '../api/tlsissuer.ts';
 import type { TLSPolicy } from '../api/tlspolicy.ts';
 import type { TLSRevocation } from '../api/tlsrevocation.ts';
 import type {
+  CertificateSigningRequest,
   ClusterTrustBundle,
   ConfigMap,
   CronJob,
@@ -23,6 +24,7 @@ import type {
   PodCertificateRequest,
   ReplicaSet,
   Secret,
+  SelfSubjectAccessReview,
   Service,
   ServiceCIDR,
   StatefulSet,
@@ -78,6 +80,18 @@ export const resources = Object.freeze({
     'certificates.k8s.io/v1',
     'clustertrustbundles',
     'ClusterTrustBundle',
+    'Cluster',
+  ),
+  certificatesigningrequests: define<CertificateSigningRequest>(
+    'certificates.k8s.io/v1',
+    'certificatesigningrequests',
+    'CertificateSigningRequest',
+    'Cluster',
+  ),
+  selfsubjectaccessreviews: define<SelfSubjectAccessReview>(
+    'authorization.k8s.io/v1',
+    'selfsubjectaccessreviews',
+    'SelfSubjectAccessReview',
     'Cluster',
   ),
   podcertificaterequests: define<PodCertificateRequest>(

@@ -24,7 +24,7 @@ export const issuerHints = {
   SignerFailed: "the signer gave the request up; look into the signer's log",
   NotApproved: 'approve the request, set approve: true, or run an approver for this signer',
   NotSigned: 'no signer answered; check that one runs for this signerName',
-  ApprovalForbidden: 'let the operator approve for this signer: list it in the chart (operator.signers)',
+  RightMissing: 'let the chart give the operator the right: list the signer in operator.signers',
 } as const;
 
 /** Why an issuer did not sign. */
@@ -56,7 +56,7 @@ const whole: ReadonlySet<IssuerReason> = new Set([
   'Forbidden',
   'NotFound',
   'AuthorityUnusable',
-  'ApprovalForbidden',
+  'RightMissing',
 ]);
 
 /** An issuer that did not sign, with the reason. */

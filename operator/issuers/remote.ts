@@ -7,6 +7,7 @@ import { followersOf } from '../authority/followers.ts';
 import { filesMs, type PeersView } from '../authority/rotator.ts';
 import type { Caches } from '../caches.ts';
 import type { OperatorConfig } from '../config.ts';
+import { createCsrIssuer } from './csr/issuer.ts';
 import type { IssuerFactory } from './registry.ts';
 import { mountedCredentials } from './vault/credentials.ts';
 import { createVaultIssuer } from './vault/issuer.ts';
@@ -22,13 +23,14 @@ export interface RemoteDeps {
 }
 
 /** Makers of issuers of the kinds `vault` and `kubernetesCSR`. */
-export function remoteFactories(deps: RemoteDeps): Readonly<Record<'vault', IssuerFactory>> {
-  const { config, clock, logger, stores, peers } = deps;
+export function remoteFactories(deps: RemoteDeps): Readonly<Record<'vault' | 'kubernetesCSR', IssuerFactory>> {
+  const { config, client, clock, logger, stores, peers } = deps;
   const { namespace, tokensFolder: folder } = config;
   const followers = followersOf(peers, clock, { filesMs, settleMs: 0 });
   const shared = { clock, logger, followers, userAgent: `${names.operator}/${VERSION}` };
   const credentials = mountedCredentials({ folder, secrets: stores.ownSecrets, namespace });
   return {
     vault: (issuer, changed) => createVaultIssuer(issuer, { ...shared, credentials, changed }),
+    kubernetesCSR: (issuer, changed) => createCsrIssuer(issuer, { ...shared, client, changed }),
   };
 }

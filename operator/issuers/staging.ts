@@ -6,6 +6,7 @@ import type { RotationStatus, TLSIssuerStatus } from '../../lib/api/tlsissuer.ts
 import { bundleFingerprint, fingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
 import { issuerFacts } from '../../lib/pki/x509.ts';
 import { IssuerError } from './problem.ts';
+import type { WatchedAuthorities } from './watchman.ts';
 
 /** A CA of a signer elsewhere. */
 export interface UpstreamAuthority {
@@ -79,8 +80,13 @@ function unusable(why: string): IssuerError {
 /** Most peers that are named in status. */
 const mostNamed = 20;
 
+/** Who is waited for, as status names it. */
+export function waitingFor(names: readonly string[]): Pick<RotationStatus, 'waitingFor' | 'waitingCount'> {
+  return names.length === 0 ? {} : { waitingFor: names.slice(0, mostNamed), waitingCount: names.length };
+}
+
 /** The CAs of one issuer and the order in which they come and go. */
-export class Staging {
+export class Staging implements WatchedAuthorities {
   readonly #issuer: string;
   #active: UpstreamAuthority | undefined;
   #next: UpstreamAuthority | undefined;
@@ -110,6 +116,11 @@ export class Staging {
   /** Who holds the next step up. */
   get waitingFor(): readonly string[] {
     return this.#waitingFor;
+  }
+
+  /** The CA of leaves that are signed now, or soon. */
+  current(): UpstreamAuthority | undefined {
+    return this.#active ?? this.#next;
   }
 
   /** Whether a step is still to be taken. */
@@ -178,8 +189,7 @@ export class Staging {
 
   /** For TLSIssuer.status. */
   rotation(): RotationStatus {
-    const count = this.#waitingFor.length;
-    const waiting = count === 0 ? {} : { waitingFor: this.#waitingFor.slice(0, mostNamed), waitingCount: count };
+    const waiting = waitingFor(this.#waitingFor);
     if (this.#next !== undefined) {
       const message = `the signer has another CA, ${this.#next.fingerprint.slice(0, 16)}; its certificates are used once every peer trusts it`;
       return { phase: 'Prepared', reason: 'the signer changed its CA', message, ...waiting };

@@ -1,13 +1,23 @@
 // The life of an issuer that depends on a server elsewhere: looks at it again and again, faster after a failure and at once when an order
 // has failed, remembers what is wrong as long as it is, and tells when that changed.
+import type { RotationStatus, TLSIssuerStatus } from '../../lib/api/tlsissuer.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { Backoff } from '../../lib/runtime/backoff.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { IssuerState } from './issuer.ts';
 import { IssuerError, type IssuerReason } from './problem.ts';
-import type { Staging } from './staging.ts';
 
+/** The CAs of an issuer, kept up to date by the looks. */
+export interface WatchedAuthorities {
+  /** Undefined while none is known; a key id only where one CA alone signs. */
+  current(): { readonly keyId: string | undefined; readonly notAfter: Date } | undefined;
+  bundle(): { readonly trustBundle: string; readonly bundleFingerprint: string };
+  authorities(): NonNullable<TLSIssuerStatus['authorities']>;
+  rotation(): RotationStatus;
+}
+
+/** What a watchman works with. */
 export interface WatchmanDeps {
   readonly clock: Clock;
   readonly logger: Logger;
@@ -19,34 +29,38 @@ type Fault = { readonly reason: IssuerReason; readonly message: string };
 /** After a failure. A server that is back is used within half a minute. */
 const retry = { initialMs: 1_000, maxMs: 30_000 };
 
+/** Longest time that a server can send us away for. */
+const longestMs = 300_000;
 /** Between two looks at least, whatever orders say. */
 const leastMs = 500;
 
 /** Watches over one issuer. */
 export class Watchman {
   readonly #name: string;
-  readonly #staging: Staging;
+  readonly #authorities: WatchedAuthorities | undefined;
   readonly #deps: WatchmanDeps;
   #fault: Fault | undefined = { reason: 'NotChecked', message: 'it was not looked at yet' };
   #said = '';
   #poke = Promise.withResolvers<void>();
 
-  /** The looks keep `staging` up to date. */
-  constructor(name: string, staging: Staging, deps: WatchmanDeps) {
+  /** Without authorities every look is expected to reject. */
+  constructor(name: string, authorities: WatchedAuthorities | undefined, deps: WatchmanDeps) {
     this.#name = name;
-    this.#staging = staging;
+    this.#authorities = authorities;
     this.#deps = deps;
   }
 
   /** What is known: a fault, or the CAs that the looks have found. */
   state(now: Date): IssuerState {
     if (this.#fault !== undefined) return notReady(this.#fault);
-    const ca = this.#staging.active ?? this.#staging.next;
-    if (ca === undefined) return notReady({ reason: 'NotChecked', message: 'its CA is not known yet' });
+    const authorities = this.#authorities;
+    const ca = authorities?.current();
+    if (authorities === undefined || ca === undefined)
+      return notReady({ reason: 'NotChecked', message: 'its CA is not known yet' });
     if (now >= ca.notAfter) {
       return notReady({ reason: 'AuthorityUnusable', message: `its CA ended at ${ca.notAfter.toISOString()}` });
     }
-    const { trustBundle, bundleFingerprint } = this.#staging.bundle();
+    const { trustBundle, bundleFingerprint } = authorities.bundle();
     return {
       ready: true,
       keyId: ca.keyId,
@@ -54,8 +68,8 @@ export class Watchman {
       trustBundle,
       bundleFingerprint,
       mesh: true,
-      authorities: this.#staging.authorities(),
-      rotation: this.#staging.rotation(),
+      authorities: authorities.authorities(),
+      rotation: authorities.rotation(),
     };
   }
 
@@ -97,11 +111,12 @@ export class Watchman {
       if (signal.aborted) return undefined;
       const known = error instanceof IssuerError;
       this.#set({ reason: known ? error.reason : 'ServerFailed', message: messageOf(error) });
-      return Math.max(backoff.next(), known ? (error.retryAfterMs ?? 0) : 0);
+      return Math.max(backoff.next(), Math.min(longestMs, known ? (error.retryAfterMs ?? 0) : 0));
     }
   }
 
   async #rest(ms: number, failing: boolean, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
     const timer = new AbortController();
     const stop = (): void => timer.abort();
     signal.addEventListener('abort', stop, { once: true });
@@ -125,8 +140,8 @@ export class Watchman {
       logger.warn({ issuer: this.#name, reason: fault.reason, detail: fault.message }, 'issuer not ready');
     }
     // Not who exactly is waited for: everybody who listens looks at every certificate again.
-    const { phase, waitingCount } = this.#staging.rotation();
-    const said = JSON.stringify([fault, this.#staging.authorities(), phase, waitingCount]);
+    const rotation = this.#authorities?.rotation();
+    const said = JSON.stringify([fault, this.#authorities?.authorities(), rotation?.phase, rotation?.waitingCount]);
     if (said !== this.#said) changed();
     this.#said = said;
   }

@@ -105,7 +105,10 @@ export class MeshTrust implements TrustSource {
   /** Follows the CA, the issuers and the ConfigMaps that they name. Returns the function that ends it. */
   follow(): () => void {
     const { authority, issuers, roots } = this.#deps;
+    const stop = new AbortController();
+    this.complete(stop.signal).catch(() => undefined);
     const ends = [
+      () => stop.abort(),
       issuers.subscribe((before, after) => {
         const name = (after ?? before)?.metadata.name ?? '';
         const hasOthers = before?.metadata.generation !== after?.metadata.generation;

@@ -41,7 +41,15 @@ describe('a snapshot of this pod', () => {
     });
   });
 
+  test('tells the trust domains whose members may be clients', () => {
+    const other = { ...self, federated: [{ trustDomain: 'istio.example', bundle: 'PEM' }] };
+    expect(parseSelf(other)).toEqual(other);
+  });
+
   test.each<[string, unknown]>([
+    ['federated', {}],
+    ['federated', [{ trustDomain: 'x.example' }]],
+    ['federated', [{ trustDomain: '', bundle: 'PEM' }]],
     ['version', ''],
     ['trustDomain', 7],
     ['identity', undefined],

@@ -15,7 +15,7 @@ import { parseCertificates } from '../../lib/pki/bundle.ts';
 import type { CertificateSource, Credentials } from '../../lib/runtime/credentials.ts';
 import { canonicalAddress } from '../mesh/address.ts';
 import type { ControlLimits } from './limits.ts';
-import { type ControlClient, judgeClient, type PeerVerdict, type Trust } from './peer.ts';
+import { type ControlClient, judgeClient, type PeerVerdict, revocationVerdict, type Trust } from './peer.ts';
 import type { Refusals } from './refusals.ts';
 import type { Admitted } from './session.ts';
 
@@ -89,6 +89,11 @@ export class Front {
   /** What clients are judged by now, also for judging again who is in. */
   judge(certificate: ControlClient['certificate']): PeerVerdict {
     return judgeClient({ certificate, fault: undefined }, this.#trust, this.#deps.clock.now());
+  }
+
+  /** Looks again whether a client that is in has been revoked, and at nothing else. */
+  judgeRevocation(client: ControlClient): PeerVerdict {
+    return revocationVerdict(client, this.#trust);
   }
 
   /** PEM of the bundle that is trusted now. */

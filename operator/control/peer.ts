@@ -59,10 +59,14 @@ export function judgeClient({ certificate, fault }: Handshake, trust: Trust, now
   if (identity.trustDomain !== trust.trustDomain) {
     return refuse('identity_mismatch', `${identity.trustDomain} is not trust domain ${trust.trustDomain}`);
   }
-  const { serialNumber: serial, issuer } = certificate;
-  const revoked = trust.revoked({ identity: formatIdentity(identity), serial, issuer });
-  if (revoked !== undefined) return refuse('revoked', `${revoked} is revoked`);
-  return { ok: true, client: { identity, certificate, notAfter: certificate.validToDate } };
+  return revocationVerdict({ identity, certificate, notAfter: certificate.validToDate }, trust);
+}
+
+/** Whether a client that proved who it is has been revoked. */
+export function revocationVerdict(client: ControlClient, trust: Pick<Trust, 'revoked'>): PeerVerdict {
+  const { serialNumber: serial, issuer } = client.certificate;
+  const revoked = trust.revoked({ identity: formatIdentity(client.identity), serial, issuer });
+  return revoked === undefined ? { ok: true, client } : refuse('revoked', `${revoked} is revoked`);
 }
 
 function refuse(reason: PeerFault, detail: string): PeerVerdict {

@@ -122,7 +122,8 @@ function followRevocations(
   { front, fleet, topics }: Parts,
   signal: AbortSignal,
 ): () => void {
-  const judgeAll = (): void => fleet.judgeAgain(({ client }) => front.judge(client.certificate));
+  // Chains and times are as they were: judging those again would keep a large fleet waiting for nothing.
+  const judgeAll = (): void => fleet.judgeAgain(({ client }) => front.judgeRevocation(client));
   return revocations.subscribe(() => {
     front.forgetSessions();
     topics.revocationsChanged();

@@ -106,7 +106,8 @@ function ordering(snapshot: EdgeSnapshot, wanted: WantedEdge, [reason, message]:
 }
 
 function retryTime({ current, now }: EdgeSnapshot, { count, lastAt, notBefore }: Failure): Date {
-  const leftMs = current.kind === 'held' ? current.facts.notAfter.getTime() - now.getTime() : longestWaitMs;
+  // With a certificate that still holds, twenty tries fit before it matters.
+  const leftMs = current.kind === 'held' ? current.facts.notAfter.getTime() - now.getTime() : Infinity;
   const maxMs = Math.max(firstWaitMs, Math.min(longestWaitMs, leftMs / 20));
   const waitMs = backoffMs(count, { initialMs: firstWaitMs, maxMs, jitter: 0 });
   return new Date(Math.max(lastAt.getTime() + waitMs, notBefore?.getTime() ?? 0));

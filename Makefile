@@ -7,7 +7,7 @@ CLUSTER ?= embedded
 DRIVER = node hack/cluster/main.ts
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build typecheck lint fmt verify manifests golden test test-unit test-integration test-e2e soak fuzz \
+.PHONY: help deps build typecheck lint fmt verify manifests golden interop test test-unit test-integration test-e2e soak fuzz \
 	image cluster cluster-down kubectl helm demo demo-down tabard clean
 
 help: ## List the targets
@@ -39,6 +39,11 @@ test-e2e: deps image ## On the embedded cluster
 soak: deps image ## Rotation under mixed load for ten minutes
 	@TABARD_SOAK_SECONDS=600 npm run --silent test:e2e -- rotation $(ARGS)
 
+FUZZED = test/unit/lib/pki/writer test/unit/lib/pki/names test/unit/lib/pki/readers
+fuzz: deps ## Properties of certificates and names at length (TIMES=50, SEED, ARGS=path)
+	@export TABARD_FUZZ=$(or $(TIMES),50) TABARD_FUZZ_SEED=$(or $(SEED),$$RANDOM); echo "SEED=$$TABARD_FUZZ_SEED"; \
+	npm run --silent test:unit -- $(or $(ARGS),$(FUZZED)) && $(if $(ARGS),true,npm run --silent test:integration -- test/integration/pki/names)
+
 bench-%: deps ## A benchmark by name: make bench-mesh
 	@node --expose-gc bench/$*.ts
 
@@ -57,6 +62,9 @@ fmt: deps ## Format with Biome
 
 manifests: deps ## Copy the CRDs into the chart and write the generated docs
 	@node hack/manifests.ts
+
+interop: deps ## Run the interop tests and write docs/interop.md from what they see
+	@INTEROP_PAGE=1 npm run --silent test:integration -- test/integration/interop
 
 golden: deps ## Rewrite the expected files of the injection tests (review them as code)
 	@UPDATE_GOLDEN=1 npm run --silent test:unit -- test/unit/webhook

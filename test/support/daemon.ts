@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /** A running server. */
 export interface Daemon {
+  readonly pid: number;
   /** Everything that it printed. */
   readonly output: () => string;
   stop(): Promise<void>;
@@ -44,7 +45,7 @@ export async function startDaemon({ program, args, env, cwd, ready }: DaemonOpti
     }
     await delay(50);
   }
-  return { output, stop: () => stop(child) };
+  return { pid: child.pid ?? 0, output, stop: () => stop(child) };
 }
 
 /** Ports that were free a moment ago: those servers have to be told, they cannot say which one they took. */

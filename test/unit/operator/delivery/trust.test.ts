@@ -19,7 +19,7 @@ const authorityPem = async (): Promise<string> =>
       lifetimeMs: 86_400_000,
       now: new Date('2026-01-01T00:00:00Z'),
     })
-  ).certificate.toString();
+  ).certificate;
 const [first, second] = [await authorityPem(), await authorityPem()];
 
 let stop: AbortController | undefined;

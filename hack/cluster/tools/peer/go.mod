@@ -1,0 +1,3 @@
+module tabard.dev/interop/peer
+
+go 1.26

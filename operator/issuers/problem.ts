@@ -12,7 +12,7 @@ export const issuerHints = {
   Throttled: 'the server asks to slow down; it is asked again when it allows',
   ServerFailed: "look into the server's own log; it is asked again",
   BadAnswer: 'the address may not be that of the API; check it and what stands in between',
-  CredentialMissing: 'make the Secret, or have the token mounted by the chart (operator.tokenAudiences)',
+  CredentialMissing: 'make the Secret, or have the token mounted by the chart (issuers.tokenAudiences)',
   Unauthorized: 'check the role of the auth method, or put a token that is still good into its Secret',
   Forbidden: 'let the policy of the token grant update on <path>/sign/<role>',
   NotFound: 'check path, namespace and auth mount of the TLSIssuer',
@@ -24,7 +24,7 @@ export const issuerHints = {
   SignerFailed: "the signer gave the request up; look into the signer's log",
   NotApproved: 'approve the request, set approve: true, or run an approver for this signer',
   NotSigned: 'no signer answered; check that one runs for this signerName',
-  RightMissing: 'let the chart give the operator the right: list the signer in operator.signers',
+  RightMissing: 'let the chart give the operator the right: list the signer in issuers.signers',
 } as const;
 
 /** Why an issuer did not sign. */

@@ -27,7 +27,7 @@ export interface CredentialsDeps {
 /** A token is a few kilobytes at most. */
 const mostBytes = 65_536;
 
-/** Name of the file with the token for an audience; the chart writes the same (operator.tokenAudiences). */
+/** Name of the file with the token for an audience; the chart writes the same (issuers.tokenAudiences). */
 export function tokenFileName(audience: string): string {
   return audience.replace(/[^A-Za-z0-9._-]/g, '_');
 }

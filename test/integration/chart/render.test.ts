@@ -1,5 +1,6 @@
 // What the chart renders, by the real helm: which values it refuses, and what must hold for every object.
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { tokenFileName } from '../../../operator/issuers/vault/credentials.ts';
 import { webhookEntries } from '../../../webhook/configuration.ts';
 import { chart, type Helm, openHelm, type Rendered } from '../../support/helm.ts';
 
@@ -43,6 +44,12 @@ interface DeploymentSpec {
   readonly replicas: number;
   readonly strategy: unknown;
   readonly template: { readonly metadata: Rendered['metadata']; readonly spec: PodSpec };
+}
+
+interface Rule {
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
 }
 
 const find = (list: readonly Rendered[], kind: string, name: string): Rendered => {
@@ -246,6 +253,41 @@ describe('a switch', () => {
       ],
       egress: [{ ports: [{ port: 443 }, { port: 6443 }] }],
     });
+    const vault = await helm.render('networkPolicy.apiServerPorts={6443}', 'networkPolicy.issuerPorts={8200}');
+    expect(find(vault, 'NetworkPolicy', 'tabard-operator')['spec']).toMatchObject({
+      egress: [
+        { ports: [{ port: 6443 }] },
+        { ports: [{ port: 16010 }] },
+        { ports: [{ port: 8200 }, { port: 53, protocol: 'UDP' }, { port: 53, protocol: 'TCP' }] },
+      ],
+    });
+  });
+
+  test('mounts a token for each audience, under the name that the operator looks for', async () => {
+    const list = await helm.render('issuers.tokenAudiences={vault,https://vault.example.com:8200/x}');
+    const text = JSON.stringify(deployment(list, 'tabard-operator'));
+    for (const audience of ['vault', 'https://vault.example.com:8200/x']) {
+      const token = { audience, expirationSeconds: 3600, path: tokenFileName(audience) };
+      expect(text).toContain(JSON.stringify({ serviceAccountToken: token }));
+    }
+    const none = await helm.render('issuers.tokenAudiences=null');
+    expect(JSON.stringify(deployment(none, 'tabard-operator'))).not.toContain('serviceAccountToken');
+  });
+
+  test('gives rights on signing requests for the signers that are listed, and to approve where that is said', async () => {
+    const requests = (list: readonly Rendered[]): unknown[] => {
+      const { rules } = find(list, 'ClusterRole', 'tabard-operator') as unknown as { readonly rules: readonly Rule[] };
+      return rules.filter(({ resources: [first] }) => first?.startsWith('certificatesigningrequests') === true);
+    };
+    const approving = (list: readonly Rendered[]): unknown[] => {
+      const { rules } = find(list, 'ClusterRole', 'tabard-operator') as unknown as { readonly rules: readonly Rule[] };
+      return rules.filter(({ verbs }) => verbs.includes('approve')).map(({ resourceNames }) => resourceNames);
+    };
+    expect([requests(objects), approving(objects)]).toEqual([[], []]);
+    const asking = await helm.render('issuers.signers[0].name=example.com/mesh');
+    expect([requests(asking).length, approving(asking)]).toEqual([1, []]);
+    const both = await helm.render('issuers.signers[0].name=example.com/mesh,issuers.signers[0].approve=true');
+    expect([requests(both).length, approving(both)]).toEqual([2, [['example.com/mesh']]]);
   });
 
   test('adds PodMonitors for the control plane and the sidecars', async () => {
@@ -292,6 +334,7 @@ describe('a value that cannot work is refused', () => {
     ['with no lifetime for the shortest', 'testing.minimumLifetime=0s', 'minimumLifetime'],
     ['with an issuer for years', 'issuer.lifetime=10y', 'lifetime'],
     ['with a port that is none', 'networkPolicy.apiServerPorts={70000}', 'apiServerPorts'],
+    ['with a signer that is no signer', 'issuers.signers[0].name=mesh', 'signers'],
     ['with a switch that is a word', 'crds.enabled=perhaps', 'enabled'],
   ])('%s (%s)', async (_, value, says) => {
     const { code, stderr } = await helm.run('template', 'tabard', chart, '-n', 'tabard-system', '--set', value);

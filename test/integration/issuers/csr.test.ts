@@ -351,7 +351,7 @@ describe('the rights of the operator', () => {
   });
 });
 
-/** What charts/tabard gives for operator.signers: [example.com/mesh]. */
+/** What charts/tabard gives for issuers.signers: [{name: example.com/mesh, approve: true}]. */
 async function grant(): Promise<void> {
   const group = ['certificates.k8s.io'];
   const rules = [

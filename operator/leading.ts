@@ -72,7 +72,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   deps.podCertificates.subscribe(
     ({ serial, issuer, keyId }) => keyId !== undefined && serials.note(serial, issuer, keyId),
   );
-  const peers = new Peers({ ...stores, reports, trust, serials, clock });
+  const peers = new Peers({ ...stores, reports, trust, serials, podCertificates: deps.podCertificates, clock });
   const remote = remoteFactories({ config, client, clock, logger, stores, peers });
   const acme = acmeFactory({ ...shared, ...stores, reports, namespace });
   const factories = { selfSigned: ofAuthority, ca: ofAuthority, acme, ...remote };
@@ -92,6 +92,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     reports,
     running: registry,
     serials,
+    podCertificates: deps.podCertificates,
     roots: trust,
     namespace,
     trustDomain,

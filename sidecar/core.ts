@@ -3,6 +3,7 @@
 import { controlPaths, type EffectivePolicy, type SelfSnapshot } from '../lib/api/control.ts';
 import type { Clock } from '../lib/clock.ts';
 import { fingerprint } from '../lib/pki/bundle.ts';
+import { signerKeyId } from '../lib/pki/keyid.ts';
 import type { CertificateSource } from '../lib/runtime/credentials.ts';
 import type { Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
@@ -231,6 +232,7 @@ export class Core {
     const { podName, podUid } = this.#deps.config;
     const { bundle, bundleFingerprint, serial, notAfter } = generation;
     const { number } = this.#revocations;
+    const issuerKeyId = signerKeyId(generation.parts.credentials.leaf);
     const challenges = this.#challenges.tokens();
     return {
       podName,
@@ -239,6 +241,7 @@ export class Core {
       bundleFingerprint,
       authorities: bundle.map(fingerprint),
       serial,
+      ...(issuerKeyId === undefined ? {} : { issuerKeyId }),
       notAfter: notAfter.toISOString(),
       ...(number === undefined ? {} : { revocations: number }),
       ...(challenges.length === 0 ? {} : { challenges }),

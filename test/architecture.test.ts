@@ -51,6 +51,7 @@ const rules: readonly Rule[] = [
       'lib/api/',
       'lib/pki/bundle.ts',
       'lib/pki/identity.ts',
+      'lib/pki/keyid.ts',
       'lib/pki/verify.ts',
       'lib/runtime/',
     ],

@@ -116,6 +116,8 @@ export interface StatusReport {
   readonly bundleFingerprint: string;
   /** Serial in use for new handshakes, upper-case hex; empty when none. */
   readonly serial: string;
+  /** Key id of the CA that signed it, upper-case hex. Absent from older sidecars. */
+  readonly issuerKeyId?: string;
   readonly notAfter: string;
   /** SHA-256 (lower-case hex) of every CA of the bundle in use. Absent from older sidecars. */
   readonly authorities?: readonly string[];

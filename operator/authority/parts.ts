@@ -46,6 +46,8 @@ export interface AuthorityPartsDeps {
   /** Where CAs that are kept elsewhere than in Secrets are put. */
   readonly offers?: CaOffers;
   readonly waits?: Partial<Waits>;
+  /** Certificates that pods have of their own. */
+  readonly podCertificates?: NonNullable<PeersDeps['podCertificates']>;
   /** Further roots that issuers name. */
   readonly roots?: {
     rootFaults(issuer: string): readonly string[];
@@ -64,7 +66,9 @@ function allOf(issuers: Pick<Caches['issuers'], 'list'>, changed: (issuer: strin
 export function authorityParts(deps: AuthorityPartsDeps): Readonly<Record<'issuers', Part>> {
   const { clock, logger, stores, running, trust, reports, namespace, trustDomain } = deps;
   const { serials = new SignedSerials(), offers = new CaOffers({ ...stores, namespace, trustDomain }) } = deps;
-  const peers = new Peers({ ...stores, reports, trust, serials, clock });
+  const { podCertificates } = deps;
+  const ownCertificates = podCertificates === undefined ? {} : { podCertificates };
+  const peers = new Peers({ ...stores, reports, trust, serials, clock, ...ownCertificates });
   const keeper = new AuthorityKeeper({
     ...deps,
     ...stores,

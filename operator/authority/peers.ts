@@ -3,6 +3,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { secretKeys, written } from '../../lib/api/contract.ts';
 import type { StatusReport } from '../../lib/api/control.ts';
+import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Pod, Secret } from '../../lib/kube/object.ts';
 import type { Store } from '../../lib/kube/store.ts';
@@ -12,6 +13,8 @@ import { hasSidecar, isFinished, serviceKeyOf } from '../certificates/cluster.ts
 import { secretKeyOf } from '../certificates/gather.ts';
 import { comesBack } from '../certificates/plan.ts';
 import { dataOf, serviceOf } from '../certificates/secret.ts';
+import type { PodCertificate } from '../podcertificates/issued.ts';
+import { hasPodCertificate } from '../podcertificates/requests.ts';
 import type { TrustSource } from '../trust/mesh.ts';
 import type { Leaf, Peer } from './rotationview.ts';
 import type { SignedSerials } from './serials.ts';
@@ -29,6 +32,10 @@ export interface PeersDeps {
   /** What sidecars are told to trust: what one that reports only its bundle's fingerprint has. */
   readonly trust: Pick<TrustSource, 'current'>;
   readonly serials: SignedSerials;
+  /** Certificates that pods have of their own; none, where it is not given. */
+  readonly podCertificates?: { ofPod(podUid: string): PodCertificate | undefined };
+  /** Whose CA a key id is of; where it is not given, that is not known. */
+  readonly issuers?: Store<TLSIssuer>;
   readonly clock: Pick<Clock, 'now'>;
 }
 
@@ -94,6 +101,7 @@ export class Peers {
     // A pod that is on its way gets what holds by then; one that reports has arrived, whatever its phase.
     if (pod.status?.phase !== 'Running' && report === undefined) return undefined;
     const name = `${pod.metadata.namespace ?? ''}/${pod.metadata.name}`;
+    if (hasPodCertificate(pod)) return this.#own(name, pod, report, issuer);
     const secretKey = secretKeyOf(service);
     const secret = this.#deps.secrets.get(secretKey);
     const held = secret === undefined ? undefined : this.#held(secret);
@@ -107,10 +115,51 @@ export class Peers {
     return {
       name,
       kind: 'sidecar',
-      trusts: report === undefined ? undefined : new Map(this.#reported(report).map((each) => [each, now])),
+      trusts: this.#trusted(report, now),
       mine: (held?.issuer ?? signed?.issuer) === issuer,
       signedBy: signed === undefined ? undefined : { keyId: signed.keyId, since: now },
     };
+  }
+
+  /**
+   * A pod with a certificate of its own, which no operator can renew: the kubelet does, in its time. What is not known of it counts as
+   * not done, so that no CA goes while such a pod may still need it.
+   */
+  #own(name: string, pod: Pod, report: StatusReport | undefined, issuer: string): Peer {
+    const { podCertificates, serials, clock } = this.#deps;
+    const now = clock.now();
+    const granted = podCertificates?.ofPod(pod.metadata.uid);
+    const reported = report === undefined ? undefined : (serials.of(report.serial) ?? this.#signerOf(report));
+    const signed = hasSidecar(pod) ? reported : granted;
+    const keyId = signed?.keyId;
+    return {
+      name,
+      kind: hasSidecar(pod) ? 'sidecar' : 'files',
+      trusts: hasSidecar(pod) ? this.#trusted(report, now) : this.#projected(),
+      mine: signed === undefined || signed.issuer === issuer,
+      signedBy: keyId === undefined ? undefined : { keyId, since: granted?.notBefore ?? now },
+    };
+  }
+
+  /** By the key id that a sidecar reports, when its serial is not known: its request is long gone, or it was another operator's. */
+  #signerOf({ issuerKeyId: keyId }: StatusReport): { readonly issuer: string; readonly keyId: string } | undefined {
+    if (keyId === undefined) return undefined;
+    const issuer = this.#deps.issuers
+      ?.list()
+      .find(({ status }) => status?.authorities?.some((authority) => authority.keyId === keyId));
+    return issuer === undefined ? undefined : { issuer: issuer.metadata.name, keyId };
+  }
+
+  #trusted(report: StatusReport | undefined, now: Date): Peer['trusts'] {
+    return report === undefined ? undefined : new Map(this.#reported(report).map((each) => [each, now]));
+  }
+
+  /** What the kubelet projects from ClusterTrustBundles, which follow the mesh's bundle at once. */
+  #projected(): Peer['trusts'] {
+    const members = this.#deps.trust.current()?.members.map(fingerprint);
+    return members === undefined
+      ? undefined
+      : new Map(members.map((each) => [each, this.#since('clustertrustbundles', each)]));
   }
 
   /** A sidecar of the version before names its bundle by a fingerprint alone. */

@@ -54,7 +54,9 @@ export function readStatus(value: unknown): StatusBody {
   const authorities = readAuthorities(value['authorities']);
   if (typeof authorities === 'string') return { ok: false, problem: authorities };
   const seen = revocations === undefined ? {} : { revocations };
-  return { ok: true, report: { ...texts, ...authorities, ...seen, ...challenges, plaintext } };
+  const signer = readSigner(value['issuerKeyId']);
+  if (typeof signer === 'string') return { ok: false, problem: signer };
+  return { ok: true, report: { ...texts, ...signer, ...authorities, ...seen, ...challenges, plaintext } };
 }
 
 /** SHA-256 of the CAs in the bundle, of which there are at most a hundred (lib/pki/bundle.ts). */
@@ -63,6 +65,12 @@ function readAuthorities(value: unknown): Pick<StatusReport, 'authorities'> | st
   const fits = (each: unknown): each is string => typeof each === 'string' && /^[0-9a-f]{64}$/.test(each);
   if (!Array.isArray(value) || value.length > 100 || !value.every(fits)) return 'authorities is not a list of SHA-256';
   return { authorities: value };
+}
+
+function readSigner(value: unknown): Pick<StatusReport, 'issuerKeyId'> | string {
+  if (value === undefined) return {};
+  if (typeof value !== 'string' || !/^[0-9A-F]{2,128}$/.test(value)) return 'issuerKeyId is not upper-case hex';
+  return { issuerKeyId: value };
 }
 
 /** Tokens of ACME (RFC 8555 section 8.3). */

@@ -20,6 +20,7 @@ describe('the body of a status report', () => {
       { ...good, serial: '', notAfter: '', selfVersion: '', bundleFingerprint: '' },
       undefined,
     ],
+    ['may say which CA signed the certificate in use', { ...good, issuerKeyId: 'AB'.repeat(20) }, undefined],
     ['may list the CAs in the bundle', { ...good, authorities: ['cd'.repeat(32)] }, undefined],
     ['may have members of a later version', { ...good, revoked: [1] }, good],
     [
@@ -43,6 +44,7 @@ describe('the body of a status report', () => {
     ['a short fingerprint', { ...good, bundleFingerprint: 'ab' }, 'bundleFingerprint'],
     ['authorities that are no list', { ...good, authorities: 'ab'.repeat(32) }, 'authorities'],
     ['an authority that is no SHA-256', { ...good, authorities: ['ab'] }, 'authorities'],
+    ['a lower-case key id', { ...good, issuerKeyId: 'ab' }, 'issuerKeyId'],
     ['a time that is none', { ...good, notAfter: 'tomorrow' }, 'notAfter'],
     ['no list of plaintext', { ...good, plaintext: {} }, 'plaintext'],
     [

@@ -35,13 +35,17 @@ export function parseCertificates(pem: string): readonly X509Certificate[] {
 }
 
 function parseOne(text: string, position: number): X509Certificate {
+  const name = `certificate ${position} of the PEM`;
+  let certificate: X509Certificate;
   try {
-    return new X509Certificate(text);
+    certificate = new X509Certificate(text);
   } catch (cause) {
-    throw new AppError('pki_invalid', `certificate ${position} of the PEM does not parse: ${messageOf(cause)}`, {
-      cause,
-    });
+    throw new AppError('pki_invalid', `${name} does not parse: ${messageOf(cause)}`, { cause });
   }
+  // OpenSSL leaves out what comes after the certificate, others do not: two readers would see two texts.
+  const stated = Buffer.from(text.replaceAll(/-----[A-Z ]+-----/g, ''), 'base64').length;
+  if (stated !== certificate.raw.length) throw new AppError('pki_invalid', `${name} has bytes after its end`);
+  return certificate;
 }
 
 /** Certificates as concatenated PEM, each block ending in a newline. */

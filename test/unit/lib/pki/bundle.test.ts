@@ -1,9 +1,16 @@
+import { X509Certificate } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { bundleFingerprint, fingerprint, formatCertificates, parseCertificates } from '../../../../lib/pki/bundle.ts';
 import { testAuthority } from '../../../support/pki.ts';
 
 const pems = [(await testAuthority()).certificate, (await testAuthority()).certificate];
 const [first = '', second = ''] = pems;
+
+/** The same certificate, and three bytes more in the block: OpenSSL reads it without a word. */
+function trailing(pem: string): string {
+  const bytes = Buffer.concat([new X509Certificate(pem).raw, Buffer.from('abc')]);
+  return `-----BEGIN CERTIFICATE-----\n${bytes.toString('base64')}\n-----END CERTIFICATE-----\n`;
+}
 
 describe('trust bundles', () => {
   test('certificates keep their order and are listed once', () => {
@@ -35,6 +42,7 @@ describe('trust bundles', () => {
     ['one good and one cut short', first + second.slice(0, 200)],
     ['a garbled certificate', first.replace(/MII./, '!!!!')],
     ['bytes that are no certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
+    ['a certificate with bytes after its end', trailing(first)],
     ['more certificates than any chain holds', first.repeat(101)],
   ])('%s is refused', (_, text) => {
     expect(() => parseCertificates(text)).toThrow(expect.objectContaining({ code: 'pki_invalid' }));

@@ -117,11 +117,11 @@ describe('a reader never fails in another way than it says', () => {
             purpose: 'client',
           });
           // Only what our CA signed, and nobody changed, may be good.
-          expect(verdict.ok && !bytes.equals(new X509Certificate(leaf.certificate).raw)).toBe(false);
+          expect(verdict.ok && !certificate.raw.equals(new X509Certificate(leaf.certificate).raw)).toBe(false);
         }),
         runs(1_000),
       );
-      expect(parsed).toBeGreaterThan(200);
+      expect(parsed).toBeGreaterThan(50);
     },
     runsTimeout(60_000),
   );

@@ -98,6 +98,7 @@ function foreignReadiness({ spec }: TLSIssuer, state: IssuerState | undefined): 
     return no('NotSupported', `it names ${named}; nothing is at work for it`);
   }
   if (!state.ready) return no(state.fault ?? 'NotReady', state.message);
+  if (!state.mesh) return { status: 'True', reason: 'CanSign', message: 'its ACME account is in order' };
   return { status: 'True', reason: 'CanSign', message: `signs until ${state.notAfter.toISOString()}` };
 }
 

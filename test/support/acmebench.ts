@@ -185,33 +185,14 @@ export class AcmeBench {
 
   /** Starts the sidecar process of pod web-1. */
   async sidecar(applicationPort: number): Promise<SidecarProcess> {
-    const folder = mkdtempSync(join(tmpdir(), 'tabard-acme-'));
-    const files = new MountedFiles(join(folder, 'tls'));
-    files.write(mounted(await testLeaf(this.control.authority, { service: 'web' })));
-    const program = resolve(import.meta.dirname, 'sidecarprocess.ts');
-    const identity = 'spiffe://cluster.local/ns/tabard-system/svc/tabard-operator';
-    const args = [String(applicationPort), String(this.control.server.port), identity, folder];
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const exited = once(child, 'exit');
-    this.#ends.push(async () => {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-      await exited;
-      rmSync(folder, { recursive: true, force: true });
-    });
-    const lines: Readonly<Record<string, unknown>>[] = [];
-    const { promise, resolve: listening } = Promise.withResolvers<number>();
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const value = JSON.parse(line) as Readonly<Record<string, unknown>>;
-      lines.push(value);
-      if (typeof value['inboundPort'] === 'number') listening(value['inboundPort']);
-    });
-    const inboundPort = await Promise.race([
-      promise,
-      exited.then(([code]) => Promise.reject(new Error(`the sidecar ended with ${String(code)}`))),
-    ]);
-    return { inboundPort, lines, files };
+    const controlPort = this.control.server.port;
+    const leaf = await testLeaf(this.control.authority, { service: 'web' });
+    const sidecar = await startSidecarProcess(
+      { applicationPort, controlPort, podUid: 'uid-shop-web-1' },
+      mounted(leaf),
+    );
+    this.#ends.push(() => sidecar.end());
+    return sidecar;
   }
 
   async end(): Promise<void> {
@@ -227,6 +208,41 @@ export interface SidecarProcess {
   readonly inboundPort: number;
   readonly lines: readonly Readonly<Record<string, unknown>>[];
   readonly files: MountedFiles;
+  end(): Promise<void>;
+}
+
+/** Starts the sidecar process of pod shop/web-1 with these files in its certificate folder. */
+export async function startSidecarProcess(
+  of: { readonly applicationPort: number; readonly controlPort: number; readonly podUid: string },
+  mountedFiles: Readonly<Record<string, string>>,
+): Promise<SidecarProcess> {
+  const folder = mkdtempSync(join(tmpdir(), 'tabard-acme-'));
+  const files = new MountedFiles(join(folder, 'tls'));
+  files.write(mountedFiles);
+  const program = resolve(import.meta.dirname, 'sidecarprocess.ts');
+  const identity = 'spiffe://cluster.local/ns/tabard-system/svc/tabard-operator';
+  const args = [String(of.applicationPort), String(of.controlPort), identity, folder, of.podUid];
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  const lines: Readonly<Record<string, unknown>>[] = [];
+  const { promise, resolve: listening } = Promise.withResolvers<number>();
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const value = JSON.parse(line) as Readonly<Record<string, unknown>>;
+    lines.push(value);
+    if (typeof value['inboundPort'] === 'number') listening(value['inboundPort']);
+  });
+  const inboundPort = await Promise.race([
+    promise,
+    exited.then(([code]) => Promise.reject(new Error(`the sidecar ended with ${String(code)}`))),
+  ]);
+  const end = async (): Promise<void> => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    await exited;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { inboundPort, lines, files, end };
 }
 
 /** A folder that changes as the kubelet changes a projected volume: a new generation, then the link to it in one step. */

@@ -1,6 +1,6 @@
 // A sidecar as a process of its own: the real core with its real files, clock and control API client. Only the original destination
 // of a connection, which the kernel's redirect tells, is always the application's port. Prints the inbound port when it listens:
-// `node sidecarprocess.ts <application port> <control port> <control identity> <folder>`.
+// `node sidecarprocess.ts <application port> <control port> <control identity> <folder> <pod uid>`.
 import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
 import { CertificateFiles } from '../../lib/runtime/certfiles.ts';
@@ -10,7 +10,7 @@ import { Metrics } from '../../lib/runtime/metrics.ts';
 import { Core } from '../../sidecar/core.ts';
 import { EdgeFiles } from '../../sidecar/edge/files.ts';
 
-const [applicationPort = '', controlPort = '', identity = '', folder = ''] = process.argv.slice(2);
+const [applicationPort = '', controlPort = '', identity = '', folder = '', podUid = ''] = process.argv.slice(2);
 const clock = systemClock;
 const logger = createLogger({ name: 'sidecar', level: 'info' });
 const lifecycle = new Lifecycle({ logger, stopTimeoutMs: 10_000 });
@@ -28,7 +28,7 @@ const core = new Core({
   original: () => ({ family: 4, address: '127.0.0.1', port: Number(applicationPort) }),
   config: {
     podName: 'web-1',
-    podUid: 'uid-shop-web-1',
+    podUid,
     podIps: [],
     service: 'web',
     control: { host: '127.0.0.1', port: Number(controlPort), identity },

@@ -12,19 +12,20 @@ const dns: AcmeSolver = {
 const all = new Set(['http-01', 'tls-alpn-01', 'dns-01']);
 
 describe('the solver for a name', () => {
-  test.each<readonly [string, boolean, readonly AcmeSolver[], ReadonlySet<string>, string | undefined]>([
-    ['elsewhere.test', false, [http, alpn, dns], all, 'http-01'],
-    ['www.example.com', false, [http, alpn, dns], all, 'dns-01'],
-    ['shop.example.com', false, [http, alpn, dns], all, 'tls-alpn-01'],
-    ['a.shop.EXAMPLE.com', false, [http, alpn, dns], all, 'tls-alpn-01'],
-    ['notshop.example.com', false, [http, alpn, dns], all, 'dns-01'],
-    ['example.org', false, [alpn, dns], all, 'dns-01'],
-    ['shop.example.com', true, [http, alpn, dns], all, 'dns-01'],
-    ['elsewhere.test', true, [http, alpn, dns], all, undefined],
-    ['shop.example.com', false, [http, alpn, dns], new Set(['http-01']), 'http-01'],
-    ['elsewhere.test', false, [alpn, dns], all, undefined],
-  ])('%s (wildcard: %p) is found', (domain, wildcard, solvers, offered, type) => {
-    const found = solverFor(solvers, { domain, wildcard }, offered);
+  test.each<readonly [string, readonly AcmeSolver[], string | undefined, ReadonlySet<string>]>([
+    ['elsewhere.test', [http, alpn, dns], 'http-01', all],
+    ['www.example.com', [http, alpn, dns], 'dns-01', all],
+    ['shop.example.com', [http, alpn, dns], 'tls-alpn-01', all],
+    ['a.shop.EXAMPLE.com', [http, alpn, dns], 'tls-alpn-01', all],
+    ['notshop.example.com', [http, alpn, dns], 'dns-01', all],
+    ['example.org', [alpn, dns], 'dns-01', all],
+    ['*.shop.example.com', [http, alpn, dns], 'dns-01', all],
+    ['*.elsewhere.test', [http, alpn, dns], undefined, all],
+    ['shop.example.com', [http, alpn, dns], 'http-01', new Set(['http-01'])],
+    ['elsewhere.test', [alpn, dns], undefined, all],
+  ])('%s is found', (name, solvers, type, offered) => {
+    const wildcard = name.startsWith('*.');
+    const found = solverFor(solvers, { domain: wildcard ? name.slice(2) : name, wildcard }, offered);
     expect(found === undefined ? undefined : challengeTypeOf(found)).toBe(type);
   });
 });

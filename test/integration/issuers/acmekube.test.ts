@@ -1,0 +1,202 @@
+// An ACME issuer and an edge certificate as a user has them: objects applied to a real API server, the operator as a process, a
+// sidecar process that it tells what to answer, and pebble. Only the kubelet's part is done by the test.
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type ControlPlane, startControlPlane } from '../../../hack/cluster/api.ts';
+import { parseCertificates } from '../../../lib/pki/bundle.ts';
+import { type SidecarProcess, startSidecarProcess } from '../../support/acmebench.ts';
+import { type PebbleServer, startDns, startPebble } from '../../support/acmeservers.ts';
+import type { Daemon } from '../../support/daemon.ts';
+import { openHelm } from '../../support/helm.ts';
+import { type OperatorProcess, startOperatorProcess } from '../../support/operator.ts';
+
+const setUpMs = 900_000;
+const testMs = 180_000;
+const edgeName = 'shop.example.com';
+
+let plane: ControlPlane;
+let operator: OperatorProcess;
+let application: Server;
+let sidecar: SidecarProcess;
+let dns: Daemon & { readonly address: string };
+let pebble: PebbleServer;
+
+beforeAll(async () => {
+  application = createServer((socket) => socket.end('the application')).listen(0, '127.0.0.1');
+  await once(application, 'listening');
+  [plane, dns] = await Promise.all([startControlPlane({ controllerManager: true }), startDns()]);
+  const helm = await openHelm();
+  const objects = await helm.render();
+  helm.close();
+  await apply(...objects.filter(({ kind }) => kind === 'CustomResourceDefinition'));
+  await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
+  for (const name of ['tabard-system', 'shop']) await plane.kubectl(['create', 'namespace', name]);
+  operator = startOperatorProcess({ name: 'operator-1', namespace: 'tabard-system', kubeconfig: plane.kubeconfig });
+}, setUpMs);
+
+afterAll(async () => {
+  await pebble?.stop();
+  await sidecar?.end();
+  await operator?.end('SIGKILL');
+  await dns?.stop();
+  await plane?.stop();
+  application?.close();
+});
+
+async function apply(...objects: readonly object[]): Promise<void> {
+  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+  await plane.kubectl(['apply', '--server-side', '-f', '-'], { input });
+}
+
+/** A value of an object, asked for until it holds. */
+async function eventually(args: readonly string[], holds: (text: string) => boolean, what: string): Promise<string> {
+  const end = performance.now() + 90_000;
+  for (;;) {
+    const text = await plane.kubectl(args).catch(() => '');
+    if (holds(text)) return text;
+    if (performance.now() > end) throw new Error(`never: ${what}; last seen: ${text}`);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+const conditionOf = (type: string): string => `jsonpath={.status.conditions[?(@.type=="${type}")]}`;
+
+async function secretFiles(name: string): Promise<Readonly<Record<string, string>>> {
+  const args = ['-n', 'shop', 'get', 'secret', name, '-o', 'jsonpath={.data}'];
+  const data = JSON.parse(await eventually(args, (text) => text !== '', `Secret ${name}`)) as Record<string, string>;
+  return Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString()]));
+}
+
+/** Pod shop/web-1, running at 127.0.0.1 as far as the API server knows. */
+async function runPod(): Promise<string> {
+  await eventually(
+    ['-n', 'shop', 'get', 'serviceaccount', 'default', '-o', 'name'],
+    (text) => text !== '',
+    'an account',
+  );
+  await apply({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: 'web-1',
+      namespace: 'shop',
+      labels: { app: 'web', 'tabard.dev/injected': 'true' },
+      annotations: { 'tabard.dev/service': 'web' },
+    },
+    spec: { containers: [{ name: 'app', image: 'example.com/app' }], automountServiceAccountToken: false },
+  });
+  const status = { phase: 'Running', podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] };
+  const patch = ['patch', 'pod', 'web-1', '--subresource=status', '--type=merge', '-p', JSON.stringify({ status })];
+  await plane.kubectl(['-n', 'shop', ...patch]);
+  return plane.kubectl(['-n', 'shop', 'get', 'pod', 'web-1', '-o', 'jsonpath={.metadata.uid}']);
+}
+
+async function controlPort(): Promise<number> {
+  for (;;) {
+    const port = operator.lines.find(({ msg }) => msg === 'control API listening')?.['port'];
+    if (typeof port === 'number') return port;
+    if (operator.exitCode !== undefined) throw new Error('the operator ended');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+describe('an ACME issuer and an edge certificate on a real API server', () => {
+  test(
+    'are as their objects say: account made, certificate had, conditions true, challenges gone',
+    async () => {
+      const uid = await runPod();
+      const files = await secretFiles('tabard-web');
+      const { port: applicationPort } = application.address() as AddressInfo;
+      sidecar = await startSidecarProcess({ applicationPort, controlPort: await controlPort(), podUid: uid }, files);
+      const port = sidecar.inboundPort;
+      pebble = await startPebble({ httpPort: port, tlsPort: port, dns: dns.address, refusedNonces: 33 });
+      await apply(
+        {
+          apiVersion: 'tabard.dev/v1alpha1',
+          kind: 'TLSIssuer',
+          metadata: { name: 'public' },
+          spec: {
+            acme: {
+              server: pebble.server,
+              email: 'ops@example.com',
+              caBundle: Buffer.from(pebble.trust).toString('base64'),
+              profile: 'default',
+              accountKeySecretRef: { name: 'public-account' },
+              solvers: [{ tlsAlpn01: {} }],
+            },
+          },
+        },
+        {
+          apiVersion: 'tabard.dev/v1alpha1',
+          kind: 'TLSPolicy',
+          metadata: { name: 'web', namespace: 'shop' },
+          spec: {
+            selector: { matchLabels: { app: 'web' } },
+            mode: 'ServerOnly',
+            edge: { issuer: 'public', dnsNames: [edgeName] },
+          },
+        },
+      );
+      const isTrue = (text: string): boolean => text.includes('"status":"True"');
+      await eventually(['get', 'tlsissuer', 'public', '-o', conditionOf('Ready')], isTrue, 'the issuer is ready');
+      const edge = ['-n', 'shop', 'get', 'tlspolicy', 'web', '-o', conditionOf('EdgeReady')];
+      await eventually(edge, isTrue, 'the edge certificate is there');
+      const written = await secretFiles('tabard-web-edge');
+      const [leaf] = parseCertificates(written['tls.crt'] ?? '');
+      expect(leaf?.subjectAltName).toBe(`DNS:${edgeName}`);
+      expect(sidecar.lines.some(({ msg, type }) => msg === 'challenge answered' && type === 'tls-alpn-01')).toBe(true);
+      const own = await plane.kubectl(['-n', 'tabard-system', 'get', 'secrets', '-o', 'name']);
+      expect(own).toContain('secret/public-account');
+      expect(own).not.toContain('tabard-challenges');
+      // What an ACME server does not say is not made up.
+      expect(
+        await plane.kubectl(['get', 'tlsissuer', 'public', '-o', 'jsonpath={.status.trustBundle}{.status.caNotAfter}']),
+      ).toBe('');
+
+      // The account key is replaced on request; the certificate and its issuer stay as they are.
+      const key = ['-n', 'tabard-system', 'get', 'secret', 'public-account', '-o', 'jsonpath={.data.tls\\.key}'];
+      const before = await plane.kubectl(key);
+      await plane.kubectl(['annotate', 'tlsissuer', 'public', 'tabard.dev/rotate-account-key=a test']);
+      await eventually(key, (text) => text !== before && text !== '', 'another key');
+      await eventually(['get', 'tlsissuer', 'public', '-o', conditionOf('Ready')], isTrue, 'the issuer is still ready');
+    },
+    testMs,
+  );
+
+  test(
+    'say what is wrong by a reason',
+    async () => {
+      await apply({
+        apiVersion: 'tabard.dev/v1alpha1',
+        kind: 'TLSIssuer',
+        metadata: { name: 'down' },
+        spec: {
+          acme: {
+            server: 'https://127.0.0.1:1/directory',
+            accountKeySecretRef: { name: 'down-account' },
+            solvers: [{ http01: {} }],
+          },
+        },
+      });
+      const ready = ['get', 'tlsissuer', 'down', '-o', conditionOf('Ready')];
+      const said = await eventually(ready, (text) => text.includes('"reason":"Unreachable"'), 'the reason');
+      expect(said).toContain('network policy');
+      await apply({
+        apiVersion: 'tabard.dev/v1alpha1',
+        kind: 'TLSPolicy',
+        metadata: { name: 'web', namespace: 'shop' },
+        spec: {
+          selector: { matchLabels: { app: 'web' } },
+          mode: 'ServerOnly',
+          edge: { issuer: 'down', dnsNames: [edgeName] },
+        },
+      });
+      const edge = ['-n', 'shop', 'get', 'tlspolicy', 'web', '-o', conditionOf('EdgeReady')];
+      await eventually(edge, (text) => text.includes('"reason":"IssuerNotReady"'), 'the policy says so');
+      // The certificate that is valid stays.
+      expect(Object.keys(await secretFiles('tabard-web-edge'))).toEqual(['tls.crt', 'tls.key']);
+    },
+    testMs,
+  );
+});

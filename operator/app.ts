@@ -22,8 +22,9 @@ import { ChallengeBoard } from './issuers/acme/board.ts';
 import { leaderParts } from './leading.ts';
 import { PodCertificates } from './podcertificates/issued.ts';
 import { ClusterRanges } from './ranges.ts';
-import { noForeignLists, RevocationBook } from './revocation/book.ts';
+import { RevocationBook } from './revocation/book.ts';
 import { startCrlServer } from './revocation/crl/server.ts';
+import { ImportedLists } from './revocation/imports/store.ts';
 import { observeRevocations } from './revocation/metrics.ts';
 import { ServingCertificate } from './serving.ts';
 import { MeshTrust } from './trust/mesh.ts';
@@ -66,15 +67,17 @@ function construct(config: OperatorConfig) {
   const cluster = new Cluster(stores);
   const podCertificates = new PodCertificates();
   podCertificates.follow(stores.podCertificateRequests, stores.pods);
+  const lists = new ImportedLists(stores.ownConfigMaps, stores.issuers);
   const revocations = new RevocationBook({
     ...stores,
     reports,
     clock,
-    lists: noForeignLists,
+    lists,
     ownIdentity: spiffeId(trustDomain, namespace, names.operator),
     silentMs: () => caches.silentMs(resources.tlsrevocations),
   });
   revocations.follow();
+  lists.follow();
   observeRevocations(metrics, { book: revocations, configMaps: stores.ownConfigMaps });
   return {
     config,
@@ -176,6 +179,7 @@ async function serveControl(
   listening: (server: ControlServer) => void,
 ): Promise<void> {
   await meshComplete(mesh, stores, signal);
+  await Promise.all([stores.ownConfigMaps, stores.issuers].map((store) => store.synced(signal)));
   await revocations.complete(signal);
   await trust.complete(signal);
   await orAborted(serving.first, signal);

@@ -11,6 +11,7 @@ import { Audit } from './audit/audit.ts';
 import type { Authorities } from './authority/authority.ts';
 import { authorityParts } from './authority/parts.ts';
 import { Peers } from './authority/peers.ts';
+import type { Waits } from './authority/rotationview.ts';
 import { SignedSerials } from './authority/serials.ts';
 import type { Caches } from './caches.ts';
 import type { Cluster } from './certificates/cluster.ts';
@@ -37,6 +38,8 @@ import { RevocationController } from './revocation/controller.ts';
 import { CrlAuthorities } from './revocation/crl/authorities.ts';
 import { CrlKeeper } from './revocation/crl/keeper.ts';
 import { distributionPoints } from './revocation/crl/points.ts';
+import { listAuthorities } from './revocation/imports/authorities.ts';
+import { CrlImporter } from './revocation/imports/importer.ts';
 import type { MeshTrust } from './trust/mesh.ts';
 
 export interface LeadingDeps {
@@ -54,6 +57,8 @@ export interface LeadingDeps {
   readonly reports: Reports;
   readonly podCertificates: PodCertificates;
   readonly revocations: RevocationBook;
+  /** Waiting times of rotations, where they are not the usual ones. */
+  readonly waits?: Partial<Waits>;
 }
 
 /** The leader's controllers by name, to be run once this replica leads. */
@@ -97,6 +102,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     namespace,
     trustDomain,
     defaultIssuer,
+    waits: { filesMs: config.fileDeliveryMs, ...deps.waits },
   });
   const issuerChanges = [
     (again: () => void) => authority.subscribe(again),
@@ -154,6 +160,14 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     configMaps: stores.ownConfigMaps,
     namespace,
   });
+  const importer = new CrlImporter({
+    ...shared,
+    events,
+    issuers: stores.issuers,
+    configMaps: stores.ownConfigMaps,
+    namespace,
+    authoritiesOf: (issuer) => listAuthorities(issuer, { secrets: stores.secrets, authorities }),
+  });
   const policies = new PolicyController({
     ...shared,
     certificates: deps.podCertificates,
@@ -171,6 +185,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     policies: (signal) => policies.run(signal),
     revocations: (signal) => revocations.run(signal),
     'revocation lists': (signal) => crls.run(signal),
+    'imported revocation lists': (signal) => importer.run(signal),
     ...deliveryParts({ client, clock, logger, kubeMetrics, events, stores, trust }),
   };
 }

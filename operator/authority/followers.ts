@@ -1,18 +1,18 @@
 // How far the mesh has followed a CA whose key is not here: the same questions that rotations of our own CAs ask, for issuers elsewhere.
 import type { Clock } from '../../lib/clock.ts';
 import type { Followers, UpstreamAuthority } from '../issuers/staging.ts';
-import { notFollowing, untrusting } from './lag.ts';
+import { notFollowing, stillTrusting, untrusting } from './lag.ts';
 import type { CaFacts, RotationView, Waits } from './rotationview.ts';
 import type { PeersView } from './rotator.ts';
 
 /** The answers from what peers were last seen to do. */
 export function followersOf(peers: PeersView, clock: Pick<Clock, 'now'>, waits: Waits): Followers {
-  const viewOf = (issuer: string, ca: UpstreamAuthority): RotationView => ({
+  const viewOf = (issuer: string, ca: CaFacts): RotationView => ({
     now: clock.now(),
     ring: {
       phase: 'Active',
       phaseSince: undefined,
-      active: factsOf(ca),
+      active: ca,
       next: undefined,
       previous: undefined,
       retired: undefined,
@@ -29,10 +29,14 @@ export function followersOf(peers: PeersView, clock: Pick<Clock, 'now'>, waits: 
     waits,
   });
   return {
-    untrusting: (issuer, ca) => untrusting(viewOf(issuer, ca), factsOf(ca)),
-    unmoved: (issuer, ca) => notFollowing(viewOf(issuer, ca)),
+    untrusting: (issuer, ca) => untrusting(viewOf(issuer, factsOf(ca)), factsOf(ca)),
+    unmoved: (issuer, ca) => notFollowing(viewOf(issuer, factsOf(ca))),
+    trusting: (issuer, anchors) => stillTrusting(viewOf(issuer, nobody), { ...nobody, anchors }),
   };
 }
+
+/** For questions that are not about the CA that signs. */
+const nobody: CaFacts = { fingerprint: '', keyId: '', issuedAt: new Date(0), notAfter: new Date(0), anchors: [] };
 
 function factsOf({ fingerprint, keyId, notBefore: issuedAt, notAfter, anchors }: UpstreamAuthority): CaFacts {
   return { fingerprint, keyId, issuedAt, notAfter, anchors: anchors.map((each) => each.fingerprint) };

@@ -37,6 +37,8 @@ export interface Followers {
   untrusting(issuer: string, ca: UpstreamAuthority): readonly string[];
   /** Who of this issuer's still shows a certificate of another CA than this, as `namespace/name: why`. */
   unmoved(issuer: string, ca: UpstreamAuthority): readonly string[];
+  /** Who still trusts one of these roots (SHA-256), which have left the bundle. */
+  trusting(issuer: string, roots: readonly string[]): readonly string[];
 }
 
 /** One CA as TLSIssuer.status names it. */
@@ -91,6 +93,8 @@ export class Staging implements WatchedAuthorities {
   #active: UpstreamAuthority | undefined;
   #next: UpstreamAuthority | undefined;
   #previous: readonly UpstreamAuthority[] = [];
+  /** Roots that have left the bundle in good order: sidecars are told, so that they let connections end in their own time. */
+  #retired: readonly NamedAuthority[] = [];
   #waitingFor: readonly string[] = [];
 
   /** `status` is what was known before, by this replica or another. */
@@ -100,7 +104,9 @@ export class Staging implements WatchedAuthorities {
     const known = (status?.authorities ?? []).map((each) => ({ role: each.role, ca: remembered(each, trusted) }));
     this.#active = known.find(({ role }) => role === 'Active')?.ca;
     this.#next = known.find(({ role }) => role === 'Next')?.ca;
-    this.#previous = known.filter(({ role }) => role === 'Retiring').map(({ ca }) => ca);
+    const isGone = status?.rotation?.phase === 'Retiring';
+    this.#previous = isGone ? [] : known.filter(({ role }) => role === 'Retiring').map(({ ca }) => ca);
+    this.#retired = isGone ? (status?.authorities ?? []).filter(({ role }) => role === 'Retiring') : [];
   }
 
   /** The CA whose leaves are used; undefined until every peer trusts the first one. */
@@ -125,7 +131,7 @@ export class Staging implements WatchedAuthorities {
 
   /** Whether a step is still to be taken. */
   get isMoving(): boolean {
-    return this.#next !== undefined || this.#previous.length > 0;
+    return this.#next !== undefined || this.#previous.length > 0 || this.#retired.length > 0;
   }
 
   /** Takes the CA with which the signer signs now. */
@@ -140,17 +146,19 @@ export class Staging implements WatchedAuthorities {
   /** Takes the steps that are due. Never while one peer would refuse what is to be used. */
   advance(now: Date, followers: Followers, paused: boolean): void {
     this.#waitingFor = [];
-    const next = this.#next;
-    if (next !== undefined && !paused) this.#activate(next, now, followers);
-    if (this.#previous.length > 0 && this.#active !== undefined && !paused) this.#retire(this.#active, now, followers);
+    if (paused) return;
+    if (this.#next !== undefined) this.#activate(this.#next, now, followers);
+    if (this.#previous.length > 0 && this.#active !== undefined) this.#retire(this.#active, now, followers);
+    if (this.#retired.length > 0) this.#finish(now, followers);
   }
 
   #activate(next: UpstreamAuthority, now: Date, followers: Followers): void {
     const active = this.#active;
     // With an expired CA there is nobody left whom waiting could help.
     const late = active !== undefined && now >= active.notAfter;
-    this.#waitingFor = late ? [] : followers.untrusting(this.#issuer, next);
-    if (this.#waitingFor.length > 0) return;
+    const waiting = late ? [] : followers.untrusting(this.#issuer, next);
+    this.#wait(waiting);
+    if (waiting.length > 0) return;
     const kept = this.#previous.filter((each) => each.fingerprint !== next.fingerprint);
     this.#previous = active === undefined ? kept : [...kept, active];
     this.#active = next;
@@ -159,11 +167,32 @@ export class Staging implements WatchedAuthorities {
 
   #retire(active: UpstreamAuthority, now: Date, followers: Followers): void {
     const waiting = followers.unmoved(this.#issuer, active);
-    if (waiting.length === 0) this.#previous = [];
-    else {
-      this.#previous = this.#previous.filter((each) => now < each.notAfter);
-      if (this.#next === undefined && this.#previous.length > 0) this.#waitingFor = waiting;
-    }
+    const leaving = waiting.length === 0 ? this.#previous : this.#previous.filter((each) => now >= each.notAfter);
+    this.#previous = this.#previous.filter((each) => !leaving.includes(each));
+    if (this.#previous.length > 0) this.#wait(waiting);
+    const needed = new Set(this.bundle().members.map(fingerprint));
+    const gone = leaving.flatMap(({ anchors, keyId, notAfter }) =>
+      anchors.map((each) => ({
+        keyId,
+        fingerprint: each.fingerprint,
+        notAfter: seconds(notAfter),
+        role: 'Retiring' as const,
+      })),
+    );
+    this.#retired = [...this.#retired, ...gone].filter((each) => !needed.has(each.fingerprint));
+  }
+
+  #finish(now: Date, followers: Followers): void {
+    const late = this.#retired.every(({ notAfter }) => now >= new Date(notAfter));
+    const roots = this.#retired.map((each) => each.fingerprint);
+    const waiting = late ? [] : followers.trusting(this.#issuer, roots);
+    if (waiting.length === 0) this.#retired = [];
+    else this.#wait(waiting);
+  }
+
+  /** The first step that cannot be taken names whom it waits for. */
+  #wait(names: readonly string[]): void {
+    if (this.#waitingFor.length === 0) this.#waitingFor = names;
   }
 
   /** Every CA that peers must trust now. */
@@ -179,17 +208,21 @@ export class Staging implements WatchedAuthorities {
 
   /** For TLSIssuer.status. */
   authorities(): readonly NamedAuthority[] {
-    return this.#all().map(({ role, ca: { keyId, fingerprint: print, notAfter } }) => ({
+    const known = this.#all().map(({ role, ca: { keyId, fingerprint: print, notAfter } }) => ({
       keyId,
       fingerprint: print,
-      notAfter: notAfter.toISOString().replace(/\.\d+Z$/, 'Z'),
+      notAfter: seconds(notAfter),
       role,
     }));
+    return [...known, ...this.#retired];
   }
 
   /** For TLSIssuer.status. */
   rotation(): RotationStatus {
     const waiting = waitingFor(this.#waitingFor);
+    if (this.#retired.length > 0) {
+      return { phase: 'Retiring', message: 'the CA before has left the bundle', ...waiting };
+    }
     if (this.#next !== undefined) {
       const message = `the signer has another CA, ${this.#next.fingerprint.slice(0, 16)}; its certificates are used once every peer trusts it`;
       return { phase: 'Prepared', reason: 'the signer changed its CA', message, ...waiting };
@@ -205,6 +238,10 @@ export class Staging implements WatchedAuthorities {
       ...this.#previous.map((ca) => ({ role: 'Retiring', ca }) as const),
     ];
   }
+}
+
+function seconds(at: Date): string {
+  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
 function trustedBefore(status: TLSIssuerStatus | undefined): readonly X509Certificate[] {

@@ -26,6 +26,8 @@ export class RemoteIssuerBench {
   readonly distrusted = new Set<string>();
   /** Who has not moved to the newest CA. */
   unmoved: readonly string[] = [];
+  /** Who still trusts a CA that has left the bundle. */
+  trusting: readonly string[] = [];
   changes = 0;
   readonly issuer: RunningIssuer;
   readonly #stop = new AbortController();
@@ -40,6 +42,7 @@ export class RemoteIssuerBench {
       untrusting: (_issuer, { anchors }: UpstreamAuthority) =>
         anchors.some((each) => this.distrusted.has(each.fingerprint)) ? ['shop/web-1: does not have the new CA'] : [],
       unmoved: () => this.unmoved,
+      trusting: () => this.trusting,
     };
     this.issuer = create(issuerObject(spec, status), {
       clock: systemClock,

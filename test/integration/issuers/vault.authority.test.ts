@@ -120,9 +120,18 @@ describe('a CA that was replaced upstream', () => {
     expect(state.ready && keyIds.map((each) => each === state.keyId)).toEqual([false, true]);
     expect(trusted(bench)).toEqual(['CN=Second root', 'CN=Root']);
 
+    // Out of the bundle, and named as gone until every peer has it out of his: connections end in their own time.
+    bench.trusting = ['shop/web-1: still trusts the former CA'];
     bench.unmoved = [];
+    await eventually(
+      () => !trusted(bench).includes('CN=Root'),
+      () => JSON.stringify(bench.state),
+    );
+    expect(bench.state).toMatchObject({ rotation: { phase: 'Retiring' }, authorities: [{}, { role: 'Retiring' }] });
+    bench.trusting = [];
     await untilRoles(bench, ['Active']);
     expect(trusted(bench)).toEqual(['CN=Second root']);
+    expect(bench.state).toMatchObject({ rotation: { phase: 'Idle' } });
   });
 
   test('is not used by accident where the policy does not let us choose: the order waits, and nothing is written', async () => {

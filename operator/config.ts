@@ -17,6 +17,8 @@ export interface OperatorConfig {
   readonly clusterDomain: string;
   /** TABARD_MINIMUM_LIFETIME of a leaf, 10m by default; lower only for demonstrations and tests. */
   readonly minimumLifetimeMs: number;
+  /** TABARD_FILE_DELIVERY: how long a kubelet may take to bring a Secret's content to a pod that does not report; 3m by default. */
+  readonly fileDeliveryMs: number;
   /** TABARD_DEFAULT_ISSUER_CREATE and _LIFETIME: the TLSIssuer `cluster` is made, with a CA of this lifetime. */
   readonly defaultIssuer: { readonly lifetimeMs: number } | undefined;
   /** TABARD_CLUSTER_RANGES: CIDRs of pods and Services that the API server does not tell of, comma-separated. */
@@ -46,6 +48,7 @@ export function readConfig(environment: Environment): OperatorConfig {
     trustDomain: reader.text('TABARD_TRUST_DOMAIN', 'cluster.local'),
     clusterDomain: reader.text('TABARD_CLUSTER_DOMAIN', 'cluster.local'),
     minimumLifetimeMs: reader.durationMs('TABARD_MINIMUM_LIFETIME', '10m'),
+    fileDeliveryMs: reader.durationMs('TABARD_FILE_DELIVERY', '3m'),
     defaultIssuer: create ? { lifetimeMs } : undefined,
     clusterRanges: reader.cidrs('TABARD_CLUSTER_RANGES', ''),
     controlPort: reader.port('TABARD_CONTROL_PORT', ports.control, true),

@@ -13,6 +13,7 @@ describe('the settings of the operator', () => {
       trustDomain: 'cluster.local',
       clusterDomain: 'cluster.local',
       minimumLifetimeMs: 600_000,
+      fileDeliveryMs: 180_000,
       defaultIssuer: { lifetimeMs: 90 * 86_400_000 },
       clusterRanges: [],
       controlPort: 16_010,

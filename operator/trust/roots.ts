@@ -84,7 +84,7 @@ function readRoot(root: TrustRoot, { text, mesh, trustDomain: ownDomain, now }: 
   }
   const ours = trustDomain === ownDomain ? new Set<string>() : new Set(mesh.map(fingerprint));
   for (const member of members) {
-    const fault = memberFault(member, now) ?? (ours.has(fingerprint(member)) ? `is a CA of this mesh, too` : undefined);
+    const fault = memberFault(member, now) ?? (ours.has(fingerprint(member)) ? 'is a CA of this mesh, too' : undefined);
     if (fault !== undefined) return `certificate ${member.serialNumber} ${fault}`;
   }
   return { trustDomain, members };

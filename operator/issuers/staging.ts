@@ -50,7 +50,7 @@ export function authorityOf(chain: readonly X509Certificate[], id?: string): Ups
   let [next] = chain;
   while (next !== undefined) {
     const last: X509Certificate = next;
-    if (!last.ca) throw unusable(`${last.subject.replaceAll('\n', ', ')} is not the certificate of a CA`);
+    if (!last.ca) throw unusable(`certificate ${last.serialNumber} is not one of a CA`);
     path.push(last);
     const isNew = (each: X509Certificate): boolean => !path.some((known) => known.raw.equals(each.raw));
     next = chain.find((each) => isNew(each) && last.checkIssued(each) && last.verify(each.publicKey));

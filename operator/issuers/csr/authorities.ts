@@ -86,7 +86,7 @@ function givenFrom(certificate: X509Certificate): Given {
   if (!certificate.ca) {
     throw new IssuerError(
       'AuthorityUnusable',
-      `caBundle holds ${certificate.subject ?? ''}, which is not a CA certificate`,
+      `caBundle holds ${certificate.serialNumber}, which is no CA certificate`,
     );
   }
   const print = fingerprint(certificate);

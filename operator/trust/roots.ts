@@ -27,7 +27,7 @@ export interface RootsView {
 export interface RootsRequest {
   readonly issuers: Iterable<TLSIssuer>;
   /** A value of a ConfigMap in Tabard's namespace; undefined when there is none. */
-  text(ref: KeyRef): string | undefined;
+  readonly text: (ref: KeyRef) => string | undefined;
   /** The mesh's own CAs: none of them speaks for another domain. */
   readonly mesh: readonly X509Certificate[];
   readonly trustDomain: string;

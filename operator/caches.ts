@@ -27,7 +27,7 @@ import type { Part, Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import { clusterIndexes } from './certificates/cluster.ts';
 import { requestIndexes } from './podcertificates/requests.ts';
-import { trimNode, trimPod } from './trim.ts';
+import { secretTrimmer, trimNode, trimPod, trimService, trimSlice } from './trim.ts';
 
 /** The stores. */
 export interface Caches {
@@ -121,12 +121,12 @@ export function createCaches(deps: CachesDeps): CacheSet {
   return {
     stores: {
       pods: keep(resources.pods, { ...clusterIndexes.pods, selection: injected, trim: trimPod }),
-      services: keep(resources.services, clusterIndexes.services),
-      slices: keep(resources.endpointslices),
+      services: keep(resources.services, { ...clusterIndexes.services, trim: trimService }),
+      slices: keep(resources.endpointslices, { trim: trimSlice }),
       policies: keep(resources.tlspolicies, clusterIndexes.policies),
       issuers: keep(resources.tlsissuers),
       revocations: keep(resources.tlsrevocations),
-      secrets: keep(resources.secrets, { selection: ours }),
+      secrets: keep(resources.secrets, { selection: ours, trim: secretTrimmer() }),
       ownSecrets: keep(resources.secrets, { selection: own }),
       ownConfigMaps: keep(resources.configmaps, { selection: own }),
       nodes: keep(resources.nodes, { trim: trimNode }),

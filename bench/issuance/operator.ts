@@ -31,7 +31,9 @@ export async function startOperator(options: {
 }): Promise<BenchOperator> {
   const port = await freePort();
   const log = openSync(options.log, 'w');
-  const args = [...(options.nodeArguments ?? []), '--disable-warning=ExperimentalWarning', options.bundle];
+  // As in the chart.
+  const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'];
+  const args = [...(options.nodeArguments ?? []), ...flags, options.bundle];
   const startedMs = Date.now();
   const child = spawn(process.execPath, args, {
     env: {

@@ -89,9 +89,13 @@ function addressesOf({ status }: Pod): readonly string[] {
   return listed.flatMap((text) => canonicalAddress(text ?? '') ?? []);
 }
 
+/** What nearly every pod has: one set for all of them. */
+const usual: ReadonlySet<number> = new Set([ports.admin]);
+
 /** The admin port is never captured (design section 3); the user's exceptions come on top. */
 function uncapturedPorts(given: Readonly<Record<string, string>>): ReadonlySet<number> | 'all' {
   if (given[annotations.capture] === 'none') return 'all';
+  if (given[annotations.excludeInboundPorts] === undefined) return usual;
   const listed = (given[annotations.excludeInboundPorts] ?? '').split(',').map((text) => text.trim());
   // Admission accepted these pods, so what does not read as a port here was never excluded by the redirect either.
   return new Set([ports.admin, ...listed.filter((text) => /^[0-9]{1,5}$/.test(text)).map(Number)]);

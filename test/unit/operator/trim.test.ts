@@ -1,7 +1,7 @@
-// What the caches keep of pods and nodes.
+// What the caches keep of pods, Services, endpoints, nodes and Secrets.
 import { describe, expect, test } from '@jest/globals';
-import type { Node, Pod } from '../../../lib/kube/object.ts';
-import { trimNode, trimPod } from '../../../operator/trim.ts';
+import type { EndpointSlice, Node, Pod, Secret, Service } from '../../../lib/kube/object.ts';
+import { secretTrimmer, trimNode, trimPod, trimService, trimSlice } from '../../../operator/trim.ts';
 
 const metadata = {
   name: 'web-0',
@@ -11,9 +11,10 @@ const metadata = {
   labels: { app: 'web' },
   annotations: { 'tabard.dev/service': 'web', 'kubectl.kubernetes.io/last-applied-configuration': '{"huge":1}' },
 };
+const kept = { ...metadata, annotations: { 'tabard.dev/service': 'web' } };
 
 describe('trimming', () => {
-  test('leaves of a pod its names, ports, addresses and phase', () => {
+  test('leaves of a pod its names, our annotations, addresses, phase and what it was ready for', () => {
     const pod = {
       apiVersion: 'v1',
       kind: 'Pod',
@@ -32,21 +33,33 @@ describe('trimming', () => {
         podIP: '10.0.0.1',
         podIPs: [{ ip: '10.0.0.1' }],
         containerStatuses: [],
+        conditions: [
+          { type: 'PodScheduled', status: 'True', lastTransitionTime: 'a' },
+          { type: 'Ready', status: 'False', lastTransitionTime: 'b', lastProbeTime: null, message: 'x' },
+          { type: 'Initialized', status: 'True', lastTransitionTime: 'c' },
+        ],
         qosClass: 'x',
       },
     } as unknown as Pod;
     expect(trimPod(pod)).toEqual({
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { ...metadata, annotations: { 'tabard.dev/service': 'web' } },
+      metadata: kept,
       spec: {
         nodeName: 'n1',
         hostNetwork: false,
         serviceAccountName: 'web',
-        initContainers: [{ name: 'tabard-proxy', restartPolicy: 'Always' }],
-        containers: [{ name: 'app', ports: [{ name: 'http', containerPort: 80 }] }],
+        containers: [],
       },
-      status: { phase: 'Running', podIP: '10.0.0.1', podIPs: [{ ip: '10.0.0.1' }] },
+      status: {
+        phase: 'Running',
+        podIP: '10.0.0.1',
+        podIPs: [{ ip: '10.0.0.1' }],
+        conditions: [
+          { type: 'Ready', status: 'False', lastTransitionTime: 'b' },
+          { type: 'Initialized', status: 'True', lastTransitionTime: 'c' },
+        ],
+      },
     });
   });
 
@@ -66,8 +79,48 @@ describe('trimming', () => {
     expect(trimPod({ apiVersion: 'v1', kind: 'Pod', metadata })).toEqual({
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { ...metadata, annotations: { 'tabard.dev/service': 'web' } },
+      metadata: kept,
     });
+  });
+
+  test('leaves of a Service everything but the annotations of others', () => {
+    const spec = { clusterIP: '10.1.0.1', ports: [{ name: 'http', port: 80 }] };
+    const status = { loadBalancer: {} };
+    const service = { apiVersion: 'v1', kind: 'Service', metadata, spec, status } as Service;
+    expect(trimService(service)).toEqual({ apiVersion: 'v1', kind: 'Service', metadata: kept, spec, status });
+  });
+
+  test('leaves of an EndpointSlice what decides where connections go, also where there are no endpoints', () => {
+    const endpoint = {
+      addresses: ['10.0.0.1'],
+      conditions: { ready: true },
+      targetRef: { kind: 'Pod', name: 'web-0', uid: 'u1' },
+      nodeName: 'n1',
+    };
+    const of = (endpoints: unknown) =>
+      trimSlice({ apiVersion: 'v1', kind: 'EndpointSlice', metadata, addressType: 'IPv4', endpoints } as EndpointSlice);
+    expect(of([{ ...endpoint, zone: 'z', hints: { forZones: [] } }]).endpoints).toEqual([endpoint]);
+    expect(of(null).endpoints).toEqual([]);
+    expect(of([])).toMatchObject({ addressType: 'IPv4', metadata: kept });
+  });
+
+  test('leaves of Secrets all their data, one text for all that hold the same bundle', () => {
+    const trim = secretTrimmer();
+    // Two texts that are equal and not the same, as two answers of the API server are.
+    const secret = (name: string): Secret =>
+      JSON.parse(
+        JSON.stringify({
+          apiVersion: 'v1',
+          kind: 'Secret',
+          type: 't',
+          metadata,
+          data: { 'ca.crt': 'Q0E=', 'tls.key': name },
+        }),
+      ) as Secret;
+    expect(trim(secret('a'))).toEqual({ ...secret('a'), metadata: kept });
+    expect(trim(secret('b')).data).toEqual({ 'ca.crt': 'Q0E=', 'tls.key': 'b' });
+    const { data: _, ...empty } = secret('c');
+    expect(trim(empty as Secret)).toEqual({ ...empty, metadata: kept });
   });
 
   test('leaves of a node its ranges', () => {

@@ -58,6 +58,8 @@ export class CertificateBench {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>[] = [];
   #trust: MeshTrust | undefined;
+  readonly #revoked = new Set<string>();
+  readonly #touched = new Set<(keys: Iterable<string>) => void>();
   readonly #listeners = new Set<(service: { namespace: string; service: string }) => void>();
 
   constructor(options: CertificateBenchOptions = {}) {
@@ -137,7 +139,16 @@ export class CertificateBench {
       (current) => current !== undefined,
     );
     const changes = [authority, trust, running].map((source) => (again: () => void) => source.subscribe(again));
-    this.#run(new CertificateController({ ...common, ...names, issuers, changes, notices }).run(this.#stop.signal));
+    const revocations = {
+      byIdentity: (identity: string) => (this.#revoked.has(identity) ? 'revoked' : undefined),
+      bySerial: (serial: string) => (this.#revoked.has(serial) ? 'revoked' : undefined),
+      touched: (listener: (keys: Iterable<string>) => void) => {
+        this.#touched.add(listener);
+        return () => this.#touched.delete(listener);
+      },
+    };
+    const certificates = new CertificateController({ ...common, ...names, issuers, changes, notices, revocations });
+    this.#run(certificates.run(this.#stop.signal));
     this.#run(
       new PolicyController({
         ...common,
@@ -149,6 +160,23 @@ export class CertificateBench {
     );
     await settle();
     return this;
+  }
+
+  /** Revokes an identity or a serial; returns the function that lifts it. */
+  revoke({ identity, serial = '' }: { readonly identity?: string; readonly serial?: string }): () => void {
+    const what = identity ?? serial;
+    const tell = (): void => {
+      const keys = this.kube.all(resources.pods).map(({ metadata }) => {
+        return `${metadata.namespace}/${metadata.annotations?.['tabard.dev/service']}`;
+      });
+      for (const listener of this.#touched) listener(new Set(keys));
+    };
+    this.#revoked.add(what);
+    tell();
+    return () => {
+      this.#revoked.delete(what);
+      tell();
+    };
   }
 
   /** What sidecars are told to trust now. */

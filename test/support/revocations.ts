@@ -40,7 +40,7 @@ export function injectedPod(name: string, service: string): Pod {
     },
     spec: { containers: [] },
     status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
-  } as unknown as Pod;
+  };
 }
 
 /** The Secret of a service of `shop` with the certificate of a PEM. */

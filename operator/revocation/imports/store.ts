@@ -89,7 +89,7 @@ export class ImportedLists implements ForeignLists {
     });
     const next = found.sort((a, b) => (a.issuer < b.issuer ? -1 : 1));
     const text = (lists: readonly ForeignList[]): string =>
-      lists.map(({ issuer, serials }) => `${issuer} ${serials}`).join();
+      lists.map(({ issuer, serials }) => `${issuer} ${serials.join()}`).join();
     if (text(next) === text(this.#current)) return;
     this.#current = next;
     for (const listener of this.#listeners) listener();

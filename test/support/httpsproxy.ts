@@ -21,6 +21,8 @@ export interface HttpsProxy {
   readonly seen: string[];
   /** Answers in the place of the server; undefined lets it answer. */
   instead: (path: string, method: string) => Reply | undefined;
+  /** Holds a request up before it is passed on. */
+  before: (path: string) => Promise<void>;
   /** Changes a body on its way back. */
   change: (body: string, path: string) => string;
   /** Stands before another server from now on. */
@@ -39,6 +41,7 @@ export async function startHttpsProxy(directory: string): Promise<HttpsProxy> {
     trust: authority.certificate,
     seen: [],
     instead: () => undefined,
+    before: () => Promise.resolve(),
     change: (body) => body,
     aim: (next) => {
       target = new URL(next);
@@ -68,7 +71,7 @@ export async function startHttpsProxy(directory: string): Promise<HttpsProxy> {
     });
     onward.on('response', (answer) => void passBack(answer, outgoing, (body) => proxy.change(body, path)));
     onward.on('error', () => outgoing.destroy());
-    incoming.pipe(onward);
+    void proxy.before(path).then(() => incoming.pipe(onward));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -165,9 +165,10 @@ describe('a sidecar with a challenge', () => {
     async () => {
       const acme = await bench.acme('strict', settings(proxy));
       await acme.settled();
-      const { promise: held, resolve: release } = Promise.withResolvers<void>();
+      const { promise: looked, resolve: release } = Promise.withResolvers<void>();
       let answers: readonly string[] = [];
       // The CA is told that it may look when we have looked ourselves.
+      proxy.before = (path) => (path.includes('/chalZ/') ? looked : Promise.resolve());
       const challenge = bench.challengesUp().then(async ([up]) => {
         if (up?.type !== 'http-01') throw new Error('no http-01 challenge');
         const ask = async (path: string): Promise<string> => {
@@ -183,7 +184,8 @@ describe('a sidecar with a challenge', () => {
         release();
       });
       const leaf = acme.order(['strict.example.test']);
-      await Promise.all([challenge, leaf, held]);
+      await Promise.all([challenge, leaf]);
+      proxy.before = () => Promise.resolve();
       expect(answers.map((text) => text.split('\r\n')[0])).toEqual([
         'HTTP/1.1 200 OK',
         ...Array.from({ length: 3 }, () => 'HTTP/1.1 403 Forbidden'),

@@ -4,6 +4,8 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { plainSerial } from '../../lib/api/revocations.ts';
+import { crlFault, readCrl } from '../../lib/pki/crlread.ts';
 import { type ChainVerdict, chainVerdict, type Purpose } from '../../lib/pki/verify.ts';
 
 /** One case, all certificates and keys as PEM. */
@@ -16,6 +18,8 @@ export interface LimboCase {
   readonly untrusted: readonly string[];
   readonly leaf: string;
   readonly key?: string;
+  /** Revocation lists, PEM. */
+  readonly crls?: readonly string[];
 }
 
 /** All cases. */
@@ -44,6 +48,27 @@ export function limboVerdict(each: LimboCase): ChainVerdict {
   const [intermediates, bundle] = [each.untrusted.flatMap(parse), each.trusted.flatMap(parse)];
   return chainVerdict({ leaf, intermediates, bundle, now: limboTime(each), purpose: each.purpose });
 }
+
+/**
+ * Our decision where fresh revocation lists are demanded (`revocation.mode: Hard`): the path is good, there is a list of the CA that signed the leaf, and the
+ * leaf is not on it. Lists that are not the CA's, or are not understood, are no lists.
+ */
+export function limboRevocation(each: LimboCase): boolean {
+  const verdict = limboVerdict(each);
+  const [leaf, issuer] = verdict.ok ? verdict.chain : [];
+  if (leaf === undefined || issuer === undefined) return false;
+  const lists = (each.crls ?? []).map((pem) => readCrl(Buffer.from(pem))).filter((crl) => !crlFault(crl, issuer));
+  const serial = plainSerial(leaf.serialNumber);
+  return lists.length > 0 && lists.every(({ entries }) => entries.every((entry) => entry.serial !== serial));
+}
+
+/** Lists that a case wants refused and that are taken: of authorities of users, who state what they state. */
+export const acceptedLists: Readonly<Record<string, readonly string[]>> = {
+  'a list without a number, or with a critical one, still says who is revoked': [
+    'crl::crlnumber-missing',
+    'crl::crlnumber-critical',
+  ],
+};
 
 /** Expected good, refused by us: what is stricter about us. */
 export const refused: Readonly<Record<string, readonly string[]>> = {
@@ -95,7 +120,7 @@ export const accepted: Readonly<Record<string, readonly string[]>> = {
       'rfc5280::san::underscore-dns',
       'rfc5280::san::ip-in-dns',
     ],
-  'revocation is decided elsewhere, not by the path': [
+  'revocation is not decided by the path: see the cases with lists': [
     'crl::revoked-certificate-with-crl',
     'crl::crlnumber-missing',
     'crl::crlnumber-critical',

@@ -39,7 +39,7 @@ test-e2e: deps image ## On the embedded cluster
 soak: deps image ## Rotation under mixed load for ten minutes
 	@TABARD_SOAK_SECONDS=600 npm run --silent test:e2e -- rotation $(ARGS)
 
-FUZZED = test/unit/lib/pki/writer test/unit/lib/pki/names test/unit/lib/pki/readers
+FUZZED = $(addprefix test/unit/lib/pki/,writer lists names readers)
 fuzz: deps ## Properties of certificates and names at length (TIMES=50, SEED, ARGS=path)
 	@export TABARD_FUZZ=$(or $(TIMES),50) TABARD_FUZZ_SEED=$(or $(SEED),$$RANDOM); echo "SEED=$$TABARD_FUZZ_SEED"; \
 	npm run --silent test:unit -- $(or $(ARGS),$(FUZZED)) && $(if $(ARGS),true,npm run --silent test:integration -- test/integration/pki/names)

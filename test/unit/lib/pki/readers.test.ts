@@ -7,6 +7,8 @@ import { AppError } from '../../../../lib/errors.ts';
 import { read } from '../../../../lib/pki/asn1.ts';
 import { parseCertificates } from '../../../../lib/pki/bundle.ts';
 import { loadAuthority } from '../../../../lib/pki/ca.ts';
+import { signCrl } from '../../../../lib/pki/crl.ts';
+import { readCrl } from '../../../../lib/pki/crlread.ts';
 import { createRequest } from '../../../../lib/pki/csr.ts';
 import { derElements } from '../../../../lib/pki/der.ts';
 import { pathFacts } from '../../../../lib/pki/facts.ts';
@@ -35,6 +37,17 @@ const certificates = [
     .map(({ trusted }) => new X509Certificate(trusted[0] ?? leaf.certificate).raw),
 ];
 const names = { uris: ['spiffe://cluster.local/ns/shop/svc/web'], dnsNames: ['web'], ipAddresses: [] };
+const list = signCrl(
+  {
+    issuerName: authority.name,
+    authorityKeyId: Buffer.from(authority.keyId, 'hex'),
+    number: 7,
+    thisUpdate: authority.notBefore,
+    nextUpdate: authority.notAfter,
+    entries: [{ serial: 'AB', revokedAt: authority.notBefore, reason: 'keyCompromise' }],
+  },
+  authority.privateKey,
+);
 const request = createRequest(names, parsePrivateKey(leaf.key));
 
 /** Nothing, a few changes of single bytes, a cut, or a part doubled. */
@@ -82,6 +95,7 @@ describe('a reader never fails in another way than it says', () => {
     ['what a leaf copies from its CA', certificates, issuerFacts],
     ['the key id of the CA', certificates, authorityKeyIdOf],
     ['the key of a request', [request], keyOfRequest],
+    ['a revocation list', [list], readCrl],
   ])(
     '%s',
     (_, good, reader) => {

@@ -129,7 +129,8 @@ describe('a TLSPolicy is accepted', () => {
     await expect(tryOut(policy('good', spec))).resolves.toContain('tlspolicy.tabard.dev/good');
   });
 
-  test.each(readdirSync(`${root}/samples`).filter((name) => name.endsWith('.yaml')))('as samples/%s', async (name) => {
+  const samples = readdirSync(`${root}/samples`, { recursive: true, encoding: 'utf8' });
+  test.each(samples.filter((name) => name.endsWith('.yaml')))('as samples/%s', async (name) => {
     const input = readFileSync(`${root}/samples/${name}`, 'utf8');
     await expect(api.kubectl(['apply', '-n', 'default', '-f', '-'], { input })).resolves.toContain(' created');
   });

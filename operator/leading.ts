@@ -26,6 +26,7 @@ import type { OperatorConfig } from './config.ts';
 import type { Reports } from './control/report.ts';
 import { deliveryParts } from './delivery/parts.ts';
 import { acmeFactory } from './issuers/acme/factory.ts';
+import { CaOffers } from './issuers/ca/source.ts';
 import { Issuers } from './issuers/issuers.ts';
 import { type IssuerFactory, IssuerRegistry } from './issuers/registry.ts';
 import { remoteFactories } from './issuers/remote.ts';
@@ -88,8 +89,10 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     running: registry,
     trust,
   });
+  const offers = new CaOffers({ ...stores, namespace, trustDomain });
   const keeping = authorityParts({
     ...shared,
+    offers,
     metrics,
     events,
     authorities,
@@ -135,6 +138,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const edges = new EdgeOutcomes();
   const edge = new EdgeController({
     ...shared,
+    metrics,
     issuers: issuersByName,
     changes: issuerChanges,
     reports,
@@ -186,6 +190,6 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     revocations: (signal) => revocations.run(signal),
     'revocation lists': (signal) => crls.run(signal),
     'imported revocation lists': (signal) => importer.run(signal),
-    ...deliveryParts({ client, clock, logger, kubeMetrics, events, stores, trust }),
+    ...deliveryParts({ ...shared, config, metrics, events, trust, offers }),
   };
 }

@@ -10,6 +10,7 @@ import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { Passwords } from '../delivery/passwords.ts';
+import { AcmeError } from '../issuers/acme/problem.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { Cluster } from './cluster.ts';
 import { type Executed, Executor } from './execute.ts';
@@ -177,7 +178,7 @@ export class CertificateController {
     const { snapshot } = gathered;
     const { key } = snapshot;
     const now = clock.now();
-    const retryAfterMs = error instanceof KubeError ? error.retryAfterMs : undefined;
+    const retryAfterMs = error instanceof KubeError || error instanceof AcmeError ? error.retryAfterMs : undefined;
     const failure = outcomes.failed(key, {
       lastAt: now,
       wantedKey: action.kind === 'issue' ? wantedKey(action.wanted) : action.kind,

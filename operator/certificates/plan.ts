@@ -16,7 +16,7 @@ import {
   rewriteNeed,
   timeNeed,
 } from './needs.ts';
-import { renewalTime, retryWaitMs } from './schedule.ts';
+import { outsideWaitMs, renewalTime, retryWaitMs } from './schedule.ts';
 import { type Snapshot, type Wanted, wantedKey } from './snapshot.ts';
 
 /** Why nothing is done although something should be. */
@@ -184,9 +184,10 @@ function issuing(snapshot: Snapshot, wanted: Wanted, need: Need<IssueReason>): P
   return { action: { kind: 'issue', ...need, wanted } };
 }
 
-function retryTime({ current, key, now }: Snapshot, failure: NonNullable<Snapshot['failure']>): Date {
+function retryTime({ current, key, now, issuer }: Snapshot, failure: NonNullable<Snapshot['failure']>): Date {
   const remainingMs = current.kind === 'held' ? current.facts.notAfter.getTime() - now.getTime() : 0;
-  const waitMs = retryWaitMs({ failures: failure.count, remainingMs, seed: key });
+  const request = { failures: failure.count, remainingMs, seed: key };
+  const waitMs = issuer.ready && !issuer.mesh ? outsideWaitMs(request) : retryWaitMs(request);
   return new Date(Math.max(failure.lastAt.getTime() + waitMs, failure.notBefore?.getTime() ?? 0));
 }
 

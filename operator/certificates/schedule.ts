@@ -50,6 +50,19 @@ export function retryWaitMs({ failures, remainingMs, seed }: RetryRequest): numb
   return backoffMs(failures, { initialMs, maxMs, jitter: 0.4 }, fraction(`${seed} ${failures}`));
 }
 
+const firstOutsideMs = 30_000;
+const longestOutsideMs = 3_600_000;
+
+/**
+ * The wait before an issuer outside of the mesh is asked again: from half a minute, doubling, up to an hour. Public CAs count failed
+ * validations. While a certificate still holds, twenty tries fit into what is left of it.
+ */
+export function outsideWaitMs({ failures, remainingMs }: Omit<RetryRequest, 'seed'>): number {
+  const leftMs = remainingMs <= 0 ? Infinity : remainingMs;
+  const maxMs = Math.max(firstOutsideMs, Math.min(longestOutsideMs, leftMs / 20));
+  return backoffMs(failures, { initialMs: firstOutsideMs, maxMs, jitter: 0 });
+}
+
 /** A number from 0 up to but not including 1 that follows from a text alone. */
 function fraction(text: string): number {
   return createHash('sha256').update(text).digest().readUInt32BE(0) / 2 ** 32;

@@ -14,6 +14,7 @@ import { resources } from '../../../lib/kube/resources.ts';
 import { generateKey, privateKeyPem } from '../../../lib/pki/keys.ts';
 import { certificateSettings } from '../../../lib/policy/effective.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
+import type { Metrics } from '../../../lib/runtime/metrics.ts';
 import { type AuditTrail, askedByObject, certificateDigest } from '../../audit/audit.ts';
 import type { Reports } from '../../control/report.ts';
 import { AcmeError } from '../../issuers/acme/problem.ts';
@@ -24,6 +25,7 @@ import { type CertificateStores, edgeFeeds } from '../feeds.ts';
 import type { Owners } from '../owners.ts';
 import { RecentSecrets } from '../recent.ts';
 import { Advice } from './advice.ts';
+import { observeEdges } from './metrics.ts';
 import { edgeNameFault } from './names.ts';
 import type { EdgeOutcomes } from './outcomes.ts';
 import { type EdgeAction, type EdgePlan, planEdge } from './plan.ts';
@@ -36,6 +38,7 @@ export interface EdgeDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly kubeMetrics: KubeMetrics;
+  readonly metrics: Metrics;
   readonly stores: CertificateStores;
   readonly cluster: Cluster;
   readonly issuers: Issuers;
@@ -74,6 +77,7 @@ export class EdgeController {
     const { clock, logger, stores, cluster, kubeMetrics: metrics } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
     this.#advice = new Advice(clock, logger);
+    observeEdges(deps.metrics, deps.outcomes);
     this.#controller = new Controller({
       name: 'edge certificates',
       feeds: edgeFeeds(stores, cluster),

@@ -21,6 +21,11 @@ export class EdgeOutcomes {
     return this.#outcomes.get(key);
   }
 
+  /** Everything that is known. */
+  entries(): Iterable<readonly [string, EdgeOutcome]> {
+    return this.#outcomes;
+  }
+
   failure(key: string): Failure | undefined {
     return this.#failures.get(key);
   }

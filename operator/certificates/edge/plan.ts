@@ -1,7 +1,6 @@
 // What to do about one service's edge certificate, and when to look again: a pure function of a snapshot. What is valid stays until
 // something better was signed. A CA of the world is asked seldom: it counts, and each try costs.
-import { backoffMs } from '../../../lib/runtime/backoff.ts';
-import { renewalTime } from '../schedule.ts';
+import { outsideWaitMs, renewalTime } from '../schedule.ts';
 import type { CertificateFacts, Failure } from '../snapshot.ts';
 import { type EdgeSnapshot, type WantedEdge, wantedEdgeKey } from './snapshot.ts';
 
@@ -34,9 +33,6 @@ export interface EdgePlan {
 /** How often to look at what no watch of ours shows. */
 const checkMs = 30_000;
 const sidecarCheckMs = 5_000;
-/** Waits after failures: a public CA allows a handful of failed validations an hour. */
-const firstWaitMs = 30_000;
-const longestWaitMs = 3_600_000;
 /** However late a CA's window lies: the last tenth of a life is for things that go wrong. */
 const latestPart = 0.9;
 
@@ -105,11 +101,9 @@ function ordering(snapshot: EdgeSnapshot, wanted: WantedEdge, [reason, message]:
   return { action: { kind: 'issue', reason, message, wanted } };
 }
 
-function retryTime({ current, now }: EdgeSnapshot, { count, lastAt, notBefore }: Failure): Date {
-  // With a certificate that still holds, twenty tries fit before it matters.
-  const leftMs = current.kind === 'held' ? current.facts.notAfter.getTime() - now.getTime() : Infinity;
-  const maxMs = Math.max(firstWaitMs, Math.min(longestWaitMs, leftMs / 20));
-  const waitMs = backoffMs(count, { initialMs: firstWaitMs, maxMs, jitter: 0 });
+function retryTime({ current, now }: EdgeSnapshot, { count: failures, lastAt, notBefore }: Failure): Date {
+  const remainingMs = current.kind === 'held' ? current.facts.notAfter.getTime() - now.getTime() : 0;
+  const waitMs = outsideWaitMs({ failures, remainingMs });
   return new Date(Math.max(lastAt.getTime() + waitMs, notBefore?.getTime() ?? 0));
 }
 

@@ -128,6 +128,7 @@ function lead(): () => Promise<void> {
     outcomes,
     clock: systemClock,
     kubeMetrics: fresh.metrics,
+    metrics: fresh.registry,
     cluster: new Cluster(stores),
     issuers: new Issuers({
       objects: stores.issuers,

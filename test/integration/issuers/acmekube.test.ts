@@ -7,6 +7,7 @@ import { type ControlPlane, startControlPlane } from '../../../hack/cluster/api.
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { type SidecarProcess, startSidecarProcess } from '../../support/acmebench.ts';
 import { type PebbleServer, startDns, startPebble } from '../../support/acmeservers.ts';
+import { startBind } from '../../support/bind.ts';
 import type { Daemon } from '../../support/daemon.ts';
 import { openHelm } from '../../support/helm.ts';
 import { type OperatorProcess, startOperatorProcess } from '../../support/operator.ts';
@@ -68,8 +69,9 @@ async function secretFiles(name: string): Promise<Readonly<Record<string, string
   return Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString()]));
 }
 
-/** Pod shop/web-1, running at 127.0.0.1 as far as the API server knows. */
-async function runPod(): Promise<string> {
+/** A pod of shop, running as far as the API server knows; its uid. */
+async function runPod(service: string, kind: 'true' | 'certificate', podIP: string): Promise<string> {
+  const name = `${service}-1`;
   await eventually(
     ['-n', 'shop', 'get', 'serviceaccount', 'default', '-o', 'name'],
     (text) => text !== '',
@@ -79,17 +81,17 @@ async function runPod(): Promise<string> {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {
-      name: 'web-1',
+      name,
       namespace: 'shop',
-      labels: { app: 'web', 'tabard.dev/injected': 'true' },
-      annotations: { 'tabard.dev/service': 'web' },
+      labels: { app: service, 'tabard.dev/injected': kind },
+      annotations: { 'tabard.dev/service': service },
     },
     spec: { containers: [{ name: 'app', image: 'example.com/app' }], automountServiceAccountToken: false },
   });
-  const status = { phase: 'Running', podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] };
-  const patch = ['patch', 'pod', 'web-1', '--subresource=status', '--type=merge', '-p', JSON.stringify({ status })];
+  const status = { phase: 'Running', podIP, podIPs: [{ ip: podIP }] };
+  const patch = ['patch', 'pod', name, '--subresource=status', '--type=merge', '-p', JSON.stringify({ status })];
   await plane.kubectl(['-n', 'shop', ...patch]);
-  return plane.kubectl(['-n', 'shop', 'get', 'pod', 'web-1', '-o', 'jsonpath={.metadata.uid}']);
+  return plane.kubectl(['-n', 'shop', 'get', 'pod', name, '-o', 'jsonpath={.metadata.uid}']);
 }
 
 async function controlPort(): Promise<number> {
@@ -105,7 +107,7 @@ describe('an ACME issuer and an edge certificate on a real API server', () => {
   test(
     'are as their objects say: account made, certificate had, conditions true, challenges gone',
     async () => {
-      const uid = await runPod();
+      const uid = await runPod('web', 'true', '127.0.0.1');
       const files = await secretFiles('tabard-web');
       const { port: applicationPort } = application.address() as AddressInfo;
       sidecar = await startSidecarProcess({ applicationPort, controlPort: await controlPort(), podUid: uid }, files);
@@ -199,4 +201,73 @@ describe('an ACME issuer and an edge certificate on a real API server', () => {
     },
     testMs,
   );
+
+  test(
+    'serve a workload that terminates TLS itself, by the names of its policy, proved in the DNS; one with a sidecar is told why not',
+    async () => {
+      const bind = await startBind('corp.example.com', 'hmac-sha256');
+      const ca = await startPebble({ httpPort: 1, tlsPort: 1, dns: bind.address, refusedNonces: 33 });
+      try {
+        await apply(
+          {
+            apiVersion: 'v1',
+            kind: 'Secret',
+            metadata: { name: 'tsig', namespace: 'tabard-system' },
+            stringData: { secret: bind.secret },
+          },
+          {
+            apiVersion: 'tabard.dev/v1alpha1',
+            kind: 'TLSIssuer',
+            metadata: { name: 'corporate' },
+            spec: {
+              acme: {
+                server: ca.server,
+                caBundle: Buffer.from(ca.trust).toString('base64'),
+                accountKeySecretRef: { name: 'corporate-account' },
+                solvers: [
+                  {
+                    dns01: {
+                      rfc2136: {
+                        nameserver: bind.address,
+                        tsigKeyName: bind.keyName,
+                        tsigSecretRef: { name: 'tsig', key: 'secret' },
+                      },
+                    },
+                  },
+                ],
+              },
+            },
+          },
+          corporatePolicy('ledger', ['ledger.corp.example.com']),
+          corporatePolicy('proxied', ['proxied.corp.example.com']),
+          corporatePolicy('nameless', []),
+        );
+        await runPod('ledger', 'certificate', '127.0.0.2');
+        await runPod('proxied', 'true', '127.0.0.3');
+        await runPod('nameless', 'certificate', '127.0.0.4');
+        const files = await secretFiles('tabard-ledger');
+        const [leaf] = parseCertificates(files['tls.crt'] ?? '');
+        expect(leaf?.subjectAltName).toBe('DNS:ledger.corp.example.com');
+        // Peers of the mesh are verified with the mesh's own bundle.
+        expect((await secretFiles('tabard-web'))['ca.crt']).toBe(files['ca.crt']);
+        const ready = (name: string) => ['-n', 'shop', 'get', 'tlspolicy', name, '-o', conditionOf('Ready')];
+        await eventually(ready('ledger'), (text) => text.includes('"status":"True"'), 'ledger is ready');
+        await eventually(ready('proxied'), (text) => text.includes('need one that does'), 'why not with a sidecar');
+        await eventually(ready('nameless'), (text) => text.includes('dnsNames'), 'why not without names');
+      } finally {
+        await ca.stop();
+        await bind.stop();
+      }
+    },
+    testMs,
+  );
 });
+
+function corporatePolicy(name: string, dnsNames: readonly string[]): object {
+  return {
+    apiVersion: 'tabard.dev/v1alpha1',
+    kind: 'TLSPolicy',
+    metadata: { name, namespace: 'shop' },
+    spec: { selector: { matchLabels: { app: name } }, certificate: { issuer: 'corporate', dnsNames } },
+  };
+}

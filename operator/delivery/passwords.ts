@@ -59,6 +59,8 @@ export class Passwords {
       // What "echo" without "-n" leaves; nobody could type it into the program that opens the file.
       if (/\p{Cc}/u.test(password) || !Buffer.from(password).equals(bytes))
         return missing(`key "${key}" of Secret "${namespace}/${name}" has a line break or is not text`);
+      if (/[^ -~]/.test(password))
+        return missing(`key "${key}" of Secret "${namespace}/${name}" is not plain ASCII, and Java opens no other`);
       return { ok: true, password };
     } catch (error) {
       if (isKube(error, 'NotFound')) return missing(`Secret "${namespace}/${name}" is not there`);

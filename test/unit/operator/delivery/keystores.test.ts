@@ -142,6 +142,7 @@ describe('a password that cannot be used', () => {
     { name: 'the key is missing', give: () => passwordIs('one', 'other'), says: 'has no key "password"' },
     { name: 'it is empty', give: () => passwordIs(''), says: 'is empty' },
     { name: 'it ends in a line break', give: () => passwordIs('one\n'), says: 'has a line break' },
+    { name: 'it is not ASCII', give: () => passwordIs('p\u00e4ss'), says: 'Java opens no other' },
   ])('holds the first certificate back and says so: $name', async ({ give, says }) => {
     give();
     wanting();

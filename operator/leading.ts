@@ -42,6 +42,7 @@ import { distributionPoints } from './revocation/crl/points.ts';
 import { listAuthorities } from './revocation/imports/authorities.ts';
 import { CrlImporter } from './revocation/imports/importer.ts';
 import type { MeshTrust } from './trust/mesh.ts';
+import { recordFederation } from './trust/trail.ts';
 
 export interface LeadingDeps {
   readonly config: OperatorConfig;
@@ -142,7 +143,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     issuers: issuersByName,
     changes: issuerChanges,
     reports,
-    owners: new Owners(client),
+    owners: new Owners(client, clock),
     outcomes: edges,
     events,
     trustDomain,
@@ -185,6 +186,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     ...keeping,
     certificates: (signal) => certificates.run(signal),
     'pod certificates': (signal) => podCertificates.run(signal),
+    'trail of federation': (signal) => recordFederation(trust, audit, signal),
     'edge certificates': (signal) => edge.run(signal),
     policies: (signal) => policies.run(signal),
     revocations: (signal) => revocations.run(signal),

@@ -77,7 +77,11 @@ export function withRoots(issuer: TLSIssuer, status: Status, faults: readonly st
   if (count === 0) return status;
   const verdict: Verdict =
     faults.length === 0
-      ? { status: 'True', reason: 'RootsUsable', message: `${count} further roots are trusted` }
+      ? {
+          status: 'True',
+          reason: 'RootsUsable',
+          message: `${count} further ${count === 1 ? 'root is' : 'roots are'} trusted`,
+        }
       : no('RootsBroken', faults.join('; '));
   const conditions = merged(issuer, [{ type: 'RootsAccepted', ...verdict }], now);
   return { ...status, conditions: [...(status.conditions ?? []), ...conditions] };

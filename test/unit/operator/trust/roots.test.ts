@@ -3,11 +3,13 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { TLSIssuer, TrustRoot } from '../../../../lib/api/tlsissuer.ts';
 import type { ConfigMap } from '../../../../lib/kube/object.ts';
 import { ObjectStore } from '../../../../lib/kube/store.ts';
-import { formatCertificates, parseCertificates } from '../../../../lib/pki/bundle.ts';
+import { fingerprint, formatCertificates, parseCertificates } from '../../../../lib/pki/bundle.ts';
 import type { Authority } from '../../../../lib/pki/ca.ts';
+import type { AuditRecord } from '../../../../operator/audit/audit.ts';
 import { withRoots } from '../../../../operator/authority/status.ts';
 import { bundleOf, MeshTrust } from '../../../../operator/trust/mesh.ts';
 import { ExternalRoots } from '../../../../operator/trust/roots.ts';
+import { recordFederation } from '../../../../operator/trust/trail.ts';
 import { otherAuthority, otherLeaf } from '../../../support/federation.ts';
 import type { Foreign } from '../../../support/foreign.ts';
 import { kubeDeps } from '../../../support/kubedeps.ts';
@@ -180,6 +182,37 @@ describe('the mesh', () => {
     issuers.set(issuer('a', [], 2));
     expect(trust.federated()).toEqual([]);
     expect(trust.rootFaults('a')).toEqual([]);
+  });
+});
+
+describe('the audit trail', () => {
+  test('records which CAs of other domains came and went, and nothing that was there before', async () => {
+    const [first, second] = [istio, partner].map(pemOf);
+    let domains = [{ trustDomain: 'a.example', bundle: first ?? '' }];
+    let change: () => void = () => undefined;
+    const source = {
+      federated: () => domains,
+      subscribeRoots: (listener: () => void) => {
+        change = listener;
+        return () => undefined;
+      },
+    };
+    const records: string[] = [];
+    const audit = {
+      record: ({ reason, identity, sha256 }: AuditRecord) => void records.push(`${reason} ${identity} ${sha256}`),
+    };
+    const stop = new AbortController();
+    const running = recordFederation(source, audit, stop.signal);
+    change();
+    domains = [{ trustDomain: 'b.example', bundle: second ?? '' }];
+    change();
+    change();
+    stop.abort();
+    await running;
+    expect(records).toEqual([
+      `RootAdded spiffe://b.example ${fingerprint(partner.certificate)}`,
+      `RootRemoved spiffe://a.example ${fingerprint(istio.certificate)}`,
+    ]);
   });
 });
 

@@ -28,6 +28,10 @@ export async function startOperator(options: {
   readonly nodeArguments?: readonly string[];
   /** Of the control API; any free one otherwise. */
   readonly controlPort?: number;
+  /** Of the revocation lists; any free one otherwise. */
+  readonly crlPort?: number;
+  /** `bench` otherwise; two operators need two. */
+  readonly podName?: string;
 }): Promise<BenchOperator> {
   const port = await freePort();
   const log = openSync(options.log, 'w');
@@ -39,10 +43,10 @@ export async function startOperator(options: {
     env: {
       KUBECONFIG: options.kubeconfig,
       TABARD_NAMESPACE: 'tabard-system',
-      TABARD_POD_NAME: 'bench',
+      TABARD_POD_NAME: options.podName ?? 'bench',
       TABARD_MINIMUM_LIFETIME: '10s',
       TABARD_ADMIN_PORT: String(port),
-      TABARD_CRL_PORT: '0',
+      TABARD_CRL_PORT: String(options.crlPort ?? 0),
       TABARD_CONTROL_PORT: String(options.controlPort ?? 0),
     },
     stdio: ['ignore', log, 'inherit'],

@@ -4,6 +4,7 @@
 import { createServer, type Server, type Socket, connect as tcpConnect } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { controlPaths } from '../../lib/api/control.ts';
+import type { RevocationSubject } from '../../lib/api/revocations.ts';
 import { systemClock as clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import { ControlClient } from '../../sidecar/control/client.ts';
@@ -29,7 +30,8 @@ export interface SimulatedPod {
   readonly certificate: string;
   readonly key: string;
   readonly bundle: string;
-  readonly control: { readonly port: number };
+  /** Ports of the control API on loopback, in the order in which they are tried. */
+  readonly control: readonly number[];
 }
 
 const dayMs = 86_400_000;
@@ -112,6 +114,16 @@ export class SimulatedSidecar {
     this.#control.subscribe(controlPaths.self, (message) => this.#self.update(parseSelf(message)));
   }
 
+  /** Number of the revocations in force. */
+  get number(): number | undefined {
+    return this.#revocations.number;
+  }
+
+  /** What is known against a holder of a certificate. */
+  revoked(subject: RevocationSubject): string | undefined {
+    return this.#revocations.revoked(subject)?.detail;
+  }
+
   /** Knows its policy and what is revoked. */
   get isReady(): boolean {
     return this.#self.current() !== undefined && this.#revocations.number !== undefined;
@@ -169,8 +181,20 @@ export class SimulatedSidecar {
 }
 
 /** As sidecar/control/dial.ts, from the pod's own address: the control API knows pods by it. */
-async function dial({ address, certificate, key, bundle, control }: SimulatedPod): Promise<TLSSocket> {
-  const raw = tcpConnect({ host: '127.0.0.1', port: control.port, localAddress: address, noDelay: true });
+async function dial(pod: SimulatedPod): Promise<TLSSocket> {
+  let last: unknown;
+  for (const port of pod.control) {
+    try {
+      return await dialPort(pod, port);
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
+}
+
+async function dialPort({ address, certificate, key, bundle }: SimulatedPod, port: number): Promise<TLSSocket> {
+  const raw = tcpConnect({ host: '127.0.0.1', port, localAddress: address, noDelay: true });
   const socket = tlsConnect({
     socket: raw,
     cert: certificate,

@@ -1,6 +1,7 @@
 // The cluster of the benchmark: a real API server with etcd, the operator as the image runs it, and the pods of the simulated sidecars with
 // addresses of loopback, each with the certificate that the operator issued to its service.
 import { join } from 'node:path';
+import { freePort } from '../../hack/cluster/controlplane.ts';
 import type { Progress } from '../../hack/cluster/progress.ts';
 import { certificateSecretName, secretKeys, spiffeId, written } from '../../lib/api/contract.ts';
 import { resources } from '../../lib/kube/resources.ts';
@@ -21,6 +22,8 @@ const serviceAccounts = {
 export interface RevocationWorld {
   readonly world: World;
   readonly operators: readonly BenchOperator[];
+  /** Where each operator serves revocation lists. */
+  readonly crlPorts: readonly number[];
   readonly pods: readonly SimulatedPod[];
   stop(): Promise<void>;
 }
@@ -38,16 +41,22 @@ export async function startWorld(
     await world.stop();
   };
   try {
-    const ports = Array.from({ length: size.operators }, (_, index) => 26_010 + index);
+    const ports: number[] = [];
+    const crlPorts: number[] = [];
     await progress.step(`${size.operators} operators`, async () => {
-      for (const [index, controlPort] of ports.entries()) {
-        const log = join(paths.folder, `operator-${index}.log`);
-        operators.push(await startOperator({ ...paths, kubeconfig: world.operatorKubeconfig, log, controlPort }));
+      for (let index = 0; index < size.operators; index += 1) {
+        const [controlPort, crlPort] = [await freePort(), await freePort()];
+        const podName = `operator-${index}`;
+        const log = join(paths.folder, `${podName}.log`);
+        const { operatorKubeconfig: kubeconfig } = world;
+        operators.push(await startOperator({ ...paths, kubeconfig, log, controlPort, crlPort, podName }));
+        ports.push(controlPort);
+        crlPorts.push(crlPort);
       }
     });
     const made = await progress.step(`${size.sidecars} pods`, () => makePods(world, size));
     const pods = await progress.step(`certificates of ${size.services} services`, () => certified(world, made, ports));
-    return { world, operators, pods, stop };
+    return { world, operators, crlPorts, pods, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -113,7 +122,8 @@ async function certified(
           certificate: text(secretKeys.certificate),
           key: text(secretKeys.key),
           bundle: text(secretKeys.trustBundle),
-          control: { port: ports[index % ports.length] ?? 0 },
+          // Spread evenly; the others are for when the first is gone.
+          control: ports.map((_, at) => ports[(index + at) % ports.length] ?? 0),
         };
       });
     }

@@ -31,7 +31,8 @@ export interface EnforcerSources {
 const leavingMs = 65_000;
 
 /** All sidecars at a moment. */
-export function enforcers({ pods, reports, trustDomain, find }: EnforcerSources, now: Date): readonly Enforcer[] {
+export function enforcers(sources: EnforcerSources, now: Date): readonly Enforcer[] {
+  const { pods, reports, trustDomain } = sources;
   const found: Enforcer[] = [];
   for (const pod of pods.list()) {
     const { uid, namespace = '', name, deletionTimestamp } = pod.metadata;
@@ -41,7 +42,7 @@ export function enforcers({ pods, reports, trustDomain, find }: EnforcerSources,
     const isHeard = last !== undefined && now.getTime() - last.receivedAt.getTime() <= leavingMs;
     if (deletionTimestamp === undefined ? last === undefined && !isReady(pod) : !isHeard) continue;
     const identity = spiffeId(trustDomain, namespace, service);
-    if (find({ identity, serial: last?.report.serial ?? '', issuer: '' }) !== undefined) continue;
+    if (sources.find({ identity, serial: last?.report.serial ?? '', issuer: '' }) !== undefined) continue;
     found.push({ name: `${namespace}/${name}`, number: last?.report.revocations });
   }
   return found;

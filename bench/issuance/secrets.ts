@@ -1,7 +1,14 @@
 // What becomes of certificate Secrets, seen by a watch of their metadata: when each was written, with which serial and times.
 import { labels, MANAGED_BY, written } from '../../lib/api/contract.ts';
+import { systemClock } from '../../lib/clock.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
+import { kubeMetrics } from '../../lib/kube/metrics.ts';
+import type { KubeObject } from '../../lib/kube/object.ts';
+import { Reflector } from '../../lib/kube/reflector.ts';
 import { metadataOf, resources } from '../../lib/kube/resources.ts';
+import { ObjectStore } from '../../lib/kube/store.ts';
+import { createLogger } from '../../lib/runtime/logger.ts';
+import { Metrics } from '../../lib/runtime/metrics.ts';
 
 /** One write of a Secret. */
 export interface Write {
@@ -25,31 +32,31 @@ export class SecretWatch {
   /** Starts from the present state, which does not count as written. */
   static async start(client: KubeClient): Promise<SecretWatch> {
     const watch = new SecretWatch();
-    const resource = metadataOf(resources.secrets);
-    const selection = { labelSelector: `${labels.managedBy}=${MANAGED_BY},${labels.service}` };
-    let page = await client.list(resource, { ...selection, limit: 1_000 });
-    for (;;) {
-      for (const { metadata } of page.items) {
-        const write = writeOf(metadata);
-        watch.latest.set(write.key, write);
-      }
-      if (page.continue === undefined) break;
-      page = await client.list(resource, { ...selection, limit: 1_000, continue: page.continue });
-    }
-    const { signal } = watch.#stop;
-    const options = {
-      ...selection,
-      resourceVersion: page.resourceVersion,
-      timeoutSeconds: 3_600,
-      idleMs: 600_000,
-      signal,
-    };
-    const follow = async (): Promise<void> => {
-      for await (const event of client.watch(resource, options)) {
-        if (event.type === 'ADDED' || event.type === 'MODIFIED') watch.#note(writeOf(event.object.metadata));
-      }
-    };
-    watch.#running = follow();
+    const store = new ObjectStore<KubeObject>();
+    const reflector = new Reflector({
+      client,
+      resource: metadataOf(resources.secrets),
+      selection: { labelSelector: `${labels.managedBy}=${MANAGED_BY},${labels.service}` },
+      store,
+      clock: systemClock,
+      logger: createLogger({ name: 'bench', level: 'silent' }),
+      metrics: kubeMetrics(new Metrics()),
+      trim: ({ apiVersion, kind, metadata }) => {
+        const { name, namespace = '', uid, resourceVersion, creationTimestamp, annotations = {} } = metadata;
+        return {
+          apiVersion,
+          kind,
+          metadata: { name, namespace, uid, resourceVersion, creationTimestamp, annotations },
+        };
+      },
+    });
+    watch.#running = reflector.run(watch.#stop.signal);
+    await store.synced(AbortSignal.timeout(120_000));
+    store.subscribe((_, after) => {
+      if (after !== undefined) watch.#note(writeOf(after));
+    });
+    // The subscription begins with what is there.
+    watch.writes.length = 0;
     return watch;
   }
 
@@ -76,11 +83,7 @@ export class SecretWatch {
   }
 }
 
-function writeOf(metadata: {
-  readonly name: string;
-  readonly namespace?: string;
-  readonly annotations?: Readonly<Record<string, string>>;
-}): Write {
+function writeOf({ metadata }: KubeObject): Write {
   const notes = metadata.annotations ?? {};
   return {
     key: `${metadata.namespace ?? ''}/${metadata.name}`,

@@ -69,7 +69,7 @@ export class CertificateController {
     this.#gatherer = new Gatherer({
       ...deps,
       secrets: this.#recent,
-      owners: new Owners(client),
+      owners: new Owners(client, clock),
       passwords: new Passwords(client, clock),
     });
     this.#executor = new Executor(deps);

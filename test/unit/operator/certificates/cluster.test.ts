@@ -134,18 +134,61 @@ describe('the workload behind a pod', () => {
       [],
     ],
   ])('is %s', async (_, by, expected) => {
-    const owners = await new Owners(kube).of([controlled(by)], signal);
+    const owners = await new Owners(kube, new TestClock()).of([controlled(by)], signal);
     expect(owners.map(({ kind, name }) => `${kind}/${name}`)).toEqual(expected);
   });
 
   test('is asked for once, and each workload is listed once', async () => {
     let calls = 0;
     kube.onCall = () => void (calls += 1);
-    const owners = new Owners(kube);
+    const owners = new Owners(kube, new TestClock());
     const one = controlled({ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-set', uid: 'set' });
     expect(await owners.of([one, one, one], signal)).toHaveLength(1);
     await owners.of([one], signal);
     expect(calls).toBe(1);
+  });
+
+  describe('of many pods that are seen for the first time', () => {
+    const many = Array.from({ length: 100 }, (_, index) => `many-${index}`);
+    const podOf = (name: string): Pod =>
+      controlled({ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: `${name}-set`, uid: `${name}-set` });
+    const filled = (): MemoryKube => {
+      const crowd = new MemoryKube();
+      for (const name of many) {
+        const ownerReferences = [{ apiVersion: 'apps/v1', kind: 'Deployment', name, uid: name, controller: true }];
+        crowd.seed(resources.replicasets, {
+          metadata: { name: `${name}-set`, namespace: 'shop', uid: `${name}-set`, ownerReferences },
+        });
+      }
+      return crowd;
+    };
+    const namesOf = async (owners: Owners): Promise<readonly (string | undefined)[]> =>
+      Promise.all(many.map(async (name) => (await owners.of([podOf(name)], signal))[0]?.name));
+
+    test('is listed with the whole namespace after the first few', async () => {
+      const crowd = filled();
+      const calls: string[] = [];
+      crowd.onCall = ({ verb }) => void calls.push(verb);
+      expect(await namesOf(new Owners(crowd, new TestClock()))).toEqual(many);
+      expect(calls.filter((verb) => verb === 'list').length).toBe(1);
+      expect(calls.length).toBeLessThan(10);
+    });
+
+    test('is asked for one by one where the list is not given', async () => {
+      const crowd = filled();
+      crowd.onCall = ({ verb }) => {
+        if (verb === 'list') throw new KubeError('Forbidden', 'no');
+      };
+      expect(await namesOf(new Owners(crowd, new TestClock()))).toEqual(many);
+    });
+
+    test('is asked for again when it came after the list', async () => {
+      const crowd = filled();
+      const owners = new Owners(crowd, new TestClock());
+      await namesOf(owners);
+      crowd.seed(resources.replicasets, { metadata: { name: 'new-set', namespace: 'shop', uid: 'new-set' } });
+      expect(await owners.of([podOf('new')], signal)).toMatchObject([{ kind: 'ReplicaSet', name: 'new-set' }]);
+    });
   });
 
   test('is not guessed when the API server cannot be asked', async () => {
@@ -153,7 +196,7 @@ describe('the workload behind a pod', () => {
       throw new KubeError('Forbidden', 'no');
     };
     const one = controlled({ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-set', uid: 'set' });
-    await expect(new Owners(kube).of([one], signal)).rejects.toMatchObject({ kind: 'Forbidden' });
+    await expect(new Owners(kube, new TestClock()).of([one], signal)).rejects.toMatchObject({ kind: 'Forbidden' });
   });
 });
 

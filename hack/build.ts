@@ -13,6 +13,8 @@ const checkout = resolve(import.meta.dirname, '..');
 /** Programs by the name of their bundle. */
 export const entryPoints = {
   operator: 'operator/main.ts',
+  /** No program: what the operator loads when it first needs AWS. */
+  aws: 'operator/delivery/aws/sdk.ts',
   webhook: 'webhook/main.ts',
   sidecar: 'sidecar/main.ts',
   redirect: 'sidecar/redirect/main.ts',
@@ -20,7 +22,7 @@ export const entryPoints = {
 } as const;
 
 /** Those that run in the cluster; `tabard` is for the machines of people, and would only make the image larger. */
-export const imagePrograms = ['operator', 'webhook', 'sidecar', 'redirect'] as const;
+export const imagePrograms = ['operator', 'aws', 'webhook', 'sidecar', 'redirect'] as const;
 
 /** A program that is bundled. */
 export type Program = keyof typeof entryPoints;
@@ -46,6 +48,16 @@ const plainHttp: Plugin = {
     setup.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
     }));
+  },
+};
+
+/** A module that is loaded by `import()` and is an entry point itself stays in a file of its own: most never need it. */
+const loadedLater: Plugin = {
+  name: 'loaded-later',
+  setup: (setup) => {
+    setup.onResolve({ filter: /^\.\/sdk\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './aws.js', external: true } : undefined,
+    );
   },
 };
 
@@ -83,7 +95,7 @@ async function writeBundle(program: Program, root: string, folder: string): Prom
     charset: 'utf8',
     legalComments: 'none',
     banner: { js: banner },
-    plugins: [plainHttp],
+    plugins: [plainHttp, loadedLater],
     logLevel: 'silent',
   });
   for (const { path, contents } of outputFiles) {

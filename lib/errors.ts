@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'input_invalid' // a value from outside (annotation, file, message) does not parse
   | 'pki_invalid' // a key, certificate, CSR or bundle is unusable
   | 'issuer_failed' // an issuer outside of this process refused, failed or could not be reached
+  | 'delivery_failed' // a store outside of the cluster did not take a certificate, or did not give one
   | 'kube_request' // the Kubernetes API refused or failed a request (see KubeError)
   | 'control_protocol' // the control API peer broke the protocol
   | 'lease_lost' // leadership was lost; the process must stop

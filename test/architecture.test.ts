@@ -41,6 +41,12 @@ const rules: readonly Rule[] = [
   },
   { from: 'lib/http/', own: ['lib/errors.ts', 'lib/runtime/'], packages: ['fastify'] },
   { from: 'operator/', own: ['lib/'], types: ['pino', 'fastify'] },
+  {
+    from: 'operator/delivery/aws/',
+    own: ['operator/', 'lib/'],
+    packages: ['@aws-sdk/client-secrets-manager'],
+    types: ['pino'],
+  },
   { from: 'webhook/', own: ['lib/'], types: ['pino', 'fastify'] },
   { from: 'webhook/server.ts', own: ['webhook/', 'lib/'], packages: ['fastify'], types: ['pino'] },
   {

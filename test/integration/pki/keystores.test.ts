@@ -45,7 +45,7 @@ beforeAll(async () => {
     const roots = trusted.map(({ raw }) => digest(raw)).sort();
     add({ kind: 'trust', password, content: roots }, await trustStore(trusted, password));
   }
-}, 120_000);
+}, 300_000);
 
 function add(store: Omit<Store, 'path'>, file: Buffer): void {
   const path = join(folder, `${stores.length}.p12`);

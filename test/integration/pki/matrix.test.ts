@@ -48,7 +48,7 @@ function write(item: Item): void {
 beforeAll(async () => {
   items = await matrix();
   for (const item of [...items, bad]) write(item);
-}, 120_000);
+}, 300_000);
 
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -19,6 +19,7 @@ import { keyOfRequest } from '../../../../lib/pki/pkcs10.ts';
 import { chainVerdict } from '../../../../lib/pki/verify.ts';
 import { authorityKeyIdOf, issuerFacts } from '../../../../lib/pki/x509.ts';
 import { judgeCredentials } from '../../../../lib/runtime/credentials.ts';
+import { readMaterial } from '../../../../webhook/material.ts';
 import { hostileName } from '../../../support/hostile.ts';
 import { limboCases } from '../../../support/limbo.ts';
 import { testAuthority, testLeaf } from '../../../support/pki.ts';
@@ -176,6 +177,30 @@ describe('a reader never fails in another way than it says', () => {
           if (verdict.good) expect(verdict.credentials.serial).toBe(leaf.serial);
         }),
         runs(400),
+      );
+    },
+    runsTimeout(60_000),
+  );
+
+  test(
+    "the webhook's own Secret",
+    () => {
+      const { certificate, key, bundle: trusted } = leaf;
+      const values = fc.tuple(mangledText([certificate, trusted]), mangledText([key, caKey]), fc.nat(31));
+      fc.assert(
+        fc.property(values, ([one, other, which]) => {
+          const names = ['ca.crt', 'ca.key', 'next.key', 'tls.crt', 'tls.key'];
+          const good = [trusted, caKey, '', certificate, key];
+          const texts = names.map((name, at) => [
+            name,
+            (which & (1 << at)) === 0 ? good[at] : name.endsWith('.crt') ? one : other,
+          ]);
+          const data = Object.fromEntries(
+            texts.map(([name, text = '']) => [name, Buffer.from(text).toString('base64')]),
+          );
+          quiet(() => readMaterial(data, { trustDomain: 'cluster.local' }));
+        }),
+        runs(200),
       );
     },
     runsTimeout(60_000),

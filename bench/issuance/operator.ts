@@ -95,7 +95,7 @@ function memoryOf(pid: number): { readonly rss: number; readonly peak: number } 
 }
 
 /** Processor seconds of a process, in the usual clock ticks of 10 ms. */
-export function cpuSecondsOf(pid: number): number {
+function cpuSecondsOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   // The name of the program stands in parentheses and may hold blanks.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

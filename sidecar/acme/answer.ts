@@ -68,6 +68,8 @@ export class ChallengeAnswers {
       .find((each) => each.type === 'tls-alpn-01' && each.domain === hello.serverName);
     if (challenge?.type !== 'tls-alpn-01') return false;
     const server = this.#serverFor(challenge);
+    // Nothing follows the handshake: when one side ends, so does the other.
+    socket.allowHalfOpen = false;
     const timer = setTimeout(() => reset(socket), deadlineMs);
     socket.once('close', () => clearTimeout(timer));
     server.emit('connection', socket);

@@ -136,6 +136,11 @@ describe('a certificate', () => {
       expect(moved?.renewAt.getTime()).toBeLessThan(Date.parse('2026-01-02T00:00:00Z'));
       const second = await acme.order(['ari.example.test'], { replaces: first.chain });
       expect(second.serial).not.toBe(first.serial);
+      // The CA took note: it lets nobody replace the same one again, and a new one is had all the same.
+      const noted = (): boolean => bench.deps.lines.some(({ msg }) => msg.startsWith('acme order made without naming'));
+      expect(noted()).toBe(false);
+      await acme.order(['ari.example.test'], { replaces: first.chain });
+      expect(noted()).toBe(true);
       await acme.stop();
     },
     orderMs,

@@ -13,7 +13,7 @@ import { openHelm } from '../../support/helm.ts';
 import { type OperatorProcess, startOperatorProcess } from '../../support/operator.ts';
 
 const setUpMs = 900_000;
-const testMs = 180_000;
+const testMs = 400_000;
 const edgeName = 'shop.example.com';
 
 let plane: ControlPlane;
@@ -52,7 +52,7 @@ async function apply(...objects: readonly object[]): Promise<void> {
 
 /** A value of an object, asked for until it holds. */
 async function eventually(args: readonly string[], holds: (text: string) => boolean, what: string): Promise<string> {
-  const end = performance.now() + 90_000;
+  const end = performance.now() + 150_000;
   for (;;) {
     const text = await plane.kubectl(args).catch(() => '');
     if (holds(text)) return text;

@@ -7,7 +7,8 @@ export const reasonHints = {
   unknown_ca: "The peer's certificate was not signed by a CA of this mesh's trust bundle.",
   expired: "The peer's certificate is past its notAfter; check that its Secret is renewed and mounted.",
   not_yet_valid: "The peer's certificate is not valid yet; check the clocks of both nodes.",
-  revoked: "The peer's identity, serial or pod is revoked by a TLSRevocation.",
+  revoked:
+    "The peer's identity, serial or pod, or this pod's own, is revoked: by a TLSRevocation (kubectl get tlsr) or by a list that a TLSIssuer imports.",
   identity_mismatch: 'The peer proved another identity than discovery gave; the address may have moved to another pod.',
   protocol_version: 'The peer offers no TLS version that the policy accepts.',
   no_shared_cipher: 'The peer offers no cipher suite or key exchange group that the policy accepts.',
@@ -18,7 +19,7 @@ export const reasonHints = {
   overload: 'The proxy is at its connection limit; raise connections.maxConcurrent or scale out.',
   upstream_unreachable: 'No endpoint of the destination accepted a connection.',
   control_unavailable:
-    'The control API is away and nothing is cached for this cluster address; it is refused to fail closed.',
+    'The control API is away, and nothing is cached for this cluster address or, with revocation mode Hard, news of revocations is too old; it is refused to fail closed.',
   own_certificate_expired: "This proxy's own certificate has expired; check the operator and the Secret.",
   reset: 'The connection was reset by a peer before it ended in order.',
 } as const;

@@ -19,6 +19,15 @@ export function observeRevocations(
     },
   );
   metrics.observedGauge(
+    { name: 'tabard_revocations_spreading', help: 'TLSRevocations that hold and that not every sidecar enforces yet.' },
+    (set) => {
+      const spreading = book
+        .list()
+        .filter(({ standing, object }) => standing === 'holds' && object.status?.enforcedAt === undefined);
+      set(spreading.length);
+    },
+  );
+  metrics.observedGauge(
     { name: 'tabard_revocations_number', help: 'Number of the list that sidecars are told; a higher one is newer.' },
     (set) => set(book.current().number),
   );

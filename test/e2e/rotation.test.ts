@@ -70,6 +70,8 @@ test(
     console.log(
       `rotation: ${last['failed']} failed of ${last['calls']}; ${serials.size} serials of api; ${bytes.length} bytes captured`,
     );
+    const kinds = Object.entries<Raw>(last['kinds']);
+    expect(kinds.flatMap(([kind, { errors }]) => errors.map((error: string) => `${kind}: ${error}`))).toEqual([]);
     expect(last).toMatchObject({ failed: 0 });
     expect(last['calls']).toBeGreaterThan(seconds * 20);
     expect(serials.size).toBeGreaterThanOrEqual(Math.floor(seconds / 30));

@@ -161,6 +161,7 @@ export function factsOf({ authority, anchors }: Generation): CaFacts {
     fingerprint: authority.fingerprint,
     keyId,
     issuedAt: new Date(Math.min(notBefore.getTime() + BACKDATE_MS, notAfter.getTime())),
+    notBefore,
     notAfter,
     anchors: anchors.map(fingerprint),
   };

@@ -195,6 +195,9 @@ function fromPrepared(view: RotationView): Decision {
   if (other !== undefined) return step(takeOver(view, 'yet another CA was put into its Secret'));
   if (source === 'given' && offered?.fingerprint === active.fingerprint)
     return step({ kind: 'undo', reason: 'the Secret holds the former CA again' });
+  // The clock was set back since it was made: what it signed now would be refused.
+  if (next.notBefore !== undefined && now < next.notBefore)
+    return waiting(view, [], `the next CA is valid from ${next.notBefore.toISOString()}`);
   const lagging = untrusting(view, next);
   return lagging.length === 0
     ? settled(view, { kind: 'activate' })

@@ -9,6 +9,8 @@ export interface CaFacts {
   readonly keyId: string;
   /** When its life began, without the time by which certificates are backdated. */
   readonly issuedAt: Date;
+  /** Absent = from when it was issued. */
+  readonly notBefore?: Date;
   readonly notAfter: Date;
   /** SHA-256 of the roots that a bundle must hold for its leaves to be good. */
   readonly anchors: readonly string[];

@@ -10,7 +10,8 @@ import type {
 } from '../../../../operator/authority/rotationview.ts';
 
 const minute = 60_000;
-const day = 24 * 60 * minute;
+const hour = 60 * minute;
+const day = 24 * hour;
 const start = Date.parse('2026-01-01T00:00:00Z');
 const at = (ms: number): Date => new Date(start + ms);
 
@@ -21,6 +22,7 @@ function ca(name: string, bornMs = 0): CaFacts {
     fingerprint,
     keyId: `KEY-${name}`,
     issuedAt: at(bornMs),
+    notBefore: at(bornMs - 2 * minute),
     notAfter: at(bornMs + 90 * day),
     anchors: [fingerprint],
   };
@@ -234,6 +236,12 @@ describe('a prepared CA', () => {
       { ...prepared, phaseSince: at(46 * day + 60 * minute) },
       { peers: [follows] },
       { kind: 'activate' },
+    ],
+    [
+      'waits for its own time when the clock was set back since it was made',
+      { ...prepared, next: ca('b', 46 * day + hour) },
+      { peers: [sidecar('shop/web-1', [old, ca('b')], old)] },
+      [],
     ],
     ['waits while it is paused, though all follow', prepared, { peers: [follows], paused: true }, 'Paused'],
     [

@@ -1,5 +1,6 @@
 // Answers PodCertificateRequests for Tabard's signer: looks at a request with all that bears on it, decides (decide.ts), signs, writes the
 // status. Runs on the leader alone. The status is final once written, so a second leader or a second try can do no harm.
+import type { KeyObject } from 'node:crypto';
 import { fieldManagers } from '../../lib/api/contract.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -9,59 +10,44 @@ import { Controller, type ReconcileResult, TerminalError } from '../../lib/kube/
 import { isKube } from '../../lib/kube/errors.ts';
 import { feed } from '../../lib/kube/feed.ts';
 import type { KubeMetrics } from '../../lib/kube/metrics.ts';
-import { keyOf, type Node, type Pod, type PodCertificateRequest } from '../../lib/kube/object.ts';
-import { metadataOf, resources } from '../../lib/kube/resources.ts';
+import { keyOf, type PodCertificateRequest } from '../../lib/kube/object.ts';
+import { resources } from '../../lib/kube/resources.ts';
 import type { Store } from '../../lib/kube/store.ts';
-import { dnsNamesOf, formatIdentity, type Identity } from '../../lib/pki/identity.ts';
-import { type CertificateSettings, certificateSettings } from '../../lib/policy/effective.ts';
+import { formatIdentity } from '../../lib/pki/identity.ts';
+import { keyAlgorithmOf } from '../../lib/pki/keys.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
-import type { AuditTrail } from '../audit/audit.ts';
-import type { Cluster } from '../certificates/cluster.ts';
-import { serviceKeyOf } from '../certificates/cluster.ts';
+import { type AuditTrail, certificateDigest } from '../audit/audit.ts';
 import type { SignedLeaf } from '../issuers/issuer.ts';
-import type { Issuers } from '../issuers/issuers.ts';
 import { deniedStatus, issuedStatus, type RequestStatus, refreshTime, unfitness } from './answer.ts';
-import { type Decision, decide } from './decide.ts';
-import type { PodCertificates } from './issued.ts';
-import { certificateOf } from './issued.ts';
+import { type Case, type CaseSources, look } from './case.ts';
+import type { Decision } from './decide.ts';
+import { certificateOf, type PodCertificate, type PodCertificates } from './issued.ts';
 import type { SignerNotices } from './notices.ts';
 import { outcomeOf } from './requests.ts';
 
 /** What the signer works with and on. */
-export interface PodCertificateDeps {
+export interface PodCertificateDeps extends CaseSources {
   readonly client: Pick<KubeClient, 'get' | 'applyStatus'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly kubeMetrics: KubeMetrics;
-  readonly stores: {
+  readonly stores: CaseSources['stores'] & {
     readonly podCertificateRequests: Store<PodCertificateRequest>;
-    readonly pods: Store<Pod>;
     readonly policies: Store<TLSPolicy>;
-    readonly nodes: Store<Node>;
   };
-  readonly cluster: Cluster;
-  readonly issuers: Issuers;
   readonly certificates: PodCertificates;
   readonly notices: SignerNotices;
   readonly audit: AuditTrail;
-  readonly trustDomain: string;
-  readonly clusterDomain: string;
-  /** Lowest lifetime of a leaf, milliseconds. */
-  readonly shortestMs: number;
-  /** Why nothing is issued to an identity; undefined = it may have certificates. */
-  readonly revokedWhy: (identity: string) => string | undefined;
   /** What else than the stores may change an answer: calls `again`. */
   readonly changes: readonly ((again: () => void) => () => void)[];
 }
 
-/** A request with all that its answer follows from. */
-interface Case {
-  readonly request: PodCertificateRequest;
-  readonly pod: Pod | 'absent' | 'outside';
-  readonly identity: Identity;
-  readonly settings: CertificateSettings;
-  readonly dnsNames: readonly string[];
-  readonly decision: Decision;
+/** What was granted. `before`: the pod's certificate until now. */
+interface Granted {
+  readonly leaf: SignedLeaf;
+  readonly refreshAt: Date;
+  readonly before: PodCertificate | undefined;
+  readonly publicKey: KeyObject;
 }
 
 /** How often to look at a request that waits although nothing changed: for what only time changes. */
@@ -124,7 +110,7 @@ export class PodCertificateSigner {
     const request = this.#deps.stores.podCertificateRequests.get(key);
     if (request === undefined || request.metadata.deletionTimestamp !== undefined) return undefined;
     if (outcomeOf(request) !== undefined || this.#answered.has(request.metadata.uid)) return undefined;
-    const found = await this.#look(request, signal);
+    const found = await look(this.#deps, request, signal);
     if (found === 'unseen') return { after: cacheLagMs };
     const { decision } = found;
     switch (decision.kind) {
@@ -135,48 +121,6 @@ export class PodCertificateSigner {
         return this.#deny(found, decision, signal);
       case 'sign':
         return this.#sign(found, decision, signal);
-    }
-  }
-
-  /** `unseen`: the API server has a pod in the mesh that the cache does not have yet. */
-  async #look(request: PodCertificateRequest, signal: AbortSignal): Promise<Case | 'unseen'> {
-    const { stores, cluster, issuers, clock, trustDomain, clusterDomain, shortestMs, revokedWhy } = this.#deps;
-    const namespace = request.metadata.namespace ?? '';
-    const pod = await this.#podOf(request, signal);
-    if (pod === 'unseen') return pod;
-    const isThere = typeof pod !== 'string';
-    const [, service = ''] = isThere ? (serviceKeyOf(pod) ?? '').split('/') : [];
-    const policy = isThere ? cluster.selected(namespace, pod.metadata.labels ?? {}).policy : undefined;
-    const settings = certificateSettings(policy, shortestMs);
-    const identity = { trustDomain, namespace, service };
-    const now = clock.now();
-    const issuer = issuers.named(settings.issuer);
-    const decision = decide({
-      request,
-      pod,
-      nodeUid: stores.nodes.get(request.spec.nodeName)?.metadata.uid,
-      settings,
-      issuer: issuers.state(settings.issuer, now),
-      signsForOthers: !('ready' in issuer) && issuer.signFor !== undefined,
-      revoked: revokedWhy(formatIdentity(identity)),
-      now,
-    });
-    const services = isThere ? cluster.servicesOf([pod]) : [];
-    const dnsNames = dnsNamesOf({ namespace, clusterDomain, services, extra: settings.dnsNames });
-    return { request, pod, identity, settings, dnsNames, decision };
-  }
-
-  /** Kubelets ask as soon as they see a pod, which may be before this cache does: a pod that is not there is asked for. */
-  async #podOf({ metadata, spec }: PodCertificateRequest, signal: AbortSignal): Promise<Case['pod'] | 'unseen'> {
-    const ref = { namespace: metadata.namespace ?? '', name: spec.podName };
-    const known = this.#deps.stores.pods.get(keyOf(ref));
-    if (known !== undefined) return known;
-    try {
-      const live = await this.#deps.client.get(metadataOf(resources.pods), ref, { signal });
-      return serviceKeyOf(live) === undefined ? 'outside' : 'unseen';
-    } catch (error) {
-      if (isKube(error, 'NotFound')) return 'absent';
-      throw error;
     }
   }
 
@@ -201,7 +145,7 @@ export class PodCertificateSigner {
     { publicKey, lifetimeMs }: Extract<Decision, { kind: 'sign' }>,
     signal: AbortSignal,
   ): Promise<ReconcileResult> {
-    const { issuers, clock, notices } = this.#deps;
+    const { issuers, clock, notices, certificates } = this.#deps;
     const { request, identity, settings, dnsNames } = found;
     const issuer = issuers.named(settings.issuer);
     if ('ready' in issuer || issuer.signFor === undefined) {
@@ -218,12 +162,15 @@ export class PodCertificateSigner {
     }
     const refreshAt = refreshTime(leaf, settings.renewAt);
     const status = issuedStatus(leaf, settings.issuer, { refreshAt, now });
-    if (await this.#write(request, status, signal)) this.#granted(found, leaf, refreshAt);
+    const before = certificates.ofPod(request.spec.podUID);
+    if (await this.#write(request, status, signal)) this.#granted(found, { leaf, refreshAt, before, publicKey });
     return undefined;
   }
 
-  #granted({ request, identity, settings }: Case, { serial, notAfter }: SignedLeaf, refreshAt: Date): void {
+  #granted({ request, identity, settings }: Case, { leaf, refreshAt, before, publicKey }: Granted): void {
     const { logger, notices, audit } = this.#deps;
+    const { serial, notAfter, chain } = leaf;
+    const [sha256, keyKind] = [certificateDigest(chain), keyAlgorithmOf(publicKey)];
     const uri = formatIdentity(identity);
     notices.granted();
     logger.info(
@@ -231,11 +178,14 @@ export class PodCertificateSigner {
       'pod certificate issued',
     );
     audit.record({
-      action: 'CertificateIssued',
+      action: before === undefined ? 'CertificateIssued' : 'CertificateRenewed',
       askedBy: [askerOf(request)],
       reason: 'PodCertificateRequest',
       identity: uri,
       serial,
+      ...(before === undefined ? {} : { replaces: before.serial }),
+      ...(sha256 === undefined ? {} : { sha256 }),
+      ...(keyKind === undefined ? {} : { keyKind }),
       notAfter,
       issuer: settings.issuer,
     });

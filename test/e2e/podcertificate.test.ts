@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { stateFolder } from '../../hack/cluster/cache.ts';
+import { judgeCredentials } from '../../lib/runtime/credentials.ts';
 import { type Kit, kit, type Raw, until } from '../support/e2e/kit.ts';
 import { system } from '../support/e2e/names.ts';
 import { processesOf } from '../support/e2e/node.ts';
@@ -25,15 +26,27 @@ beforeAll(async () => {
       certificate: { delivery: 'PodCertificate' },
       http: { accessLog: 'All' },
     }),
+    policy(namespace, 'alone', {
+      selector: { matchLabels: { app: 'alone' } },
+      certificate: { delivery: 'PodCertificate' },
+    }),
     policy(namespace, 'shop', { http: { accessLog: 'All' } }),
   );
   await k.apply(
     deployment({ namespace, name: 'vault', replicas: 2, annotations: own, container: apiContainer }),
     apiService(namespace, 'vault'),
+    deployment({
+      namespace,
+      name: 'alone',
+      annotations: { ...own, 'tabard.dev/inject': 'certificate' },
+      container: apiContainer,
+    }),
     deployment({ namespace, name: 'shop', annotations: inject, container: apiContainer }),
     apiService(namespace, 'shop'),
   );
-  await Promise.all(['deployment/vault', 'deployment/shop'].map((each) => k.rolledOut(namespace, each, 180)));
+  await Promise.all(
+    ['deployment/vault', 'deployment/alone', 'deployment/shop'].map((each) => k.rolledOut(namespace, each, 180)),
+  );
 }, 240_000);
 
 afterAll(async () => {
@@ -98,6 +111,23 @@ test('they speak mTLS with pods that read a Secret, both ways, each with its own
   const outbound = await serialsSeen(nameOf(shop), 'outbound');
   expect(outbound.length).toBeGreaterThan(0);
   expect(outbound.filter((serial) => !own.has(serial))).toEqual([]);
+});
+
+test('a workload that terminates TLS itself finds key, chain and bundle apart as well', async () => {
+  const [pod] = await podsOf('alone');
+  const read =
+    "for (const name of ['tls.crt', 'tls.key', 'ca.crt']) process.stdout.write(require('node:fs').readFileSync('/var/run/tabard/tls/' + name))";
+  const text = await k.kubectl(['-n', namespace, 'exec', nameOf(pod), '--', '/usr/local/bin/node', '-e', read]);
+  const [chain = '', rest = ''] = text.split('-----BEGIN PRIVATE KEY-----');
+  const end = '-----END PRIVATE KEY-----\n';
+  const at = rest.indexOf(end) + end.length;
+  const texts = {
+    certificate: chain,
+    key: `-----BEGIN PRIVATE KEY-----${rest.slice(0, at)}`,
+    trustBundle: rest.slice(at),
+  };
+  expect(judgeCredentials(texts, new Date())).toMatchObject({ good: true });
+  expect(new X509Certificate(chain).subjectAltName).toContain(`URI:${identity('alone')}`);
 });
 
 /** Traces of a key, told apart by whose it is; of some forms alone where those are enough. */

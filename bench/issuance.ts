@@ -25,8 +25,9 @@ const phases = new Set(values.phases.split(','));
 const progress = progressOn((text) => process.stderr.write(`${text}\n`));
 
 async function signing(): Promise<readonly Bar[]> {
-  const { signed, whole } = await signingRates(5, 2_000);
+  const { signed, whole, perCpu } = await signingRates(5, 2_000);
   line('signing alone, one thread (median, lowest to highest of 5 rounds)', spreadText(signed), 'certificates/s');
+  line('  per second of its processor time', spreadText(perCpu), 'certificates');
   line('new key, signature, PEM of both', spreadText(whole), 'certificates/s');
   const times = await scheduleOf(10_000);
   const last = times.at(-1) ?? 0;

@@ -1,5 +1,5 @@
-// From the apply of a TLSRevocation to the last live connection cut: `node bench/revocation.ts [--sidecars 500] [--trials 100] [--operators
-// 2]`, with a real API server and etcd, operators as the image runs them, and simulated sidecars (bench/revocation/sidecar.ts), all on this
+// From the apply of a TLSRevocation to the last live connection cut: `node bench/revocation.ts [--sidecars 500] [--trials 100]
+// [--operators 1]`, with a real API server and etcd, operators as the image runs them, and simulated sidecars (bench/revocation/sidecar.ts), all on this
 // machine. Prints one line per figure; the last line is {"bars":[...]}.
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -21,7 +21,7 @@ const { values } = parseArgs({
   options: {
     sidecars: { type: 'string', default: '500' },
     trials: { type: 'string', default: '100' },
-    operators: { type: 'string', default: '2' },
+    operators: { type: 'string', default: '1' },
   },
 });
 const [sidecars, trials, operators] = [values.sidecars, values.trials, values.operators].map(Number) as [

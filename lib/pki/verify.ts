@@ -10,7 +10,10 @@ import { strongKey, strongSignature } from './strength.ts';
 /** What a leaf is shown for: a client judges a `server`, a server a `client`. */
 export type Purpose = 'server' | 'client';
 
-/** What to check. `intermediates` are as the peer sent them, untrusted; every CA of `bundle` is trusted, self-signed or not. */
+/**
+ * What to check. `intermediates` are as the peer sent them, untrusted. Trusted are the self-signed CAs of `bundle`; other CAs in it lead on to
+ * those, as OpenSSL has it in a handshake (Node cannot tell a TLS server to stop at them).
+ */
 export interface ChainRequest {
   readonly leaf: X509Certificate;
   readonly intermediates?: readonly X509Certificate[];
@@ -40,15 +43,22 @@ const maximumSignatures = 100;
  * its time says so; no path at all, or none that may be followed, is `unknown_ca`.
  */
 export function chainVerdict({ leaf, intermediates = [], bundle, now, purpose }: ChainRequest): ChainVerdict {
-  const search: Search = { untrusted: intermediates.slice(0, maximumIntermediates), bundle, signatures: 0 };
+  const roots = bundle.filter(isRoot);
+  const between = bundle.filter((each) => !roots.includes(each));
+  const untrusted = [...between, ...intermediates.slice(0, maximumIntermediates)];
+  const search: Search = { untrusted, roots, signatures: 0 };
   let failure: Refusal | undefined;
   for (const chain of paths([leaf], search)) {
     const fault = outOfTime(chain, now) ?? outOfRule(chain, purpose);
     if (fault === undefined) return { ok: true, chain };
     failure ??= fault;
   }
-  return failure ?? refuse('unknown_ca', `no trusted CA signed ${named(leaf)}`);
+  const hint = roots.length === 0 && between.length > 0 ? ': the bundle holds no root, only CAs below one' : '';
+  return failure ?? refuse('unknown_ca', `no trusted CA signed ${named(leaf)}${hint}`);
 }
+
+/** Its own issuer. That it signed itself is not verified: it is trusted, or nothing in the bundle is. */
+const isRoot = (certificate: X509Certificate): boolean => certificate.checkIssued(certificate);
 
 /** The certificates that a peer sent with its own in the handshake of `leaf`, as far as they lead on from it. */
 export function sentWith(leaf: X509Certificate): readonly X509Certificate[] {
@@ -63,7 +73,7 @@ export function sentWith(leaf: X509Certificate): readonly X509Certificate[] {
 
 interface Search {
   readonly untrusted: readonly X509Certificate[];
-  readonly bundle: readonly X509Certificate[];
+  readonly roots: readonly X509Certificate[];
   signatures: number;
 }
 
@@ -71,7 +81,7 @@ interface Search {
 function* paths(chain: readonly X509Certificate[], search: Search): Generator<readonly X509Certificate[]> {
   const last = chain.at(-1);
   if (last === undefined || chain.length >= maximumLength) return;
-  for (const root of search.bundle) if (signed(root, last, search)) yield [...chain, root];
+  for (const root of search.roots) if (signed(root, last, search)) yield [...chain, root];
   for (const next of search.untrusted) {
     if (!chain.includes(next) && signed(next, last, search)) yield* paths([...chain, next], search);
   }

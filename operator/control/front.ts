@@ -183,8 +183,6 @@ function contextOf({ certificate, key, trustBundle }: Credentials): SecureContex
     cert: certificate,
     key,
     ca: trustBundle,
-    // Every CA of the bundle is trusted for itself, as verify.ts has it: it need not hold the root above an issuing CA.
-    allowPartialTrustChain: true,
     minVersion: 'TLSv1.3',
     ciphers: 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256',
     ecdhCurve: 'X25519MLKEM768:X25519:P-256',

@@ -74,8 +74,6 @@ async function dial(
     cert: own.certificate,
     key: own.key,
     ca: own.trustBundle,
-    // Every CA of the bundle is trusted for itself, as verify.ts has it: it need not hold the root above an issuing CA.
-    allowPartialTrustChain: true,
     minVersion: 'TLSv1.3',
     ALPNProtocols: ['h2'],
     // Judged below: the name that counts is the identity, not a DNS name.

@@ -41,8 +41,6 @@ export async function dialControl(deps: DialDeps): Promise<TLSSocket> {
     cert: credentials.certificate,
     key: credentials.key,
     ca: pushed === undefined ? credentials.trustBundle : [credentials.trustBundle, pushed],
-    // Every CA of the bundle is trusted for itself, as verify.ts has it: it need not hold the root above an issuing CA.
-    allowPartialTrustChain: true,
     minVersion: 'TLSv1.3',
   });
   let last: unknown;

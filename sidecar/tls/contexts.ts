@@ -31,8 +31,6 @@ export function contextOptions(
     cert: pem.certificate,
     key: pem.key,
     ca: pem.trustBundle,
-    // Every CA of the bundle is trusted for itself, as verify.ts has it: it need not hold the root above an issuing CA.
-    allowPartialTrustChain: true,
     minVersion: tls.minVersion === '1.2' ? 'TLSv1.2' : 'TLSv1.3',
     maxVersion: 'TLSv1.3',
     ciphers: ciphersOf(tls).join(':'),

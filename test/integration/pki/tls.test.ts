@@ -4,8 +4,11 @@ import { once } from 'node:events';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { describe, expect, test } from '@jest/globals';
 import type { KeyAlgorithm } from '../../../lib/api/tlspolicy.ts';
+import { loadAuthority } from '../../../lib/pki/ca.ts';
 import { identityOf } from '../../../lib/pki/identity.ts';
-import { type TestLeaf, testAuthority, testLeaf } from '../../support/pki.ts';
+import { privateKeyPem } from '../../../lib/pki/keys.ts';
+import { foreign } from '../../support/foreign.ts';
+import { DAY_MS, type TestLeaf, testAuthority, testLeaf } from '../../support/pki.ts';
 
 interface Sides {
   readonly server: TestLeaf;
@@ -103,5 +106,19 @@ describe('handshakes with our certificates', () => {
     const outcome = await handshake({ server, client, bundle: one.certificate });
     // Node ends such a connection before its server says why; a sidecar asks for the reason itself.
     expect(outcome).toMatch(/^server: .*socket hang up/);
+  });
+
+  test('CAs below a root are trusted by the root alone: with just themselves in the bundle, nobody is', async () => {
+    const times = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + DAY_MS) };
+    const root = foreign({ name: 'Root', ...times });
+    const issuing = foreign({ name: 'Issuing', by: root, ...times });
+    const [top, middle] = [root.certificate.toString(), issuing.certificate.toString()];
+    const authority = loadAuthority(middle, privateKeyPem(issuing.key), 'cluster.local');
+    const [server, client] = [await testLeaf(authority), await testLeaf(authority, { service: 'api' })];
+    const shown = (leaf: TestLeaf): TestLeaf => ({ ...leaf, certificate: leaf.certificate + middle });
+    expect(await handshake({ server: shown(server), client: shown(client), bundle: top })).toBe(good);
+    expect(await handshake({ server, client, bundle: top + middle })).toBe(good);
+    // chainVerdict says the same (test/unit/lib/pki/verify.test.ts).
+    expect(await handshake({ server: shown(server), client: shown(client), bundle: middle })).not.toBe(good);
   });
 });

@@ -138,9 +138,13 @@ describe('the chain of a peer', () => {
     expect(chainVerdict({ leaf: await leafOf(reloaded), bundle: [certificate(old)], now })).toMatchObject({ ok: true });
   });
 
-  test('a CA of the bundle is trusted for itself: the root above it need not be there', async () => {
+  test('a CA of the bundle that is no root leads on to one, and alone trusts nobody', async () => {
     const leaf = await leafOf(fresh);
-    expect(chainVerdict({ leaf, bundle: [crossSigned()], now })).toMatchObject({ ok: true, chain: { length: 2 } });
+    expect(chainVerdict({ leaf, bundle: [crossSigned(), root.certificate], now })).toMatchObject({
+      chain: { length: 3 },
+    });
+    const detail = expect.stringContaining('the bundle holds no root');
+    expect(chainVerdict({ leaf, bundle: [crossSigned()], now })).toMatchObject({ reason: 'unknown_ca', detail });
   });
 
   const uri = (host: string) =>

@@ -18,7 +18,7 @@ export interface RemoteDeps {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly stores: Pick<Caches, 'ownSecrets'>;
+  readonly stores: Pick<Caches, 'ownSecrets' | 'issuers'>;
   readonly peers: PeersView;
 }
 
@@ -30,7 +30,7 @@ export function remoteFactories(deps: RemoteDeps): Readonly<Record<'vault' | 'ku
   const shared = { clock, logger, followers, userAgent: `${names.operator}/${VERSION}` };
   const credentials = mountedCredentials({ folder, secrets: stores.ownSecrets, namespace });
   return {
-    vault: (issuer, changed) => createVaultIssuer(issuer, { ...shared, credentials, changed }),
+    vault: (issuer, changed) => createVaultIssuer(issuer, { ...shared, ...stores, credentials, changed }),
     kubernetesCSR: (issuer, changed) => createCsrIssuer(issuer, { ...shared, client, changed }),
   };
 }

@@ -82,6 +82,14 @@ function unusable(why: string): IssuerError {
 /** Most peers that are named in status. */
 const mostNamed = 20;
 
+/** What persons ask for. */
+export interface AdvanceOptions {
+  /** spec.rotation.paused. */
+  readonly paused?: boolean;
+  /** SHA-256 of a CA that is not to be trusted, lower-case hex. */
+  readonly distrusted?: string;
+}
+
 /** Who is waited for, as status names it. */
 export function waitingFor(names: readonly string[]): Pick<RotationStatus, 'waitingFor' | 'waitingCount'> {
   return names.length === 0 ? {} : { waitingFor: names.slice(0, mostNamed), waitingCount: names.length };
@@ -143,13 +151,28 @@ export class Staging implements WatchedAuthorities {
     } else this.#next = ca;
   }
 
-  /** Takes the steps that are due. Never while one peer would refuse what is to be used. */
-  advance(now: Date, followers: Followers, paused: boolean): void {
+  /**
+   * Takes the steps that are due. Never while one peer would refuse what is to be used, but for a CA that a person distrusts (its
+   * SHA-256): that waits for nobody and ends no pause.
+   */
+  advance(now: Date, followers: Followers, { paused = false, distrusted = '' }: AdvanceOptions = {}): void {
     this.#waitingFor = [];
+    if (distrusted !== '') this.#distrust(distrusted);
     if (paused) return;
     if (this.#next !== undefined) this.#activate(this.#next, now, followers);
     if (this.#previous.length > 0 && this.#active !== undefined) this.#retire(this.#active, now, followers);
     if (this.#retired.length > 0) this.#finish(now, followers);
+  }
+
+  #distrust(bad: string): void {
+    const isBad = (ca: UpstreamAuthority | undefined): boolean => ca?.fingerprint === bad;
+    this.#previous = this.#previous.filter((each) => !isBad(each));
+    this.#retired = this.#retired.filter((each) => each.fingerprint !== bad);
+    if (isBad(this.#next)) this.#next = undefined;
+    if (!isBad(this.#active)) return;
+    // Who can sign in its place does so at once; until the signer has another CA nothing is signed, and nobody is trusted by it.
+    this.#active = this.#next;
+    this.#next = undefined;
   }
 
   #activate(next: UpstreamAuthority, now: Date, followers: Followers): void {

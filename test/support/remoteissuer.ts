@@ -16,6 +16,7 @@ export interface SharedDeps {
   readonly clock: typeof systemClock;
   readonly logger: ReturnType<typeof createLogger>;
   readonly followers: Followers;
+  readonly issuers: { get(name: string): TLSIssuer | undefined };
   readonly userAgent: string;
   readonly changed: () => void;
 }
@@ -28,6 +29,8 @@ export class RemoteIssuerBench {
   unmoved: readonly string[] = [];
   /** Who still trusts a CA that has left the bundle. */
   trusting: readonly string[] = [];
+  /** Of the TLSIssuer, as it is now. */
+  annotations: Readonly<Record<string, string>> = {};
   changes = 0;
   readonly issuer: RunningIssuer;
   readonly #stop = new AbortController();
@@ -44,10 +47,12 @@ export class RemoteIssuerBench {
       unmoved: () => this.unmoved,
       trusting: () => this.trusting,
     };
-    this.issuer = create(issuerObject(spec, status), {
+    const object = issuerObject(spec, status);
+    this.issuer = create(object, {
       clock: systemClock,
       logger: createLogger({ name: 'test', level: 'error' }),
       followers,
+      issuers: { get: () => ({ ...object, metadata: { ...object.metadata, annotations: this.annotations } }) },
       userAgent: 'tabard-test/0',
       changed: () => (this.changes += 1),
     });

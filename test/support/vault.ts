@@ -150,7 +150,8 @@ export async function mountPki(vault: TestVault, path = 'pki', namespace?: strin
 
 /** Makes another root in a PKI engine and the default of it; its issuer id. */
 export async function newRoot(vault: TestVault, path: string, name: string, namespace?: string): Promise<string> {
-  const ca = { common_name: name, ttl: '8760h', key_type: 'ec', key_bits: 256 };
+  // Older than any leaf: Vault backdates no leaf past its CA's own beginning, and refuses instead.
+  const ca = { common_name: name, ttl: '8760h', not_before_duration: '10m', key_type: 'ec', key_bits: 256 };
   const { data } = await vault.admin('POST', `${path}/root/generate/internal`, ca, namespace);
   const id = (data as { readonly issuer_id: string }).issuer_id;
   await vault.admin('POST', `${path}/config/issuers`, { default: id }, namespace);

@@ -1,8 +1,10 @@
 // Issuer `vault`: has leaves signed by the PKI engine of HashiCorp Vault or OpenBao. The key never leaves this process; what comes back is
 // judged before it is used. It looks after its token and its CA by itself, so that a Vault that was away, sealed or refused us is used
 // again as soon as it answers, whatever back-off an order is in.
+import { annotations } from '../../../lib/api/contract.ts';
 import type { TLSIssuer, VaultIssuerSpec } from '../../../lib/api/tlsissuer.ts';
 import type { Clock } from '../../../lib/clock.ts';
+import type { Store } from '../../../lib/kube/store.ts';
 import { createRequest } from '../../../lib/pki/csr.ts';
 import { formatIdentity } from '../../../lib/pki/identity.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
@@ -21,6 +23,8 @@ export interface VaultDeps {
   readonly logger: Logger;
   readonly credentials: Credentials;
   readonly followers: Followers;
+  /** The TLSIssuers as they are now: annotations change without a new issuer. */
+  readonly issuers: Pick<Store<TLSIssuer>, 'get'>;
   readonly userAgent: string;
   /** To be called when what `state` says may have changed. */
   readonly changed: () => void;
@@ -40,6 +44,7 @@ export function createVaultIssuer(object: TLSIssuer, deps: VaultDeps): RunningIs
 }
 
 class VaultIssuer implements RunningIssuer {
+  readonly #name: string;
   readonly #spec: VaultIssuerSpec;
   readonly #deps: VaultDeps;
   readonly #session: VaultSession;
@@ -49,6 +54,7 @@ class VaultIssuer implements RunningIssuer {
   #engine: PkiEngine | undefined;
 
   constructor({ metadata: { name }, spec, status }: TLSIssuer, vault: VaultIssuerSpec, deps: VaultDeps) {
+    this.#name = name;
     this.#spec = vault;
     this.#deps = deps;
     this.#isPaused = spec.rotation?.paused === true;
@@ -82,12 +88,17 @@ class VaultIssuer implements RunningIssuer {
 
   /** Looks at everything that signing needs; how long until the next look. */
   async #look(signal: AbortSignal): Promise<number> {
-    const { clock, followers } = this.#deps;
+    const { clock, followers, issuers } = this.#deps;
     const engine = this.#engineOnce();
     const tokenMs = await this.#session.keep(signal);
     const { mayReadRole } = await this.#rights(engine, signal);
-    this.#staging.offer(await engine.authority(mayReadRole, signal));
-    this.#staging.advance(clock.now(), followers, this.#isPaused);
+    const offered = await engine.authority(mayReadRole, signal);
+    const distrusted = issuers.get(this.#name)?.metadata.annotations?.[annotations.distrustNow]?.toLowerCase() ?? '';
+    if (offered.fingerprint !== distrusted) this.#staging.offer(offered);
+    this.#staging.advance(clock.now(), followers, { paused: this.#isPaused, distrusted });
+    if (offered.fingerprint === distrusted) {
+      throw new IssuerError('AuthorityUnusable', `Vault signs with the CA ${distrusted}, which is distrusted`);
+    }
     const { checkMs: settledMs = checkMs } = this.#deps;
     return Math.min(tokenMs, settledMs, this.#staging.isMoving ? movingMs : settledMs);
   }

@@ -1,5 +1,6 @@
 // Issuer `vault` while somebody changes the CA of the engine: what is used, what is trusted, and in which order.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { annotations } from '../../../lib/api/contract.ts';
 import type { TLSIssuerStatus } from '../../../lib/api/tlsissuer.ts';
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { authorityKeyIdOf } from '../../../lib/pki/x509.ts';
@@ -187,6 +188,19 @@ describe('a CA that was replaced upstream', () => {
     second.unmoved = [];
     await untilRoles(second, ['Active']);
     expect(trusted(second)).toEqual(['CN=Second root']);
+  });
+
+  test('(distrust now) is out of the bundle at once, and nothing is signed until Vault has another', async () => {
+    const bench = start();
+    await untilRoles(bench, ['Active']);
+    const bad = await fingerprintOf('default');
+    bench.annotations = { [annotations.distrustNow]: bad };
+    await bench.until('AuthorityUnusable');
+    expect((await bench.refusal()).reason).toBe('AuthorityChanging');
+    await newRoot(vault, mount, 'Second root');
+    await bench.until('ready');
+    expect(trusted(bench)).toEqual(['CN=Second root']);
+    expect(signer(await bench.sign())).toBe('CN=Second root');
   });
 
   test('by the role alone is followed where the token may read the role', async () => {

@@ -54,7 +54,7 @@ function bundle(staging: Staging): string {
 function active(): Staging {
   const staging = new Staging('corp', undefined);
   staging.offer(first);
-  staging.advance(now, followers, false);
+  staging.advance(now, followers);
   expect(roles(staging)).toBe('Active first');
   return staging;
 }
@@ -72,7 +72,7 @@ describe('the CAs of a signer elsewhere', () => {
     untrusting = ['shop/web-1: does not have the new CA'];
     const staging = new Staging('corp', undefined);
     staging.offer(first);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect([roles(staging), bundle(staging)]).toEqual(['Next first', 'first']);
     expect(staging.rotation()).toMatchObject({ phase: 'Prepared', waitingFor: untrusting, waitingCount: 1 });
     expect(staging.active).toBeUndefined();
@@ -82,27 +82,27 @@ describe('the CAs of a signer elsewhere', () => {
     const staging = active();
     untrusting = ['shop/web-1: no'];
     staging.offer(second);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect([roles(staging), bundle(staging)]).toEqual(['Active first, Next second', 'first, second']);
     untrusting = [];
     unmoved = ['shop/web: old'];
     staging.offer(second);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect([roles(staging), bundle(staging)]).toEqual(['Active second, Retiring first', 'second, first']);
     unmoved = [];
     trusting = ['shop/web-1: still'];
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect([roles(staging), bundle(staging)]).toEqual(['Active second, Retiring first', 'second']);
     expect(staging.rotation()).toMatchObject({ phase: 'Retiring', waitingFor: trusting });
     trusting = [];
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect([roles(staging), staging.rotation().phase]).toEqual(['Active second', 'Idle']);
   });
 
   test('stand still while paused', () => {
     const staging = active();
     staging.offer(second);
-    staging.advance(now, followers, true);
+    staging.advance(now, followers, { paused: true });
     expect(roles(staging)).toBe('Active first, Next second');
   });
 
@@ -110,7 +110,7 @@ describe('the CAs of a signer elsewhere', () => {
     const staging = active();
     untrusting = ['shop/web-1: asleep'];
     staging.offer(second);
-    staging.advance(new Date(first.notAfter.getTime() + 1), followers, false);
+    staging.advance(new Date(first.notAfter.getTime() + 1), followers);
     expect(roles(staging)).toContain('Active second');
   });
 
@@ -118,9 +118,9 @@ describe('the CAs of a signer elsewhere', () => {
     const staging = active();
     untrusting = ['shop/web-1: no'];
     staging.offer(second);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     staging.offer(third);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect([roles(staging), bundle(staging)]).toEqual(['Active first, Next third', 'first, third']);
   });
 
@@ -128,9 +128,9 @@ describe('the CAs of a signer elsewhere', () => {
     const staging = active();
     unmoved = ['shop/web: old'];
     staging.offer(second);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     staging.offer(first);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect(roles(staging)).toBe('Active first, Retiring second');
   });
 
@@ -138,7 +138,7 @@ describe('the CAs of a signer elsewhere', () => {
     const shared = { ...second, anchors: first.anchors };
     const staging = active();
     staging.offer(shared);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect([roles(staging), bundle(staging)]).toEqual(['Active second', 'first']);
   });
 
@@ -150,24 +150,38 @@ describe('the CAs of a signer elsewhere', () => {
     hold();
     const before = active0();
     before.offer(second);
-    before.advance(now, followers, false);
+    before.advance(now, followers);
     const after = new Staging('corp', statusOf(before));
     expect(roles(after)).toBe(wanted);
     expect(bundle(after)).toBe(bundle(before));
     after.offer(second);
-    after.advance(now, followers, false);
+    after.advance(now, followers);
     expect([roles(after), bundle(after)]).toEqual([roles(before), bundle(before)]);
     [untrusting, unmoved, trusting] = [[], [], []];
     after.offer(second);
-    after.advance(now, followers, false);
-    after.advance(now, followers, false);
+    after.advance(now, followers);
+    after.advance(now, followers);
     expect([roles(after), bundle(after), after.isMoving]).toEqual(['Active second', 'second', false]);
+  });
+
+  test('are out of the bundle at once when a person distrusts them', () => {
+    const staging = active();
+    unmoved = ['shop/web: old'];
+    staging.offer(second);
+    staging.advance(now, followers, { paused: true, distrusted: first.fingerprint });
+    expect([roles(staging), bundle(staging)]).toEqual(['Active second', 'second']);
+  });
+
+  test('that nobody can follow sign no more when a person distrusts them', () => {
+    const staging = active();
+    staging.advance(now, followers, { distrusted: first.fingerprint });
+    expect([roles(staging), bundle(staging), staging.active]).toEqual(['', '', undefined]);
   });
 
   test('outlive a status that somebody garbled', () => {
     const staging = new Staging('corp', { trustBundle: 'what?', authorities: [] });
     staging.offer(first);
-    staging.advance(now, followers, false);
+    staging.advance(now, followers);
     expect(roles(staging)).toBe('Active first');
   });
 });
@@ -176,7 +190,7 @@ describe('the CAs of a signer elsewhere', () => {
 function active0(): Staging {
   const staging = new Staging('corp', undefined);
   staging.offer(first);
-  staging.advance(now, { untrusting: () => [], unmoved: () => [], trusting: () => [] }, false);
+  staging.advance(now, { untrusting: () => [], unmoved: () => [], trusting: () => [] });
   return staging;
 }
 

@@ -146,6 +146,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     owners: new Owners(client, clock),
     outcomes: edges,
     events,
+    revocations: deps.revocations,
     trustDomain,
     clusterDomain,
   });

@@ -1,6 +1,6 @@
 // Keeps the edge certificate of every service whose policy asks for one: gather -> plan -> order -> write. Few at a time: each order
 // waits for a CA that comes to look. Runs on the leader alone.
-import { edgeSecretName, fieldManagers } from '../../../lib/api/contract.ts';
+import { fieldManagers } from '../../../lib/api/contract.ts';
 import type { OwnerReference, TLSPolicy } from '../../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { AppError, messageOf } from '../../../lib/errors.ts';
@@ -9,10 +9,8 @@ import { Controller, type ReconcileResult } from '../../../lib/kube/controller.t
 import { isKube, KubeError } from '../../../lib/kube/errors.ts';
 import { type EventFacts, type EventRecorder, subjectOf } from '../../../lib/kube/events.ts';
 import type { KubeMetrics } from '../../../lib/kube/metrics.ts';
-import type { Pod, Secret } from '../../../lib/kube/object.ts';
 import { resources } from '../../../lib/kube/resources.ts';
 import { generateKey, privateKeyPem } from '../../../lib/pki/keys.ts';
-import { certificateSettings } from '../../../lib/policy/effective.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
 import type { Metrics } from '../../../lib/runtime/metrics.ts';
 import { type AuditTrail, askedByObject, certificateDigest } from '../../audit/audit.ts';
@@ -20,16 +18,17 @@ import type { Reports } from '../../control/report.ts';
 import { AcmeError } from '../../issuers/acme/problem.ts';
 import type { SignedLeaf } from '../../issuers/issuer.ts';
 import type { Issuers } from '../../issuers/issuers.ts';
-import { type Cluster, hasSidecar } from '../cluster.ts';
+import type { Cluster } from '../cluster.ts';
 import { type CertificateStores, edgeFeeds } from '../feeds.ts';
+import type { RevocationLookup } from '../gather.ts';
 import type { Owners } from '../owners.ts';
 import { RecentSecrets } from '../recent.ts';
 import { Advice } from './advice.ts';
+import { EdgeGatherer, edgeSecretKey, type GatheredEdge } from './gather.ts';
 import { observeEdges } from './metrics.ts';
-import { edgeNameFault } from './names.ts';
 import type { EdgeOutcomes } from './outcomes.ts';
 import { type EdgeAction, type EdgePlan, planEdge } from './plan.ts';
-import { currentEdge, edgeSecretInput } from './secret.ts';
+import { edgeSecretInput } from './secret.ts';
 import { type EdgeSnapshot, type WantedEdge, wantedEdgeKey } from './snapshot.ts';
 
 /** What the controller works with and on. */
@@ -49,19 +48,14 @@ export interface EdgeDeps {
   readonly audit: AuditTrail;
   /** Subscriptions to what may change every certificate. Each returns its end. */
   readonly changes: readonly ((again: () => void) => () => void)[];
+  /** Who is revoked; nobody, where it is not given. */
+  readonly revocations?: RevocationLookup & { touched(listener: () => void): () => void };
   readonly trustDomain: string;
   readonly clusterDomain: string;
 }
 
 /** Orders that are under way at once. */
 const workers = 4;
-
-interface Gathered {
-  readonly snapshot: EdgeSnapshot;
-  readonly secret: Secret | undefined;
-  readonly policy: TLSPolicy | undefined;
-  readonly pods: readonly Pod[];
-}
 
 type Issue = Extract<EdgeAction, { kind: 'issue' }>;
 
@@ -70,6 +64,7 @@ export class EdgeController {
   readonly #deps: EdgeDeps;
   readonly #recent: RecentSecrets;
   readonly #advice: Advice;
+  readonly #gatherer: EdgeGatherer;
   readonly #controller: Controller;
 
   constructor(deps: EdgeDeps) {
@@ -77,6 +72,7 @@ export class EdgeController {
     const { clock, logger, stores, cluster, kubeMetrics: metrics } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
     this.#advice = new Advice(clock, logger);
+    this.#gatherer = new EdgeGatherer({ ...deps, recent: this.#recent, advice: this.#advice });
     observeEdges(deps.metrics, deps.outcomes);
     this.#controller = new Controller({
       name: 'edge certificates',
@@ -91,11 +87,15 @@ export class EdgeController {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { changes, cluster } = this.#deps;
+    const { changes, cluster, outcomes, revocations } = this.#deps;
     const again = (): void => {
       for (const key of cluster.services()) this.#controller.enqueue(key);
     };
     const ends = [this.#recent.follow(), ...changes.map((subscribe) => subscribe(again))];
+    const leave = revocations?.touched(() => {
+      for (const [key] of outcomes.entries()) this.#controller.enqueue(key);
+    });
+    if (leave !== undefined) ends.push(leave);
     try {
       await this.#controller.run(signal);
     } finally {
@@ -104,7 +104,7 @@ export class EdgeController {
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
-    const gathered = await this.#gather(key, signal);
+    const gathered = await this.#gatherer.gather(key, signal);
     const plan = planEdge(gathered.snapshot);
     this.#note(key, gathered, plan);
     const { action } = plan;
@@ -115,65 +115,14 @@ export class EdgeController {
       this.#deps.outcomes.succeeded(key);
     } catch (error) {
       signal.throwIfAborted();
-      this.#recent.drop(secretKeyOf(key));
+      this.#recent.drop(edgeSecretKey(key));
       if (isKube(error, 'Conflict')) throw error;
       this.#failed(action, gathered, error);
     }
     return { after: 0 };
   }
 
-  async #gather(key: string, signal: AbortSignal): Promise<Gathered> {
-    const { cluster, clock, issuers, reports, outcomes } = this.#deps;
-    const [namespace = '', service = ''] = key.split('/');
-    const pods = cluster.podsOf(key).live.filter(hasSidecar);
-    const policy = cluster.policyOf(pods);
-    const wanted = pods.length === 0 ? undefined : wantedBy(policy);
-    const secret = this.#recent.get(secretKeyOf(key)) ?? (await this.#unseen(key, wanted, signal));
-    const current = currentEdge(secret);
-    const now = clock.now();
-    const advisedAt =
-      current.kind === 'held' && wanted?.issuer === current.issuer
-        ? await this.#advice.of(key, { chain: current.chain, issuer: issuers.named(current.issuer) }, signal)
-        : undefined;
-    const snapshot: EdgeSnapshot = {
-      now,
-      key,
-      pods: pods.length,
-      reporting: reports.ofService({ namespace, service }).length,
-      wanted,
-      fault: wanted === undefined ? undefined : this.#fault(wanted),
-      current,
-      issuer: issuers.state(wanted?.issuer ?? '', now),
-      advisedAt,
-      failure: outcomes.failure(key),
-    };
-    return { snapshot, secret, policy, pods };
-  }
-
-  /** A Secret of somebody else is in no watch of ours: asked for only where one is to be written. */
-  async #unseen(key: string, wanted: WantedEdge | undefined, signal: AbortSignal): Promise<Secret | undefined> {
-    if (wanted === undefined) return undefined;
-    const [namespace = '', service = ''] = key.split('/');
-    try {
-      return await this.#deps.client.get(resources.secrets, { namespace, name: edgeSecretName(service) }, { signal });
-    } catch (error) {
-      if (isKube(error, 'NotFound')) return undefined;
-      throw error;
-    }
-  }
-
-  #fault({ issuer, dnsNames }: WantedEdge): string | undefined {
-    const { stores, trustDomain, clusterDomain } = this.#deps;
-    const object = stores.issuers.get(issuer);
-    // A missing issuer is told by its state.
-    if (object === undefined) return undefined;
-    const { acme } = object.spec;
-    if (acme === undefined)
-      return `issuer "${issuer}" signs identities of the mesh; an edge certificate needs one of kind acme`;
-    return edgeNameFault(dnsNames, { trustDomain, clusterDomain, acme });
-  }
-
-  async #issue({ wanted, reason, message }: Issue, gathered: Gathered, signal: AbortSignal): Promise<void> {
+  async #issue({ wanted, reason, message }: Issue, gathered: GatheredEdge, signal: AbortSignal): Promise<void> {
     const { issuers, trustDomain, clock, owners, logger } = this.#deps;
     const { key, current } = gathered.snapshot;
     const [namespace = '', service = ''] = key.split('/');
@@ -216,7 +165,7 @@ export class EdgeController {
       readonly owning: readonly OwnerReference[];
       readonly wanted: WantedEdge;
     },
-    { secret, snapshot }: Gathered,
+    { secret, snapshot }: GatheredEdge,
     signal: AbortSignal,
   ): Promise<void> {
     const { client } = this.#deps;
@@ -226,27 +175,27 @@ export class EdgeController {
     const input = edgeSecretInput({ namespace, service, issuer: wanted.issuer, leaf, keyPem, owners });
     const options = { signal, fieldManager: fieldManagers.operator };
     if (secret === undefined) {
-      this.#recent.note(secretKeyOf(snapshot.key), await client.create(resources.secrets, input, options));
+      this.#recent.note(edgeSecretKey(snapshot.key), await client.create(resources.secrets, input, options));
       return;
     }
     const { uid, resourceVersion } = secret.metadata;
     const exact = { ...input, metadata: { ...input.metadata, uid, resourceVersion } };
     this.#recent.note(
-      secretKeyOf(snapshot.key),
+      edgeSecretKey(snapshot.key),
       await client.apply(resources.secrets, exact, { ...options, force: true }),
     );
   }
 
-  async #delete({ secret, snapshot }: Gathered, message: string, signal: AbortSignal): Promise<void> {
+  async #delete({ secret, snapshot }: GatheredEdge, message: string, signal: AbortSignal): Promise<void> {
     const { client, logger } = this.#deps;
     if (secret === undefined) return;
     const { name, namespace = '', uid, resourceVersion } = secret.metadata;
     await client.delete(resources.secrets, { name, namespace }, { signal, uid, resourceVersion });
-    this.#recent.drop(secretKeyOf(snapshot.key));
+    this.#recent.drop(edgeSecretKey(snapshot.key));
     logger.info({ service: snapshot.key, why: message }, 'edge certificate deleted');
   }
 
-  #issued({ policy, snapshot }: Gathered, { wanted, reason, message }: Issue, leaf: SignedLeaf): void {
+  #issued({ policy, snapshot }: GatheredEdge, { wanted, reason, message }: Issue, leaf: SignedLeaf): void {
     const { audit } = this.#deps;
     const { current } = snapshot;
     const sha256 = certificateDigest(leaf.chain);
@@ -267,7 +216,7 @@ export class EdgeController {
     this.#tell(policy, { type: 'Normal', reason: 'EdgeIssued', action: 'IssueEdgeCertificate', note });
   }
 
-  #failed(action: Exclude<EdgeAction, { kind: 'keep' }>, { snapshot, policy }: Gathered, error: unknown): void {
+  #failed(action: Exclude<EdgeAction, { kind: 'keep' }>, { snapshot, policy }: GatheredEdge, error: unknown): void {
     const { outcomes, logger, clock, audit } = this.#deps;
     const { key } = snapshot;
     const now = clock.now();
@@ -293,7 +242,7 @@ export class EdgeController {
     }
   }
 
-  #note(key: string, { snapshot, policy }: Gathered, { blocked, renewAt }: EdgePlan): void {
+  #note(key: string, { snapshot, policy }: GatheredEdge, { blocked, renewAt }: EdgePlan): void {
     const { outcomes } = this.#deps;
     const { current, wanted, failure } = snapshot;
     const before = outcomes.get(key)?.blocked?.reason;
@@ -316,19 +265,6 @@ export class EdgeController {
   }
 }
 
-function secretKeyOf(key: string): string {
-  const [namespace = '', service = ''] = key.split('/');
-  return `${namespace}/${edgeSecretName(service)}`;
-}
-
 function serviceIn({ key }: EdgeSnapshot): string {
   return key.split('/')[1] ?? '';
-}
-
-function wantedBy(policy: TLSPolicy | undefined): WantedEdge | undefined {
-  const edge = policy?.spec.edge;
-  if (edge === undefined) return undefined;
-  const { key, renewAt } = certificateSettings(policy);
-  const dnsNames = [...new Set(edge.dnsNames.map((name) => name.toLowerCase()))].sort();
-  return { issuer: edge.issuer, dnsNames, key, renewAt };
 }

@@ -9,13 +9,20 @@ export type EdgeReason =
   | 'Missing'
   | 'Broken'
   | 'Expired'
+  | 'Revoked' // a TLSRevocation names its serial: the service goes on with a new key
   | 'IssuerChanged'
   | 'KeyAlgorithmChanged'
   | 'SansChanged'
   | 'NearingExpiry';
 
 /** Why nothing is ordered although something should be. */
-export type EdgeBlock = 'SecretNotOurs' | 'NamesRefused' | 'IssuerMissing' | 'IssuerNotReady' | 'NoSidecar';
+export type EdgeBlock =
+  | 'IdentityRevoked'
+  | 'SecretNotOurs'
+  | 'NamesRefused'
+  | 'IssuerMissing'
+  | 'IssuerNotReady'
+  | 'NoSidecar';
 
 export type EdgeAction =
   | { readonly kind: 'keep' }
@@ -53,7 +60,10 @@ export function planEdge(snapshot: EdgeSnapshot): EdgePlan {
   if (current.kind === 'absent') return ordering(snapshot, wanted, ['Missing', 'there is no Secret yet']);
   if (current.kind === 'broken') return ordering(snapshot, wanted, ['Broken', current.detail]);
   const renewAt = renewalMoment(current.facts, wanted.renewAt, snapshot.advisedAt);
-  const need = needOf(current.facts, current.issuer, wanted) ?? dueNeed(current.facts, renewAt, now);
+  const need =
+    revokedNeed(snapshot.revoked?.serial) ??
+    needOf(current.facts, current.issuer, wanted) ??
+    dueNeed(current.facts, renewAt, now);
   const plan = need === undefined ? { action: keep, nextCheck: renewAt } : ordering(snapshot, wanted, need);
   return { ...plan, renewAt };
 }
@@ -78,6 +88,10 @@ function needOf(facts: CertificateFacts, issuer: string, wanted: WantedEdge): Ne
     : ['SansChanged', `it names ${facts.dnsNames.join(', ')}, wanted is ${wanted.dnsNames.join(', ')}`];
 }
 
+function revokedNeed(by: string | undefined): Need | undefined {
+  return by === undefined ? undefined : ['Revoked', `it is revoked by TLSRevocation "${by}"`];
+}
+
 function dueNeed(facts: CertificateFacts, renewAt: Date, now: Date): Need | undefined {
   if (now >= facts.notAfter) return ['Expired', `it expired at ${facts.notAfter.toISOString()}`];
   return now < renewAt ? undefined : ['NearingExpiry', `it was to be renewed at ${renewAt.toISOString()}`];
@@ -91,6 +105,10 @@ function ordering(snapshot: EdgeSnapshot, wanted: WantedEdge, [reason, message]:
     blocked: { reason: block, message: why },
     nextCheck: after(now, ms),
   });
+  if (snapshot.revoked?.identity !== undefined) {
+    const why = `the identity of the service is revoked by TLSRevocation "${snapshot.revoked.identity}"`;
+    return held('IdentityRevoked', `${why}: nothing is ordered for it until that is lifted`, checkMs);
+  }
   if (fault !== undefined) return held('NamesRefused', fault, checkMs);
   if (!issuer.ready) return held(issuer.reason, issuer.message, checkMs);
   if (reporting === 0) return held('NoSidecar', 'no sidecar of the service is connected yet', sidecarCheckMs);

@@ -48,6 +48,8 @@ export interface EdgeSnapshot {
   /** When the CA wants the certificate to be renewed, if it says so. */
   readonly advisedAt: Date | undefined;
   readonly failure: Failure | undefined;
+  /** Names of the TLSRevocations by which the service's identity, or this very certificate, is revoked. */
+  readonly revoked?: { readonly identity: string | undefined; readonly serial: string | undefined };
 }
 
 /** What a failure was about: equal keys mean that the same certificate was asked for. */

@@ -115,6 +115,9 @@ function policy(spec: TLSPolicySpec): void {
   });
 }
 
+/** Who is revoked, as a TLSRevocation would have it. */
+const revoked = { serial: '', listeners: new Set<() => void>() };
+
 /** Runs the controller, as a new leader would, until what is returned is called. */
 function lead(): () => Promise<void> {
   const { client, logger } = bench.deps;
@@ -143,6 +146,14 @@ function lead(): () => Promise<void> {
     events: { record: () => undefined },
     audit: new Audit(logger, fresh.registry),
     changes: [],
+    revocations: {
+      byIdentity: () => undefined,
+      bySerial: (serial) => (serial === revoked.serial ? 'stolen' : undefined),
+      touched: (listener) => {
+        revoked.listeners.add(listener);
+        return () => revoked.listeners.delete(listener);
+      },
+    },
     trustDomain: 'cluster.local',
     clusterDomain: 'cluster.local',
   });
@@ -232,6 +243,11 @@ describe('an edge certificate', () => {
       await until(() => serial() !== first.serialNumber && serial() !== '', 'it was renewed', 60_000);
       await mountEdge();
       await until(() => inUse(serial()), 'the sidecar shows the next one', 30_000);
+
+      // A key was stolen: another one takes its place at once.
+      revoked.serial = serial();
+      for (const listener of revoked.listeners) listener();
+      await until(() => serial() !== revoked.serial && serial() !== '', 'the revoked one was replaced', 60_000);
 
       // The policy asks for it no more.
       policy({});

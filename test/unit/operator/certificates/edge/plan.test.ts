@@ -95,6 +95,13 @@ describe('the plan', () => {
       { issuer: { ready: false, reason: 'IssuerNotReady', message: '' } },
       'keep',
     ],
+    ['it is revoked by its serial', { revoked: { identity: undefined, serial: 'stolen' } }, 'Revoked'],
+    [
+      'the identity of the service is revoked',
+      { current: { kind: 'absent' }, revoked: { identity: 'compromised', serial: undefined } },
+      'IdentityRevoked',
+    ],
+    ['the identity is revoked and nothing is due', { revoked: { identity: 'compromised', serial: undefined } }, 'keep'],
     ['no sidecar could answer', { current: { kind: 'absent' }, reporting: 0 }, 'NoSidecar'],
     ['it failed just now', { current: { kind: 'absent' }, failure }, 'keep'],
     [

@@ -173,6 +173,14 @@ describe('under the account of the chart', () => {
     expect(await eventually(events, (text) => text.includes('tabard.dev/operator'))).toContain('tabard.dev/operator');
   });
 
+  test('the operator hands out the trust bundle, for which it may attest', async () => {
+    await api.kubectl(['label', 'namespace', 'default', 'tabard.dev/trust-bundle=enabled']);
+    const map = () => get('configmap', 'tabard-trust', '-n', 'default', '-o', 'name');
+    expect(await eventually(map, (text) => text.startsWith('configmap/'))).toBe('configmap/tabard-trust\n');
+    const bundle = () => get('clustertrustbundle', 'tabard.dev:mesh:cluster', '-o', 'jsonpath={.spec.signerName}');
+    expect(await eventually(bundle, (text) => text === 'tabard.dev/mesh')).toBe('tabard.dev/mesh');
+  });
+
   test('a Secret whose workload goes, goes', async () => {
     await api.kubectl(['delete', 'deployment', 'web', '-n', 'default']);
     const secret = () => get('secret', 'tabard-web', '-n', 'default', '-o', 'name');

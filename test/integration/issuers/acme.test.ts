@@ -254,6 +254,26 @@ describe('an account', () => {
   );
 
   test(
+    'stays as it is when the CA refuses the next key for good',
+    async () => {
+      const acme = await bench.acme('refused', settings(proxy));
+      await acme.settled();
+      const before = await accountKey('refused');
+      const body = JSON.stringify({ type: 'urn:ietf:params:acme:error:unauthorized', detail: 'no other keys' });
+      proxy.instead = (path) => (path.includes('rollover') ? { status: 403, body } : undefined);
+      bench.annotate('refused', { 'tabard.dev/rotate-account-key': 'refused' });
+      const told = (): boolean =>
+        bench.deps.lines.some(({ msg }) => msg === 'acme account key not replaced, the old one stays');
+      await until(told, 'it is told', 60_000);
+      proxy.instead = () => undefined;
+      await acme.order(['refused.example.test']);
+      expect(await accountKey('refused')).toEqual(before);
+      await acme.stop();
+    },
+    orderMs,
+  );
+
+  test(
     'is kept when the operator died between the CA’s yes and the note of it',
     async () => {
       const acme = await bench.acme('crash', settings(pebble));

@@ -9,6 +9,7 @@ import { type EventRecorder, subjectOf } from '../../lib/kube/events.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { AuditTrail } from '../audit/audit.ts';
+import { Turns } from '../audit/turns.ts';
 import type { Offer } from '../issuers/ca/offer.ts';
 import type { ClusterAuthority } from './authority.ts';
 import type { AuthorityMetrics } from './metrics.ts';
@@ -65,14 +66,19 @@ const mostSteps = 8;
 /** Takes steps. */
 export class Rotator {
   readonly #deps: RotatorDeps;
+  readonly #turns: Turns;
 
   constructor(deps: RotatorDeps) {
     this.#deps = deps;
+    this.#turns = new Turns(deps.audit);
   }
 
   /** Takes every step that can be taken now; what is waited for. Rejects when the API server does: nothing is then half done. */
   async advance(subject: Subject, signal: AbortSignal): Promise<Decision | undefined> {
     let decision: Decision | undefined;
+    const { issuer, offer } = subject;
+    const paused = issuer.spec.rotation?.paused === true;
+    this.#turns.note(issuer.metadata.name, { paused, refused: offer?.kind === 'refused' ? offer : undefined });
     for (let taken = 0; taken < mostSteps; taken += 1) {
       const { ring, secret } = subject.authority;
       // What cannot be read is left for a person to look at; the CA in memory goes on signing.
@@ -80,7 +86,7 @@ export class Rotator {
       const view = this.#view(subject, ring);
       decision = nextStep(view);
       if (decision.kind !== 'step') break;
-      await this.#take(decision.step, subject, ring, view, signal);
+      await this.#take(decision.step, subject, view, signal);
     }
     await this.#putBack(subject, signal);
     return decision;
@@ -108,8 +114,10 @@ export class Rotator {
     };
   }
 
-  async #take(step: Step, subject: Subject, ring: Ring, view: RotationView, signal: AbortSignal): Promise<void> {
+  async #take(step: Step, subject: Subject, view: RotationView, signal: AbortSignal): Promise<void> {
     const { clock, make } = this.#deps;
+    const { ring } = subject.authority;
+    if (ring === undefined) return;
     const from = 'from' in step ? step.from : undefined;
     const fresh = from === 'own' ? await make(subject.issuer) : candidateOf(subject);
     const after = turned(ring, step, { now: clock.now(), fresh });
@@ -138,6 +146,14 @@ export class Rotator {
       type: 'Warning',
       reason: 'AuthorityPutBack',
       action: 'RotateCa',
+      note,
+    });
+    const { name } = issuer.metadata;
+    this.#deps.audit.record({
+      action: 'CaRefused',
+      askedBy: [`TLSIssuer ${name}`],
+      reason: 'PutBack',
+      issuer: name,
       note,
     });
     this.#deps.logger.warn(

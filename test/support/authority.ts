@@ -44,6 +44,7 @@ export class KeeperReplica {
 
   constructor(kube: MemoryKube, clock: StoodClock, options: ReplicaOptions = {}) {
     const { client = kube, defaultIssuer } = options;
+    const { ownSecrets, issuers } = this;
     this.#kube = kube;
     this.authorities.follow(this.secrets);
     const logger = createLogger({ name: 'operator', level: 'silent' });
@@ -58,7 +59,7 @@ export class KeeperReplica {
       secrets: this.secrets,
       authorities: this.authorities,
       peers: { of: () => this.peers, leaves: () => this.leaves },
-      offers: new CaOffers({ ...this, namespace: system, trustDomain: 'cluster.local' }),
+      offers: new CaOffers({ ownSecrets, issuers, namespace: system, trustDomain: 'cluster.local' }),
       running: { get: () => undefined },
       namespace: system,
       trustDomain: 'cluster.local',

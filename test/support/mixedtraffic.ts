@@ -84,7 +84,8 @@ export class MixedTraffic {
       if (outcome === 'answered') this.counts.lasting += 1;
       else if (outcome === 'closed') this.counts.crossed += 1;
       else this.#failed('lasting', outcome.why);
-      await pause(400);
+      // An application with a moment of rest between its requests: one without any is cut when its certificate ends.
+      await pause(900);
       const isOver = outcome !== 'answered' || socket.destroyed || socket.readableEnded;
       if (!isOver) continue;
       if (outcome === 'answered') this.counts.reopened += 1;

@@ -30,7 +30,7 @@ async function output(program: string, args: readonly string[], env: NodeJS.Proc
   done.child.stdin?.end();
   const { stdout, stderr } = await done.catch((error: { readonly stdout?: string; readonly stderr?: string }) => ({
     stdout: error.stdout ?? '',
-    stderr: error.stderr ?? String(error),
+    stderr: error.stderr ?? 'the program could not be run',
   }));
   return `${stdout}\n${stderr}`;
 }

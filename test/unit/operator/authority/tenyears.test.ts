@@ -91,56 +91,71 @@ async function work(bench: CertificateBench, isBusy: boolean): Promise<void> {
   }
 }
 
+/** What was seen over the years. */
+class Chronicle {
+  readonly signers = new Set<string>();
+  readonly serials = new Set<string>();
+  readonly phases = new Set<string>();
+  lowestDays = Infinity;
+  readonly #verified = new Map<string, boolean>();
+
+  /** Looks at everybody at one moment; throws where two that meet would not get on. */
+  look(bench: CertificateBench, followers: readonly Follower[], day: number): void {
+    const now = bench.clock.now();
+    this.phases.add(bench.kube.all(resources.tlsissuers)[0]?.status?.rotation?.phase ?? '');
+    this.signers.add(bench.authority.current()?.authority.fingerprint ?? '');
+    for (const { leaf } of followers) {
+      if (leaf === undefined) throw new Error('a sidecar without a certificate');
+      this.serials.add(leaf.serialNumber);
+      this.lowestDays = Math.min(this.lowestDays, (leaf.validToDate.getTime() - now.getTime()) / DAY_MS);
+      if (now >= leaf.validToDate) throw new Error(`on day ${day} a certificate in use has expired`);
+      for (const each of followers) {
+        if (!this.#accepts(each, leaf, now))
+          throw new Error(`on day ${day} ${each.name} would refuse ${leaf.serialNumber}`);
+      }
+    }
+  }
+
+  /** Whether a CA signed a leaf does not change and is asked once; that both are in their time is asked each day. */
+  #accepts({ bundle }: Follower, leaf: X509Certificate, now: Date): boolean {
+    const key = `${leaf.serialNumber} ${bundle.map((each) => each.serialNumber).join()}`;
+    const good = this.#verified.get(key) ?? chainVerdict({ leaf, bundle, now }).ok;
+    this.#verified.set(key, good);
+    return good && bundle.some((each) => leaf.checkIssued(each) && now < each.validToDate);
+  }
+}
+
+/** A day for everybody. Whether anything is under way. */
+function follow(bench: CertificateBench, followers: readonly Follower[], random: (limit: number) => number): boolean {
+  let isBusy = bench.bundle !== undefined && bench.bundle.members.length > 1;
+  for (const each of followers) {
+    const tookUp = each.day(bench, random);
+    if (tookUp) each.report(bench);
+    isBusy ||= tookUp || each.isBehind;
+  }
+  return isBusy;
+}
+
 test('ten years of rotations, with sidecars that follow late: every certificate in use is good under every bundle in use, always', async () => {
   const bench = await new CertificateBench({ caLifetimeMs: 90 * DAY_MS }).start();
   const random = numbers(20261122);
-  const followers = services.flatMap((service) => [
-    new Follower(`${service}-1`, service),
-    new Follower(`${service}-2`, service),
-  ]);
+  const followers = services.flatMap((service) => [1, 2].map((index) => new Follower(`${service}-${index}`, service)));
   bench.policy('all', { certificate: { lifetime: '15d' } });
   for (const { name, service } of followers) bench.pod(name, service);
   for (const service of services) await bench.issued(service);
-  for (const each of followers) {
-    each.day(bench, () => 0);
-    each.report(bench);
-  }
-  const signers = new Set<string>();
-  const serials = new Set<string>();
-  const verified = new Map<string, boolean>();
-  const phases = new Set<string>();
-  let lowestDays = Infinity;
+  follow(bench, followers, () => 0);
+  const chronicle = new Chronicle();
   let isBusy = true;
   // Two days at once while nothing is under way.
   for (let day = 0; day < years * 365; day += isBusy ? 1 : 2) {
     await bench.leap(isBusy ? DAY_MS : 2 * DAY_MS);
     await work(bench, false);
-    isBusy = bench.bundle !== undefined && bench.bundle.members.length > 1;
-    for (const each of followers) {
-      const tookUp = each.day(bench, random);
-      if (tookUp) each.report(bench);
-      isBusy ||= tookUp || each.isBehind;
-    }
+    isBusy = follow(bench, followers, random);
     await work(bench, isBusy);
-    const now = bench.clock.now();
-    phases.add(bench.kube.all(resources.tlsissuers)[0]?.status?.rotation?.phase ?? '');
-    signers.add(bench.authority.current()?.authority.fingerprint ?? '');
-    for (const { leaf } of followers) {
-      if (leaf === undefined) throw new Error('a sidecar without a certificate');
-      serials.add(leaf.serialNumber);
-      lowestDays = Math.min(lowestDays, (leaf.validToDate.getTime() - now.getTime()) / DAY_MS);
-      if (now >= leaf.validToDate) throw new Error(`on day ${day} a certificate in use has expired`);
-      for (const { name, bundle } of followers) {
-        // Whether a CA signed a leaf does not change; that both are in their time is asked each day.
-        const key = `${leaf.serialNumber} ${bundle.map((each) => each.serialNumber).join()}`;
-        const good = verified.get(key) ?? chainVerdict({ leaf, bundle, now }).ok;
-        verified.set(key, good);
-        const isLive = bundle.some((each) => leaf.checkIssued(each) && now < each.validToDate);
-        if (!good || !isLive) throw new Error(`on day ${day} ${name} would refuse certificate ${leaf.serialNumber}`);
-      }
-    }
+    chronicle.look(bench, followers, day);
   }
   await bench.stop();
+  const { signers, serials, lowestDays, phases } = chronicle;
   process.stdout.write(
     `ten years: ${signers.size} CAs, ${serials.size} certificates, shortest remaining life ${lowestDays.toFixed(1)} d\n`,
   );
@@ -153,7 +168,6 @@ test('ten years of rotations, with sidecars that follow late: every certificate 
   expect(serials.size / services.length).toBeLessThan((years * 365) / 6);
 });
 
-// Named so that nobody takes the leaf for one of another file of the same bench.
 test('the text of a bundle never holds a CA twice', async () => {
   const bench = await new CertificateBench({ caLifetimeMs: 90 * DAY_MS }).start();
   await bench.leap(46 * DAY_MS);

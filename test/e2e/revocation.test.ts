@@ -110,7 +110,7 @@ function print(what: string, ms: number): void {
   console.log(`revocation: ${what} after ${ms} ms`);
 }
 
-describe('a connection that lasts', () => {
+describe('a connection that lasts (istio/ztunnel#1660: revocation reaches live connections)', () => {
   test('is cut when the identity of its client is revoked, others go on, and the client comes back when that is lifted', async () => {
     const at = await revoke('alice-out', { identity: identityOf('alice'), reason: 'keyCompromise' });
     const cut = await after('alice', 'cut', at);

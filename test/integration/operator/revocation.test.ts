@@ -2,6 +2,8 @@
 // revocations (bench/revocation/sidecar.ts): spread by every replica, resolved and reissued by the leader, told in lists over HTTP.
 import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -196,9 +198,9 @@ describe('an imported list', () => {
     await client.apply(resources.configmaps, { metadata: source, ...data }, options);
   }
 
-  const conditionIs = (reason: string) =>
+  const conditionIs = (reason: string, name: string = 'corp') =>
     eventually(`the import is ${reason}`, async () => {
-      const { status } = await client.get(resources.tlsissuers, { name: 'corp' });
+      const { status } = await client.get(resources.tlsissuers, { name });
       const condition = status?.conditions?.find(({ type }) => type === 'CrlImported');
       return condition?.reason === reason ? condition : undefined;
     });
@@ -256,6 +258,56 @@ describe('an imported list', () => {
     await eventually('nobody refuses it any more', () =>
       sidecars.every((sidecar) => sidecar.revoked(subject) === undefined),
     );
+  });
+
+  test('comes from a URL, too; one over 1 MiB and one that is not there are refused', async () => {
+    const corp = await testAuthority({ lifetimeMs: 30 * 86_400_000 });
+    const bytes = signCrl(
+      {
+        issuerName: corp.name,
+        authorityKeyId: Buffer.from(corp.keyId, 'hex'),
+        number: 1,
+        thisUpdate: new Date(Date.now() - 60_000),
+        nextUpdate: new Date(Date.now() + 3_600_000),
+        entries: [],
+      },
+      corp.privateKey,
+    );
+    const answers = new Map([
+      ['/good.crl', bytes],
+      ['/large.crl', Buffer.alloc(3 * 1_048_576, 0x30)],
+    ]);
+    const server = createServer((request, response) => {
+      const body = answers.get(request.url ?? '');
+      response.writeHead(body === undefined ? 404 : 200);
+      response.end(body);
+    });
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    try {
+      const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      await client.create(resources.secrets, {
+        metadata: { namespace: system, name: 'far-ca' },
+        type: 'kubernetes.io/tls',
+        stringData: {
+          'tls.crt': corp.certificate,
+          'tls.key': privateKeyPem(corp.privateKey),
+          'ca.crt': corp.certificate,
+        },
+      });
+      const spec = (path: string) => ({
+        ca: { secretRef: { name: 'far-ca' } },
+        crl: { importFrom: { url: `${origin}${path}` } },
+      });
+      await client.create(resources.tlsissuers, { metadata: { name: 'far' }, spec: spec('/large.crl') });
+      await conditionIs('CrlTooLarge', 'far');
+      await client.patch(resources.tlsissuers, { name: 'far' }, { spec: spec('/none.crl') });
+      await conditionIs('CrlMissing', 'far');
+      await client.patch(resources.tlsissuers, { name: 'far' }, { spec: spec('/good.crl') });
+      await conditionIs('Imported', 'far');
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 });
 

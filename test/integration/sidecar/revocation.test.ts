@@ -1,4 +1,4 @@
-// Revocation at the data path: what is revoked is cut and refused whichever side of a connection it is and whichever side knows, on
+// Threads that ask for this are named where they are answered. Revocation at the data path: what is revoked is cut and refused whichever side of a connection it is and whichever side knows, on
 // new, resumed and live connections; what is lifted lives again; what was known is known after a restart.
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -98,7 +98,7 @@ describe('a revoked identity', () => {
 });
 
 describe('a revoked serial', () => {
-  test('is cut and refused, and its service lives on with another certificate', async () => {
+  test('is cut and refused, and its service lives on with another certificate (cert-manager#392 #1732 #2612 #3122 #4797 #7447)', async () => {
     const { web, api } = await pair();
     const { ended } = await live(web);
     const entries = [{ serial: web.leaf.serial.toLowerCase() }];
@@ -120,7 +120,7 @@ describe('a revoked serial', () => {
     await until(() => [...lastReasons(web), ...lastReasons(api)].includes('revoked'), 'it is cut');
   });
 
-  test('of a list of its CA counts for what that CA signed alone', async () => {
+  test('of a list of its CA counts for what that CA signed alone (ghostunnel#214 #482: a list is taken and enforced)', async () => {
     const { web, api } = await pair();
     const peer = await testLeaf(mesh.authority, { service: 'web' });
     const issuer = `O=Tabard\nCN=Tabard CA ${mesh.authority.keyId.toLowerCase().slice(0, 16)}`;
@@ -135,7 +135,7 @@ describe('a revoked serial', () => {
 });
 
 describe('sessions', () => {
-  test('that were made before a change are not resumed after it, and the revoked peer is refused', async () => {
+  test('that were made before a change are not resumed after it, and the revoked peer is refused (Node resumes without any CRL check while ticket keys are kept)', async () => {
     const api = await mesh.pod('api');
     const leaf = await testLeaf(mesh.authority, { service: 'web' });
     const sessions: Buffer[] = [];
@@ -244,7 +244,7 @@ describe('news that stopped', () => {
     await eventually(async () => (await ask(web.dial(8080), 'again')) === 'again');
   }, 30_000);
 
-  test('Soft: peers that were not revoked when it stopped are served on', async () => {
+  test('Soft: peers that were not revoked when it stopped are served on (an old list shuts nobody out: nodejs/help#460)', async () => {
     const web = await mesh.pod('web');
     const api = await mesh.pod('api', { self: { revocation: { mode: 'Soft', maxAgeMs: 1 } } });
     mesh.publish(8080, [api]);

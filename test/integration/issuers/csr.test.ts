@@ -258,11 +258,11 @@ describe('a signer that does otherwise', () => {
   });
 
   test('nobody who approves is told from nobody who signs', async () => {
-    const unapproved = start({}, 1_500);
+    const unapproved = start({}, 6_000);
     await unapproved.until('ready');
     expect((await unapproved.refusal(day)).reason).toBe('NotApproved');
     await unapproved.stop();
-    const unsigned = start({ approve: true }, 1_500);
+    const unsigned = start({ approve: true }, 6_000);
     await unsigned.until('ready');
     expect((await unsigned.refusal(day)).reason).toBe('NotSigned');
   });

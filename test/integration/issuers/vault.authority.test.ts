@@ -36,7 +36,7 @@ afterEach(async () => {
   for (const bench of benches.splice(0)) await bench.stop();
 });
 
-function start(status?: TLSIssuerStatus, distrusted: readonly string[] = []): RemoteIssuerBench {
+function start(status?: TLSIssuerStatus, distrusted: readonly string[] = [], checkMs = 300): RemoteIssuerBench {
   const credentials = {
     secretValue: () => token,
     serviceAccountToken: () => Promise.reject(new Error('not in these tests')),
@@ -46,7 +46,7 @@ function start(status?: TLSIssuerStatus, distrusted: readonly string[] = []): Re
   const spec = { server, caBundle, path: mount, role: 'mesh', auth };
   const bench = new RemoteIssuerBench(
     { vault: spec },
-    (object, deps) => createVaultIssuer(object, { ...deps, credentials, checkMs: 300 }),
+    (object, deps) => createVaultIssuer(object, { ...deps, credentials, checkMs }),
     status,
   );
   for (const each of distrusted) bench.distrusted.add(each);
@@ -152,11 +152,11 @@ describe('a CA that was replaced upstream', () => {
   });
 
   test('between two looks is noticed by the order, which is refused and looked into at once', async () => {
-    const bench = start();
+    const bench = start(undefined, [], 3_600_000);
     await untilRoles(bench, ['Active']);
     bench.distrusted.add(await fingerprintOf(await newRoot(vault, mount, 'Second root')));
     // Unknown to us until then: the chain leads to no CA of the bundle.
-    expect((await bench.refusal()).reason).toMatch(/CertificateNotAsAsked|AuthorityChanging|signed/);
+    expect((await bench.refusal()).reason).toBe('CertificateNotAsAsked');
     await untilRoles(bench, ['Active', 'Next']);
   });
 

@@ -1,4 +1,4 @@
-// From the apply of a TLSRevocation to the last live connection cut: `node bench/revocation.ts [--sidecars 500] [--trials 100]
+// From the apply of a TLSRevocation to the last live connection cut: `node bench/revocation.ts [--sidecars 500] [--trials 50]
 // [--operators 1]`, with a real API server and etcd, operators as the image runs them, and simulated sidecars (bench/revocation/sidecar.ts), all on this
 // machine. Prints one line per figure; the last line is {"bars":[...]}.
 import { type ChildProcess, fork } from 'node:child_process';
@@ -20,7 +20,7 @@ import { namespace, startWorld } from './revocation/world.ts';
 const { values } = parseArgs({
   options: {
     sidecars: { type: 'string', default: '500' },
-    trials: { type: 'string', default: '100' },
+    trials: { type: 'string', default: '50' },
     operators: { type: 'string', default: '1' },
   },
 });
@@ -120,6 +120,7 @@ async function measure(client: KubeClient, pods: readonly SimulatedPod[]): Promi
       const result = await trial(client, all, name);
       // The first warms everything up.
       if (round > 0) done.push(result);
+      if (round % 10 === 0) process.stderr.write(`trial ${round}: ${Math.max(...result.cutMs).toFixed(0)} ms\n`);
       if (round === trials && operators === 1) {
         const { ms, text } = await enforced(client, name);
         line('from the last cut to the status that says so', ms, `ms (${text} sidecars)`);

@@ -9,6 +9,8 @@ import { moment, span, table, time } from './table.ts';
 export interface CertificateEntry {
   readonly namespace: string;
   readonly service: string;
+  /** Whom it is shown to: peers in the mesh, or callers from outside (spec.edge of the policy). */
+  readonly shownTo: 'mesh' | 'edge';
   /** Upper-case hex; undefined while there is none. */
   readonly serial: string | undefined;
   readonly issuer: string | undefined;
@@ -48,11 +50,11 @@ export function inventory({ secrets, policies, pods }: InventorySources, now: Da
   }
   return [...found.values()]
     .map((entry) => ({ ...entry, fault: faultOf(entry, now) }))
-    .sort((a, b) => a.namespace.localeCompare(b.namespace) || a.service.localeCompare(b.service));
+    .sort((a, b) => a.namespace.localeCompare(b.namespace) || keyOf(a).localeCompare(keyOf(b)));
 }
 
-function keyOf({ namespace, service }: Pick<Known, 'namespace' | 'service'>): string {
-  return `${namespace}/${service}`;
+function keyOf({ namespace, service, shownTo }: Pick<Known, 'namespace' | 'service' | 'shownTo'>): string {
+  return shownTo === 'mesh' ? `${namespace}/${service}` : `${namespace}/${service} (edge)`;
 }
 
 function ofPolicy({ metadata, status }: TLSPolicy, counts: Counts): readonly Known[] {
@@ -60,13 +62,14 @@ function ofPolicy({ metadata, status }: TLSPolicy, counts: Counts): readonly Kno
   return (status?.services ?? []).map(({ name: service, serial, issuer, delivery = 'Secret', pods, ...said }) => ({
     namespace,
     service,
+    shownTo: 'mesh' as const,
     serial,
     issuer,
     notBefore: time(said.notBefore),
     renewAt: time(said.renewAt),
     notAfter: time(said.notAfter),
     delivery,
-    pods: counts?.get(keyOf({ namespace, service })) ?? pods,
+    pods: counts?.get(`${namespace}/${service}`) ?? pods,
   }));
 }
 
@@ -77,13 +80,14 @@ function ofSecret({ metadata }: KubeObject, counts: Counts): Known | undefined {
   return {
     namespace,
     service,
+    shownTo: metadata.labels?.[labels.edge] === 'true' ? 'edge' : 'mesh',
     serial: notes[written.serial],
     issuer: notes[written.issuer],
     notBefore: time(notes[written.notBefore]),
     renewAt: time(notes[written.renewAt]),
     notAfter: time(notes[written.notAfter]),
     delivery: 'Secret',
-    pods: counts === undefined ? undefined : (counts.get(keyOf({ namespace, service })) ?? 0),
+    pods: counts === undefined ? undefined : (counts.get(`${namespace}/${service}`) ?? 0),
   };
 }
 
@@ -113,7 +117,7 @@ export function inventoryTable(
 ): readonly string[] {
   const head = ['SERVICE', 'SERIAL', 'ISSUER', 'AGE', 'RENEWS', 'EXPIRES', 'DELIVERY', 'PODS', 'FAULT'];
   const row = (entry: CertificateEntry): readonly string[] => [
-    entry.service,
+    entry.shownTo === 'edge' ? `${entry.service} (edge)` : entry.service,
     wide ? (entry.serial ?? '-') : cut(entry.serial ?? '-'),
     entry.issuer ?? '-',
     entry.notBefore === undefined ? '-' : span(now.getTime() - entry.notBefore.getTime()),

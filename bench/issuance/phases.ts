@@ -100,6 +100,7 @@ export async function latencyPhase(setting: Setting): Promise<void> {
   await progress.step('50 new services, one after the other', async () => {
     for (let index = 0; index < 50; index += 1) {
       const service = { namespace: 'team-0', name: `late-${index}`, index: world.services.length + index };
+      await world.replicaSet(service);
       const before = watch.writes.length;
       const from = Date.now();
       await world.pod(service, 0);

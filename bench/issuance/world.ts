@@ -104,13 +104,18 @@ export class World {
       inParallel(this.services, async (service) => {
         await client.create(resources.services, this.#service(service));
         await client.create(resources.endpointslices, this.#slice(service));
-        const set = await client.create(resources.replicasets, this.#replicaSet(service));
-        this.#sets.set(service.index, set.metadata.uid);
+        await this.replicaSet(service);
       }),
     );
   }
 
   readonly #sets = new Map<number, string>();
+
+  /** Makes the ReplicaSet of a service's pods. */
+  async replicaSet(service: ServiceRef): Promise<void> {
+    const set = await this.connection.client.create(resources.replicasets, this.#replicaSet(service));
+    this.#sets.set(service.index, set.metadata.uid);
+  }
 
   /** Makes the pods of some services, running as far as anybody can see; resolves when all are there. */
   async pods(services: readonly ServiceRef[]): Promise<void> {

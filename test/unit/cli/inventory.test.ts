@@ -50,6 +50,7 @@ describe('the inventory', () => {
       {
         namespace: 'shop',
         service: 'web',
+        shownTo: 'mesh',
         serial: 'ABCDEF0123456789',
         issuer: 'cluster',
         notBefore: new Date('2026-01-01T08:58:00Z'),
@@ -94,6 +95,20 @@ describe('the inventory', () => {
   test('does not call a renewal overdue whose first tries are under way', () => {
     const notes = { 'tabard.dev/renew-at': '2026-01-01T11:00:00Z' };
     expect(inventory({ secrets: [secret('web', notes)], policies: [], pods: [] }, now)[0]?.fault).toBeUndefined();
+  });
+
+  test("tells a service's edge certificate from its certificate in the mesh", () => {
+    const edge = secret('web', { 'tabard.dev/issuer': 'letsencrypt' });
+    const labelled = {
+      ...edge,
+      metadata: { ...edge.metadata, labels: { ...edge.metadata.labels, 'tabard.dev/edge': 'true' } },
+    };
+    const both = inventory({ secrets: [labelled, secret('web')], policies: [], pods: [pod('a', 'web')] }, now);
+    expect(both).toMatchObject([
+      { service: 'web', shownTo: 'mesh', issuer: 'cluster', pods: 1 },
+      { service: 'web', shownTo: 'edge', issuer: 'letsencrypt', pods: 1 },
+    ]);
+    expect(inventoryTable(both, { now, wide: false, namespaces: false })[2]).toMatch(/^web \(edge\) /);
   });
 
   test('is in the order of namespaces and services', () => {

@@ -170,7 +170,15 @@ describe('certificates on a real API server', () => {
     const issuer = () => connection.client.list(resources.tlsissuers);
     const { items } = await eventually(issuer, (page) => page.items[0]?.status?.caFingerprint !== undefined);
     expect(items).toMatchObject([
-      { metadata: { name: 'cluster' }, status: { conditions: [{ type: 'Ready', status: 'True' }] } },
+      {
+        metadata: { name: 'cluster' },
+        status: {
+          conditions: [
+            { type: 'Ready', status: 'True' },
+            { type: 'Rotating', reason: 'Idle' },
+          ],
+        },
+      },
     ]);
     expect(items[0]?.status?.caFingerprint).toBe(operator.authority.current()?.authority.fingerprint);
   });
@@ -324,6 +332,26 @@ describe('certificates on a real API server', () => {
     );
     expect(operator.authority.current()?.authority.fingerprint).toBe(fingerprint);
   }, 60_000);
+
+  test('an API server that was away when a renewal was due: it is made up for, with life left', async () => {
+    const selector = { matchLabels: { app: 'across' } };
+    await apply(policy('across', { selector, certificate: { lifetime: '2m', renewAt: 20 } }), deployment('across'));
+    const before = await eventually(
+      () => secretOf('across'),
+      (seen) => seen?.metadata.annotations?.['tabard.dev/lifetime'] === '2m',
+    );
+    const noted = (name: string): number => Date.parse(before?.metadata.annotations?.[`tabard.dev/${name}`] ?? '');
+    // Twelve to 24 s into its life it is due: the server goes before that and comes back after it.
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, noted('renew-at') - Date.now() - 2_000)));
+    await plane.restartApiServer(4_000);
+    expect(Date.now()).toBeGreaterThan(noted('renew-at'));
+    await eventually(
+      () => secretOf('across'),
+      (seen) => seen !== undefined && serialOf(seen) !== serialOf(before),
+      80_000,
+    );
+    expect(Date.now()).toBeLessThan(noted('not-after'));
+  }, 180_000);
 
   test('an operator that starts anew issues nothing anew', async () => {
     const serials = async (): Promise<Record<string, string | undefined>> => {

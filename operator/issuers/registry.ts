@@ -61,7 +61,7 @@ export class IssuerRegistry {
     await aborted(signal);
     end();
     const endings = [...this.#running.values()].map(({ ended }) => ended);
-    for (const name of [...this.#running.keys()]) this.#stop(name);
+    for (const name of this.#running.keys()) this.#stop(name);
     await Promise.all(endings);
   }
 

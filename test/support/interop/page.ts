@@ -54,8 +54,8 @@ ${keystores.map((line) => `- ${line}`).join('\n')}
 - What reads its files only at start shows the old certificate until it is restarted, and is refused once that has expired.
 - A resumed TLS session shows the certificate of when it began: to see a new serial, or to have a removed CA count, sessions must begin anew.
 - Spring Boot waits for \`spring.ssl.bundle.watch.file.quiet-period\` (10 s by default) after a change.
-- Mono stands in for .NET, with limits of its own: its TLS takes RSA keys alone (\`certificate.key: RSA-2048\`), ends at TLS 1.2, and does not open today's PKCS#12. .NET 5 and later have none of them, but were not
-  run here.
+- Mono (6.8) stands in for .NET, with limits of its own: its TLS takes RSA keys alone (\`certificate.key: RSA-2048\`), ends at TLS 1.2, does not open today's PKCS#12, does not refuse a client without a certificate
+  by itself, and closes without saying so. .NET 5 and later have none of these limits as far as their documentation goes; .NET itself was not run here.
 - How it is set up, configuration by configuration: \`test/support/interop\`.
 `;
 }

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { InteropTools, Program } from '../../../hack/interop/tools.ts';
-import { type Daemon, freePorts, startDaemon } from '../daemon.ts';
+import { type Daemon, onFreePorts, startDaemon } from '../daemon.ts';
 import { envoyConfig, haproxyConfig, nginxConfig } from './configs.ts';
 import { keystorePassword } from './secrets.ts';
 
@@ -54,10 +54,7 @@ const started = (program: Program, args: readonly string[], port: number): Promi
     ready: listening(port),
   });
 
-const onPort = async <T>(start: (port: number) => Promise<T>): Promise<T> => {
-  const [port = 0] = await freePorts(1);
-  return start(port);
-};
+const onPort = <T>(start: (port: number) => Promise<T>): Promise<T> => onFreePorts(1, ([port = 0]) => start(port));
 
 const nothing = (): Promise<void> => Promise.resolve();
 
@@ -183,7 +180,7 @@ const openssl: ServerKind = {
     }),
 };
 
-export const monoServer: ServerKind = {
+const mono: ServerKind = {
   name: 'Mono SslStream',
   reloads: 'by itself: reads the files for each connection',
   reads: '`tls.crt`, `tls.key`, `ca.crt`; an RSA key',
@@ -197,7 +194,7 @@ export const monoServer: ServerKind = {
 };
 
 /** Servers that are nothing else. Spring Boot's is in spring.ts. */
-export const serverKinds: readonly ServerKind[] = [nginx, haproxy, envoy, go, openssl];
+export const serverKinds: readonly ServerKind[] = [nginx, haproxy, envoy, go, mono, openssl];
 
 /** Makes the folder of a place. */
 export function scratchIn(folder: string, name: string): string {

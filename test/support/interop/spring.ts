@@ -1,6 +1,6 @@
 // The Spring Boot application of the interop tests: a server and an OkHttp client in one process.
 import type { InteropTools } from '../../../hack/interop/tools.ts';
-import { freePorts } from '../daemon.ts';
+import { onFreePorts } from '../daemon.ts';
 import type { Client } from './clients.ts';
 import { LineClient } from './lines.ts';
 import { type Place, type Server, springProperties } from './servers.ts';
@@ -20,19 +20,19 @@ export const okHttpClient = {
 } as const;
 
 /** Starts it; ready when it listens. */
-export async function startSpring(
+export function startSpring(
   { java }: InteropTools,
   place: Place,
 ): Promise<{ readonly server: Server; readonly client: Client }> {
-  const [port = 0] = await freePorts(1);
-  const process = new LineClient(java, springProperties(port, place));
-  for (let line = await process.next(); line !== 'ready'; line = await process.next()) {
-    if (line.startsWith('error')) {
+  return onFreePorts(1, async ([port = 0]) => {
+    const process = new LineClient(java, springProperties(port, place));
+    for (let line = await process.next(); line !== 'ready'; line = await process.next()) {
+      if (!line.startsWith('error')) continue;
       await process.stop();
-      throw new Error(`Spring Boot did not start: ${line}`);
+      throw new Error(`Spring Boot did not start${/already in use/.test(line) ? ' (EADDRINUSE)' : ''}: ${line}`);
     }
-  }
-  const stop = (): Promise<void> => process.stop();
-  const server = { port, reload: () => Promise.resolve(), stop, output: () => process.output };
-  return { server, client: { call: (host, at) => process.call(host, at), stop } };
+    const stop = (): Promise<void> => process.stop();
+    const server = { port, reload: () => Promise.resolve(), stop, output: () => process.output };
+    return { server, client: { call: (host, at) => process.call(host, at), stop } };
+  });
 }

@@ -7,6 +7,7 @@ using System.IO;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Reflection;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -15,7 +16,6 @@ using System.Text.RegularExpressions;
 using System.Threading;
 using Mono.Security.Cryptography;
 using Mono.Security.Interface;
-using Mono.Security.X509;
 using X509Certificate = System.Security.Cryptography.X509Certificates.X509Certificate;
 using X509CertificateCollection = System.Security.Cryptography.X509Certificates.X509CertificateCollection;
 
@@ -32,13 +32,16 @@ class Peer
     return blocks;
   }
 
+  // The key is put beside the certificate without a PKCS#12 in between: those that Mono writes it cannot always read again.
   static X509Certificate2 Own(string folder)
   {
     var rsa = PKCS8.PrivateKeyInfo.DecodeRSA(new PKCS8.PrivateKeyInfo(Pem(Path.Combine(folder, "tls.key"), "PRIVATE KEY")[0]).PrivateKey);
-    var store = new PKCS12 { Password = "memory" };
-    store.AddCertificate(new Mono.Security.X509.X509Certificate(Pem(Path.Combine(folder, "tls.crt"), "CERTIFICATE")[0]));
-    store.AddPkcs8ShroudedKeyBag(rsa);
-    return new X509Certificate2(store.GetBytes(), "memory");
+    var certificate = new X509Certificate2(Pem(Path.Combine(folder, "tls.crt"), "CERTIFICATE")[0]);
+    const BindingFlags any = BindingFlags.Instance | BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public;
+    var key = typeof(SslStream).Assembly.GetType("Mono.Btls.MonoBtlsKey").GetMethod("CreateFromRSAPrivateKey", any).Invoke(null, new object[] { rsa });
+    object inner = typeof(X509Certificate2).GetProperty("Impl", any | BindingFlags.DeclaredOnly).GetValue(certificate);
+    inner.GetType().GetField("nativePrivateKey", any).SetValue(inner, key);
+    return certificate;
   }
 
   static SslStream Secure(string folder, Stream stream)
@@ -47,6 +50,8 @@ class Peer
     var anchors = new X509CertificateCollection();
     foreach (var authority in Pem(Path.Combine(folder, "ca.crt"), "CERTIFICATE")) anchors.Add(new X509Certificate2(authority));
     settings.TrustAnchors = anchors;
+    // Left to itself Mono compares the text of issuer names, and sends nothing.
+    settings.ClientCertificateSelectionCallback = (host, own, peer, issuers) => own[0];
     return MonoTlsProviderFactory.GetProvider().CreateSslStream(stream, false, settings).SslStream;
   }
 
@@ -84,11 +89,14 @@ class Peer
       using (var tls = Secure(folder, client.GetStream()))
       {
         tls.AuthenticateAsServer(Own(folder), true, SslProtocols.Tls12, false);
+        // Mono asks for a certificate but goes on without one.
+        if (tls.RemoteCertificate == null) throw new AuthenticationException("no client certificate");
         Head(tls);
         var body = "hello " + Serial(tls.RemoteCertificate) + "\n";
         var answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + body.Length + "\r\n\r\n" + body;
         tls.Write(Encoding.ASCII.GetBytes(answer));
         tls.Flush();
+        tls.ShutdownAsync().Wait(TimeoutMs);
       }
     }
     catch (Exception error)

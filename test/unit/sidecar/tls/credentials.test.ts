@@ -96,6 +96,32 @@ describe('peers across a swap', () => {
     expect(swaps[2]?.inherit(second, new Date())).toEqual(new Set([theirs?.fingerprint256]));
   });
 
+  test('are not lost when their CA has left in good order, but come in no more', async () => {
+    const { keeper, swaps, offer } = bench();
+    offer(await testLeaf(authority));
+    keeper.configure(settings(authority.certificate + other.certificate));
+    const theirs = new X509Certificate((await testLeaf(other)).certificate);
+    const unchecked = { state: 'unchecked' } as const;
+    swaps[0]?.judge(theirs, unchecked, new Date());
+    keeper.configure({ ...settings(authority.certificate), retired: [other.fingerprint] });
+    const [first, second] = swaps;
+    if (first === undefined || second === undefined) throw new Error('there were two swaps');
+    expect(second.inherit(first, new Date())).toEqual(new Set());
+    expect(second.judge(theirs, unchecked, new Date())).toMatchObject({ ok: false, reason: 'unknown_ca' });
+  });
+
+  test('are lost when a CA has left in good order, and theirs has left with it in bad', async () => {
+    const { keeper, swaps, offer } = bench();
+    offer(await testLeaf(authority));
+    keeper.configure(settings(authority.certificate + other.certificate));
+    const theirs = new X509Certificate((await testLeaf(other)).certificate);
+    swaps[0]?.judge(theirs, { state: 'unchecked' }, new Date());
+    keeper.configure({ ...settings(authority.certificate), retired: ['ab'.repeat(32)] });
+    const [first, second] = swaps;
+    if (first === undefined || second === undefined) throw new Error('there were two swaps');
+    expect(second.inherit(first, new Date())).toEqual(new Set([theirs.fingerprint256]));
+  });
+
   test('stay known when their CA stands below one of the bundle, by what they sent in their handshake', async () => {
     const times = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + DAY_MS) };
     const root = foreign({ name: 'Root of the company', ...times });

@@ -50,6 +50,8 @@ const startCommand = (entry: string, options: readonly string[] = []): Json => [
 /** Each saves a few megabytes in every pod, and none costs speed that could be measured (docs/adr/0007-data-path.md). */
 const smallHeap = ['--no-maglev', '--v8-pool-size=1', '--max-semi-space-size=2', '--expose-gc'];
 
+/** How long a sidecar that no longer answers its liveness probe may take to end. */
+const hungSeconds = 5;
 /** Of the pod's grace period, what is left for the end after the last connection was drained. */
 const stopSeconds = 5;
 
@@ -112,7 +114,13 @@ export function proxyContainer(request: SidecarRequest): Container {
     // A second's period keeps the start short; two minutes are for a certificate or a control plane that is late.
     startupProbe: probe('/ready', { periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 120 }),
     readinessProbe: probe('/ready', { periodSeconds: 5, timeoutSeconds: 2, failureThreshold: 2 }),
-    livenessProbe: probe('/live', { periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }),
+    // One that hangs cannot drain: it is to be back in seconds, not after the pod's whole grace period.
+    livenessProbe: probe('/live', {
+      periodSeconds: 10,
+      timeoutSeconds: 5,
+      failureThreshold: 6,
+      terminationGracePeriodSeconds: hungSeconds,
+    }),
     securityContext: {
       ...hardened,
       capabilities: { drop: ['ALL'] },

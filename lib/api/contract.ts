@@ -178,9 +178,9 @@ export function certificateSecretName(service: string): string {
   return `tabard-${service}`;
 }
 
-/** Name of the Secret that holds a service's edge certificate. */
+/** Name of the Secret that holds a service's edge certificate. No service has a dot in its name, so no other Secret of ours has it. */
 export function edgeSecretName(service: string): string {
-  return `${certificateSecretName(service)}-edge`;
+  return `${certificateSecretName(service)}.edge`;
 }
 
 /** The SPIFFE ID of a service (design, "Identity"). */

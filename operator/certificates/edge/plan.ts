@@ -1,5 +1,6 @@
 // What to do about one service's edge certificate, and when to look again: a pure function of a snapshot. What is valid stays until
 // something better was signed. A CA of the world is asked seldom: it counts, and each try costs.
+import { edgeSecretName } from '../../../lib/api/contract.ts';
 import { outsideWaitMs, renewalTime } from '../schedule.ts';
 import type { CertificateFacts, Failure } from '../snapshot.ts';
 import { type EdgeSnapshot, type WantedEdge, wantedEdgeKey } from './snapshot.ts';
@@ -130,6 +131,6 @@ function after(at: Date, ms: number): Date {
 }
 
 function secretName({ key }: EdgeSnapshot): string {
-  const [namespace, service] = key.split('/');
-  return `${namespace}/tabard-${service}-edge`;
+  const [namespace, service = ''] = key.split('/');
+  return `${namespace}/${edgeSecretName(service)}`;
 }

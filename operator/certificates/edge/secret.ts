@@ -20,7 +20,7 @@ export function edgeServiceOf({ metadata }: Pick<KubeObject, 'metadata'>): strin
 
 /** `<namespace>/<service>` of every Secret whose name is that of an edge Secret, whoever's it is. */
 export function edgeKeyOf({ metadata }: Pick<KubeObject, 'metadata'>): string | undefined {
-  const [start, end] = [edgeSecretName('\0').split('\0')[0] ?? '', edgeSecretName('\0').split('\0')[1] ?? ''];
+  const [start = '', end = ''] = edgeSecretName('\0').split('\0');
   const { name, namespace = '' } = metadata;
   if (!name.startsWith(start) || !name.endsWith(end) || name.length <= start.length + end.length) return undefined;
   return `${namespace}/${name.slice(start.length, -end.length)}`;

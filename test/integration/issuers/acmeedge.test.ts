@@ -166,7 +166,7 @@ function lead(): () => Promise<void> {
 
 async function edgeSecret(): Promise<Secret | undefined> {
   const { items } = await bench.deps.client.list(resources.secrets, { namespace: 'shop' });
-  return items.find(({ metadata }) => metadata.name === 'tabard-web-edge');
+  return items.find(({ metadata }) => metadata.name === 'tabard-web.edge');
 }
 
 function decoded(secret: Secret | undefined, key: string): string {
@@ -288,7 +288,7 @@ describe('an edge certificate', () => {
   test(
     'never takes the place of a Secret that is somebody else’s',
     async () => {
-      const metadata = { name: 'tabard-web-edge', namespace: 'shop' };
+      const metadata = { name: 'tabard-web.edge', namespace: 'shop' };
       await bench.deps.client.create(resources.secrets, { metadata, type: 'Opaque', data: {} });
       const end = lead();
       policy({ edge: { issuer: 'public', dnsNames: [edgeName] } });

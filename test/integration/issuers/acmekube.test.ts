@@ -144,7 +144,7 @@ describe('an ACME issuer and an edge certificate on a real API server', () => {
       await eventually(['get', 'tlsissuer', 'public', '-o', conditionOf('Ready')], isTrue, 'the issuer is ready');
       const edge = ['-n', 'shop', 'get', 'tlspolicy', 'web', '-o', conditionOf('EdgeReady')];
       await eventually(edge, isTrue, 'the edge certificate is there');
-      const written = await secretFiles('tabard-web-edge');
+      const written = await secretFiles('tabard-web.edge');
       const [leaf] = parseCertificates(written['tls.crt'] ?? '');
       expect(leaf?.subjectAltName).toBe(`DNS:${edgeName}`);
       expect(sidecar.lines.some(({ msg, type }) => msg === 'challenge answered' && type === 'tls-alpn-01')).toBe(true);
@@ -197,7 +197,7 @@ describe('an ACME issuer and an edge certificate on a real API server', () => {
       const edge = ['-n', 'shop', 'get', 'tlspolicy', 'web', '-o', conditionOf('EdgeReady')];
       await eventually(edge, (text) => text.includes('"reason":"IssuerNotReady"'), 'the policy says so');
       // The certificate that is valid stays.
-      expect(Object.keys(await secretFiles('tabard-web-edge'))).toEqual(['tls.crt', 'tls.key']);
+      expect(Object.keys(await secretFiles('tabard-web.edge'))).toEqual(['tls.crt', 'tls.key']);
     },
     testMs,
   );

@@ -39,10 +39,10 @@ describe('the Secret of an edge certificate', () => {
 
   test('is found by its name, whoever made it, and is ours by its labels alone', () => {
     const metadata = { namespace: 'shop', uid: 'u', resourceVersion: '1', creationTimestamp: '' };
-    expect(edgeKeyOf({ metadata: { ...metadata, name: 'tabard-web-edge' } })).toBe('shop/web');
+    expect(edgeKeyOf({ metadata: { ...metadata, name: 'tabard-web.edge' } })).toBe('shop/web');
     expect(edgeKeyOf({ metadata: { ...metadata, name: 'tabard-web' } })).toBeUndefined();
     expect(edgeKeyOf({ metadata: { ...metadata, name: 'tabard-edge' } })).toBeUndefined();
-    const foreign = { apiVersion: 'v1', kind: 'Secret', metadata: { ...metadata, name: 'tabard-web-edge' } } as const;
+    const foreign = { apiVersion: 'v1', kind: 'Secret', metadata: { ...metadata, name: 'tabard-web.edge' } } as const;
     expect(currentEdge(foreign).kind).toBe('foreign');
     const input = edgeSecretInput({ namespace: 'shop', service: 'web', issuer: 'i', leaf, keyPem: 'KEY', owners: [] });
     const labels = input.metadata['labels'] as Readonly<Record<string, string>>;

@@ -13,16 +13,16 @@ const checkout = resolve(import.meta.dirname, '..');
 /** Programs by the name of their bundle. */
 export const entryPoints = {
   operator: 'operator/main.ts',
-  /** No program: what the operator loads when it first needs AWS. */
-  aws: 'operator/delivery/aws/sdk.ts',
   webhook: 'webhook/main.ts',
   sidecar: 'sidecar/main.ts',
   redirect: 'sidecar/redirect/main.ts',
   tabard: 'cli/main.ts',
+  /** No program: what the operator loads when it first needs AWS. */
+  aws: 'operator/delivery/aws/sdk.ts',
 } as const;
 
 /** Those that run in the cluster; `tabard` is for the machines of people, and would only make the image larger. */
-export const imagePrograms = ['operator', 'aws', 'webhook', 'sidecar', 'redirect'] as const;
+export const imagePrograms = ['operator', 'webhook', 'sidecar', 'redirect', 'aws'] as const;
 
 /** A program that is bundled. */
 export type Program = keyof typeof entryPoints;

@@ -97,9 +97,11 @@ export async function latencyPhase(setting: Setting): Promise<void> {
   await settled(running);
   const watch = await SecretWatch.start(client);
   const waits: number[] = [];
+  // Apart from the rest, whose policies later spans change.
+  await world.namespace('late');
   await progress.step('50 new services, one after the other', async () => {
     for (let index = 0; index < 50; index += 1) {
-      const service = { namespace: 'team-0', name: `late-${index}`, index: world.services.length + index };
+      const service = { namespace: 'late', name: `late-${index}`, index: world.services.length + index };
       await world.replicaSet(service);
       const before = watch.writes.length;
       const from = Date.now();
@@ -157,10 +159,10 @@ export async function outagePhase(setting: Setting): Promise<readonly Bar[]> {
 export async function rotatePhase(setting: Setting): Promise<readonly Bar[]> {
   const { world, progress } = setting;
   const { client } = world.connection;
-  const count = world.services.length;
   const running = await operator(setting, 'rotate');
   await settled(running);
   const watch = await SecretWatch.start(client);
+  const count = watch.latest.size;
   const ref = { name: names.defaultIssuer };
   const fingerprint = (await client.get(resources.tlsissuers, ref)).status?.caFingerprint ?? '';
   const from = Date.now();

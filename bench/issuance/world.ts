@@ -94,9 +94,7 @@ export class World {
     const names = Array.from({ length: this.size.namespaces }, (_, index) => `team-${index}`);
     await progress.step(`${names.length} namespaces with a policy each`, () =>
       inParallel(names, async (namespace) => {
-        await client.create(resources.namespaces, { metadata: { name: namespace } });
-        // No controller manager runs here to make it, and pods are not admitted without.
-        await client.create(serviceAccounts, { metadata: { name: 'default', namespace } });
+        await this.namespace(namespace);
         await client.create(resources.tlspolicies, { metadata: { name: 'all', namespace }, spec: {} });
       }),
     );
@@ -110,6 +108,14 @@ export class World {
   }
 
   readonly #sets = new Map<number, string>();
+
+  /** Makes a namespace in which pods can be. */
+  async namespace(name: string): Promise<void> {
+    const { client } = this.connection;
+    await client.create(resources.namespaces, { metadata: { name } });
+    // No controller manager runs here to make it, and pods are not admitted without.
+    await client.create(serviceAccounts, { metadata: { name: 'default', namespace: name } });
+  }
 
   /** Makes the ReplicaSet of a service's pods. */
   async replicaSet(service: ServiceRef): Promise<void> {

@@ -165,7 +165,8 @@ export class Revocations {
     if (last?.version === snapshot.version) return;
     this.#snapshot = snapshot;
     this.#set = new RevocationSet(snapshot);
-    const isSame = last !== undefined && sameRevocations(last, snapshot);
+    // A first list on which nobody stands changes nothing for anybody.
+    const isSame = sameRevocations(last ?? { entries: [], lists: [] }, snapshot);
     for (const listener of this.#listeners) listener(isSame ? 'number' : 'entries');
   }
 

@@ -22,7 +22,10 @@ const created = '2026-01-01T00:00:00Z';
 const dayMs = 86_400_000;
 
 /** An object as it comes from the API server: every text in it is its own. */
-function received<T extends KubeObject>(object: { metadata: object } & Record<string, unknown>, version: number): T {
+function received<T extends KubeObject>(
+  object: { metadata: object } & Partial<Record<keyof T, unknown>>,
+  version: number,
+): T {
   const known = { uid: crypto.randomUUID(), resourceVersion: String(version), creationTimestamp: created };
   return JSON.parse(JSON.stringify({ ...object, metadata: { ...object.metadata, ...known } })) as T;
 }
@@ -51,7 +54,9 @@ async function add(index: number): Promise<void> {
   const ports = [{ name: 'http', port: 80, targetPort: 8080, protocol: 'TCP' }];
   const selected = { clusterIP: 'None', selector: { app: name }, ports };
   services.set(
-    trimService(received({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec: selected }, index)),
+    trimService(
+      received<Service>({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec: selected }, index),
+    ),
   );
   const endpoints = addresses.map((address, pod) => ({
     addresses: [address],
@@ -60,9 +65,11 @@ async function add(index: number): Promise<void> {
   }));
   const labels = { 'kubernetes.io/service-name': name };
   const slice = { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4', ports, endpoints };
-  slices.set(trimSlice(received({ ...slice, metadata: { name: `${name}-x`, namespace, labels } }, index)));
+  slices.set(
+    trimSlice(received<EndpointSlice>({ ...slice, metadata: { name: `${name}-x`, namespace, labels } }, index)),
+  );
   for (const [pod, address] of addresses.entries())
-    pods.set(trimPod(received(podOf(namespace, name, pod, address), index)));
+    pods.set(trimPod(received<Pod>(podOf(namespace, name, pod, address), index)));
   const keys = await generateKey('ECDSA-P256');
   const identity = { trustDomain: 'cluster.local', namespace, service: name };
   const dnsNames = [name, `${name}.${namespace}`, `${name}.${namespace}.svc`, `${name}.${namespace}.svc.cluster.local`];
@@ -77,7 +84,7 @@ async function add(index: number): Promise<void> {
     renewAt: now,
     owners: [{ apiVersion: 'apps/v1', kind: 'Deployment', name, uid: crypto.randomUUID() }],
   });
-  const secret = trimSecret(received({ apiVersion: 'v1', kind: 'Secret', ...input }, index));
+  const secret = trimSecret(received<Secret>({ apiVersion: 'v1', kind: 'Secret', ...input }, index));
   secrets.set(secret);
   const current = reader.read(secret, authority.certificate);
   outcomes.note(`${namespace}/${name}`, { current, blocked: undefined, renewAt: now, failure: undefined }, true);

@@ -36,7 +36,7 @@ export async function startOperator(options: {
   const port = await freePort();
   const log = openSync(options.log, 'w');
   // As in the chart.
-  const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'];
+  const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', '--heap-growing-percent=25'];
   const args = [...(options.nodeArguments ?? []), ...flags, options.bundle];
   const startedMs = Date.now();
   const child = spawn(process.execPath, args, {

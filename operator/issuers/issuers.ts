@@ -3,7 +3,7 @@
 import { names } from '../../lib/api/contract.ts';
 import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { Store } from '../../lib/kube/store.ts';
-import { bundleOf, isMeshIssuer, type TrustSource } from '../trust/mesh.ts';
+import { bundleOf, isMeshIssuer, type TrustBundle, type TrustSource } from '../trust/mesh.ts';
 import type { Issuer, IssuerState } from './issuer.ts';
 
 /** Where issuers and the mesh's bundle are found. */
@@ -34,8 +34,12 @@ export class Issuers {
     const issuer = this.named(name);
     if ('ready' in issuer) return issuer;
     const state = issuer.state(now);
-    if (state.ready) return { ...state, ...this.#withMesh(state) };
-    return { ...state, message: `TLSIssuer "${name}" cannot sign: ${state.message}` };
+    const mesh = this.#deps.trust.current();
+    if (state.ready && mesh !== undefined) return { ...state, ...this.#joinedWith(mesh, state) };
+    // Without that CA in its bundle a sidecar could not even ask the operator.
+    const why = state.ready ? 'the CA of the control plane is not known yet' : state.message;
+    const unready = { ready: false, reason: 'IssuerNotReady', ...(state.ready ? {} : state) } as const;
+    return { ...unready, message: `TLSIssuer "${name}" cannot sign: ${why}` };
   }
 
   /** Whether certificates of an issuer carry identities of the mesh; one that is not there counts as one of them. */
@@ -58,9 +62,7 @@ export class Issuers {
   }
 
   /** What a leaf's Secret holds as bundle: the mesh's, and the issuer's own CAs where the mesh has yet to learn of them. */
-  #withMesh(own: Bundle): Bundle {
-    const mesh = this.#deps.trust.current();
-    if (mesh === undefined) return { trustBundle: own.trustBundle, bundleFingerprint: own.bundleFingerprint };
+  #joinedWith(mesh: TrustBundle, own: Bundle): Bundle {
     const known = this.#joined.get(own.bundleFingerprint);
     if (known?.mesh === mesh.fingerprint) return known.bundle;
     const { pem, fingerprint } = bundleOf([mesh.pem, own.trustBundle]);

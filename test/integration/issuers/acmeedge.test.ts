@@ -18,6 +18,7 @@ import { EdgeController } from '../../../operator/certificates/edge/controller.t
 import { EdgeOutcomes } from '../../../operator/certificates/edge/outcomes.ts';
 import type { Issuer } from '../../../operator/issuers/issuer.ts';
 import { Issuers } from '../../../operator/issuers/issuers.ts';
+import { bundleOf } from '../../../operator/trust/mesh.ts';
 import { AcmeBench, type RunningAcme, type SidecarProcess } from '../../support/acmebench.ts';
 import { type PebbleServer, postManagement, startDns, startPebble } from '../../support/acmeservers.ts';
 import type { Daemon } from '../../support/daemon.ts';
@@ -137,7 +138,7 @@ function lead(): () => Promise<void> {
       objects: stores.issuers,
       cluster: acme.issuer,
       running,
-      trust: { current: () => undefined },
+      trust: { current: () => bundleOf([bench.control.authority.certificate]) },
     }),
     reports: bench.control.reports,
     owners: {

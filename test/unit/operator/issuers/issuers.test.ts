@@ -4,10 +4,12 @@ import { generateKey } from '../../../../lib/pki/keys.ts';
 import { newlyTrusted, type TrustedAuthority } from '../../../../operator/authority/authority.ts';
 import { Issuers } from '../../../../operator/issuers/issuers.ts';
 import { SelfSignedIssuer } from '../../../../operator/issuers/selfsigned.ts';
+import { bundleOf, type TrustBundle } from '../../../../operator/trust/mesh.ts';
 import { DAY_MS, testAuthority } from '../../../support/pki.ts';
 
 const now = new Date('2026-11-22T12:00:00Z');
 const trusted = newlyTrusted(await testAuthority({ now, lifetimeMs: 10 * DAY_MS }));
+const other = newlyTrusted(await testAuthority({ now, lifetimeMs: 10 * DAY_MS }));
 const source = (current: TrustedAuthority | undefined) => ({
   current: () => current,
   subscribe: () => () => undefined,
@@ -18,13 +20,17 @@ const issuer = (name: string, spec: TLSIssuer['spec']): TLSIssuer => ({
   metadata: { name, uid: name, resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z' },
   spec,
 });
-const issuersOf = (objects: readonly TLSIssuer[], current: TrustedAuthority | null = trusted): Issuers => {
+const issuersOf = (
+  objects: readonly TLSIssuer[],
+  current: TrustedAuthority | null = trusted,
+  mesh: TrustBundle | undefined = bundleOf([trusted.trustBundle]),
+): Issuers => {
   const byName = new Map(objects.map((each) => [each.metadata.name, each]));
   return new Issuers({
     objects: { get: (name) => byName.get(name) },
     cluster: new SelfSignedIssuer(source(current ?? undefined)),
     running: new Map(),
-    trust: { current: () => undefined },
+    trust: { current: () => mesh },
   });
 };
 
@@ -34,6 +40,23 @@ describe('the issuer of a name', () => {
   test('can sign when its object is there and its CA is good', () => {
     const state = issuersOf([cluster]).state('cluster', now);
     expect(state).toMatchObject({ ready: true, keyId: trusted.authority.keyId, notAfter: trusted.authority.notAfter });
+  });
+
+  test('signs for a mesh that trusts more than it: leaves come with the whole bundle, each CA once', () => {
+    const mesh = bundleOf([other.trustBundle]);
+    const state = issuersOf([cluster], trusted, mesh).state('cluster', now);
+    const { pem, fingerprint } = bundleOf([other.trustBundle, trusted.trustBundle]);
+    expect(state).toMatchObject({ trustBundle: pem, bundleFingerprint: fingerprint });
+  });
+
+  test('cannot sign while nobody knows the CA of the control plane, which every bundle needs', () => {
+    const objects = new Map([['cluster', cluster]]);
+    const trust = { current: () => undefined };
+    const issuers = new Issuers({ objects, cluster: new SelfSignedIssuer(source(trusted)), running: new Map(), trust });
+    expect(issuers.state('cluster', now)).toMatchObject({
+      ready: false,
+      message: expect.stringContaining('the CA of the control plane is not known yet'),
+    });
   });
 
   interface Row {

@@ -364,12 +364,14 @@ describe('certificates on a real API server', () => {
     await operator.stop();
     operator = startOperator();
     await apply(deployment('restarted'));
+    // The API server was away a moment ago: the controller that makes the pod may have to win its lease anew.
     await eventually(
       () => secretOf('restarted'),
       (seen) => seen !== undefined,
+      80_000,
     );
     expect(await serials()).toMatchObject(before);
-  });
+  }, 120_000);
 });
 
 /** Milliseconds from the watch event of a new Deployment's first pod to that of its Secret, on one connection. */

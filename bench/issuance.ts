@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildBundles } from '../hack/build.ts';
 import { progressOn } from '../hack/cluster/progress.ts';
-import { type Bar, bar, line, spreadText } from './issuance/figures.ts';
+import { type Bar, bar, line, quantile, spreadText } from './issuance/figures.ts';
 import { issuePhase, latencyPhase, outagePhase, rotatePhase } from './issuance/phases.ts';
 import { scheduleOf, signingRates } from './issuance/signing.ts';
 import { World } from './issuance/world.ts';
@@ -36,7 +36,7 @@ async function signing(): Promise<readonly Bar[]> {
   const most = Math.max(...minutes.values());
   line('10,000 leaves (24 h) made in one second are renewed over', last / 60_000, 'minutes');
   line('of them in the fullest minute', most, `renewals (even: ${(10_000 / (last / 60_000)).toFixed(0)})`);
-  return [bar('signing alone', Math.max(...signed), { least: 3_000 }, 'certificates/s')];
+  return [bar('signing alone', quantile(signed, 0.5), { least: 3_000 }, 'certificates/s')];
 }
 
 async function main(): Promise<void> {
@@ -64,7 +64,7 @@ async function main(): Promise<void> {
   }
   line('load of the machine after (1 min)', loadavg()[0] ?? 0);
   process.stdout.write(`${JSON.stringify({ bars })}\n`);
-  if (bars.some(({ pass }) => !pass)) process.exitCode = 1;
+  if (bars.some(({ ok }) => !ok)) process.exitCode = 1;
 }
 
 await main();

@@ -173,7 +173,7 @@ async function main(): Promise<void> {
       line('load of the machine after (1 min)', loadavg()[0] ?? 0);
       const verdict = bar('last live connection cut, p99', quantile(last, 0.99), { most: 2_000 }, 'ms');
       process.stdout.write(`${JSON.stringify({ bars: [verdict] })}\n`);
-      if (!verdict.pass) process.exitCode = 1;
+      if (!verdict.ok) process.exitCode = 1;
     } finally {
       await running.stop();
     }

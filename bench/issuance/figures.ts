@@ -34,9 +34,9 @@ export function perSecond(times: readonly number[]): readonly number[] {
 export interface Bar {
   readonly name: string;
   readonly value: number;
-  readonly bar: number;
+  readonly limit: number;
   readonly unit: string;
-  readonly pass: boolean;
+  readonly ok: boolean;
 }
 
 /** A bar; `least` says whether the value must not be below or not above it. */
@@ -51,8 +51,8 @@ export function bar(
   return {
     name,
     value: Math.round(value * 100) / 100,
-    bar: against,
+    limit: against,
     unit,
-    pass: least ? value >= against : value <= against,
+    ok: least ? value >= against : value <= against,
   };
 }

@@ -49,6 +49,15 @@ describe('buildBundles', () => {
     expect(readFileSync(join(root, 'dist/sidecar.LICENSES.txt'), 'utf8')).toMatch(/^==== pino /m);
   });
 
+  test('keeps to ASCII, so that the text of a program takes one byte per character of memory', async () => {
+    write('sidecar/main.ts', "console.log('a – b');");
+    const [bundle] = await buildBundles({ root, programs: ['sidecar'] });
+    const text = readFileSync(bundle?.path ?? '', 'latin1');
+    expect([...text].filter((character) => character > '\u007f')).toEqual([]);
+    write('dist/package.json', '{"type":"module"}');
+    expect(execFileSync(process.execPath, [bundle?.path ?? ''], { encoding: 'utf8' })).toBe('a – b\n');
+  });
+
   test('leaves what has not changed as it is', async () => {
     write('sidecar/main.ts', greeting);
     const times = async (): Promise<number[]> => {

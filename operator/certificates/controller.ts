@@ -199,7 +199,8 @@ export class CertificateController {
       notices.blocked(gathered, blocked);
       audit.record(refusedRecord(gathered, blocked));
     }
-    outcomes.note(key, { current, blocked, renewAt, failure }, pods > 0);
+    const isThere = pods > 0 || current.kind !== 'absent';
+    outcomes.note(key, isThere ? { current, blocked, renewAt, failure } : undefined);
   }
 
   #later({ nextCheck }: Plan): ReconcileResult {

@@ -3,28 +3,36 @@
 import type { Plan } from './plan.ts';
 import type { CurrentSecret, Failure } from './snapshot.ts';
 
-/** One service. */
-export interface Outcome {
-  readonly current: CurrentSecret;
-  readonly blocked: Plan['blocked'];
+/** What a look at one certificate came to. */
+export interface Look<Current, Blocked extends { readonly message: string } | undefined> {
+  readonly current: Current;
+  readonly blocked: Blocked;
   readonly renewAt: Date | undefined;
   readonly failure: Failure | undefined;
 }
 
-/** Outcomes by `<namespace>/<service>`. */
-export class Outcomes {
-  readonly #outcomes = new Map<string, Outcome>();
+type AnyLook = Look<unknown, { readonly message: string } | undefined>;
+
+/** Looks by `<namespace>/<service>`. */
+export class Looks<L extends AnyLook> {
+  readonly #same: (a: L['current'], b: L['current']) => boolean;
+  readonly #looks = new Map<string, L>();
   readonly #failures = new Map<string, Failure>();
   readonly #listeners = new Set<(key: string) => void>();
 
+  /** `same` tells whether a status says the same of two things that were found. */
+  constructor(same: (a: L['current'], b: L['current']) => boolean) {
+    this.#same = same;
+  }
+
   /** What is known of a service; undefined before the first look. */
-  get(key: string): Outcome | undefined {
-    return this.#outcomes.get(key);
+  get(key: string): L | undefined {
+    return this.#looks.get(key);
   }
 
   /** Everything that is known. */
-  entries(): Iterable<readonly [string, Outcome]> {
-    return this.#outcomes;
+  entries(): Iterable<readonly [string, L]> {
+    return this.#looks;
   }
 
   /** Tries that failed in a row. */
@@ -32,7 +40,7 @@ export class Outcomes {
     return this.#failures.get(key);
   }
 
-  /** Called, synchronously, with the key of each service for which something new is known. */
+  /** Called, synchronously, with the key of each service for which something new is known. Returns the function that ends it. */
   subscribe(listener: (key: string) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -52,27 +60,37 @@ export class Outcomes {
     this.#failures.delete(key);
   }
 
-  /** What a look came to; nothing there and nobody wanting it is forgotten. */
-  note(key: string, outcome: Outcome, wanted: boolean): void {
-    const before = this.#outcomes.get(key);
-    if (!wanted && outcome.current.kind === 'absent') {
-      this.#outcomes.delete(key);
+  /** What a look came to; undefined = there is nothing, and nobody wants anything: it is forgotten. */
+  note(key: string, look: L | undefined): void {
+    const before = this.#looks.get(key);
+    if (look === undefined) {
+      this.#looks.delete(key);
       this.#failures.delete(key);
     } else {
-      this.#outcomes.set(key, outcome);
+      this.#looks.set(key, look);
     }
-    if (differs(before, outcome)) for (const listener of this.#listeners) listener(key);
+    if (this.#differs(before, look)) for (const listener of this.#listeners) listener(key);
+  }
+
+  /** Whether a status that was written for one look is out of date with the other. */
+  #differs(before: L | undefined, after: L | undefined): boolean {
+    if (before === undefined || after === undefined) return before !== after;
+    return (
+      !this.#same(before.current, after.current) ||
+      before.blocked?.message !== after.blocked?.message ||
+      before.renewAt?.getTime() !== after.renewAt?.getTime() ||
+      before.failure?.count !== after.failure?.count ||
+      before.failure?.message !== after.failure?.message
+    );
   }
 }
 
-/** Whether a status that was written for one outcome is out of date with the other. */
-function differs(before: Outcome | undefined, after: Outcome): boolean {
-  return (
-    before === undefined ||
-    before.current !== after.current ||
-    before.blocked?.message !== after.blocked?.message ||
-    before.renewAt?.getTime() !== after.renewAt?.getTime() ||
-    before.failure?.count !== after.failure?.count ||
-    before.failure?.message !== after.failure?.message
-  );
+/** A look at the certificate of a service. */
+export type Outcome = Look<CurrentSecret, Plan['blocked']>;
+
+/** Looks at the certificates of services: what a Secret holds is read once, so the same object means the same content. */
+export class Outcomes extends Looks<Outcome> {
+  constructor() {
+    super((a, b) => a === b);
+  }
 }

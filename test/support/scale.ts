@@ -87,7 +87,7 @@ async function add(index: number): Promise<void> {
   const secret = trimSecret(received<Secret>({ apiVersion: 'v1', kind: 'Secret', ...input }, index));
   secrets.set(secret);
   const current = reader.read(secret, authority.certificate);
-  outcomes.note(`${namespace}/${name}`, { current, blocked: undefined, renewAt: now, failure: undefined }, true);
+  outcomes.note(`${namespace}/${name}`, { current, blocked: undefined, renewAt: now, failure: undefined });
 }
 
 function podOf(namespace: string, service: string, index: number, podIP: string) {

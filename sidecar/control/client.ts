@@ -119,7 +119,7 @@ export class ControlClient implements SnapshotSource {
     for (const subscription of this.#subscriptions) this.#open(subscription);
     logger.info({ address: socket.remoteAddress }, 'control API connected');
     const watch = new AbortController();
-    void this.#ping(session, watch.signal);
+    void this.#ping(session, close, watch.signal);
     const why = await closed;
     watch.abort();
     signal.removeEventListener('abort', stop);
@@ -130,12 +130,17 @@ export class ControlClient implements SnapshotSource {
   }
 
   /** A connection whose other end vanished without a word is found out by its silence. */
-  async #ping(session: ClientHttp2Session, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && !session.destroyed) {
+  async #ping(session: ClientHttp2Session, close: (why: string) => void, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
       await this.#options.clock.sleep(PING_EVERY_MS, signal).catch(() => undefined);
-      if (signal.aborted || session.destroyed) return;
-      const timer = setTimeout(() => session.destroy(), PING_TIMEOUT_MS);
-      session.ping(() => clearTimeout(timer));
+      if (signal.aborted) return;
+      if (session.destroyed) return close('the session was ended');
+      const timer = setTimeout(() => close('it gave no sign of life'), PING_TIMEOUT_MS);
+      session.ping((error) => {
+        clearTimeout(timer);
+        // A ping that could not be sent is no sign of life.
+        if (error !== null) close(messageOf(error));
+      });
     }
   }
 

@@ -80,6 +80,8 @@ async function dialAddress(address: string, deps: DialDeps & { readonly context:
     throw new AppError('timeout', `no connection to ${address}:${peer.port}: ${opened.detail}`, { retryable: true });
   }
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
+  // An end is an end here: HTTP/2 takes no notice of half of one, and would wait for ever on a server that hung up.
+  opened.leg.stream.allowHalfOpen = false;
   const socket = connectTls({
     socket: opened.leg.stream,
     secureContext: context,

@@ -1,7 +1,7 @@
 // Keeps every service's certificate as it should be: gather -> plan -> execute, one service at a time each, paced over all.
 // What a look came to goes to `outcomes`, from which status and metrics are made. Runs on the leader alone.
 import type { Clock } from '../../lib/clock.ts';
-import { AppError, messageOf } from '../../lib/errors.ts';
+import { AppError } from '../../lib/errors.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
 import { Controller, type ReconcileResult } from '../../lib/kube/controller.ts';
 import { isKube, KubeError } from '../../lib/kube/errors.ts';
@@ -10,7 +10,6 @@ import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { Passwords } from '../delivery/passwords.ts';
-import { AcmeError } from '../issuers/acme/problem.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { Cluster } from './cluster.ts';
 import { type Executed, Executor } from './execute.ts';
@@ -18,7 +17,7 @@ import { type CertificateStores, certificateFeeds, everything } from './feeds.ts
 import { type Gathered, Gatherer, type RevocationLookup, secretKeyOf } from './gather.ts';
 import { type CertificateMetrics, type CertificateTimes, certificateMetrics } from './metrics.ts';
 import type { Notices } from './notices.ts';
-import type { Outcomes } from './outcomes.ts';
+import { failureOf, type Outcomes } from './outcomes.ts';
 import { Owners } from './owners.ts';
 import { Pacer } from './pacer.ts';
 import { type Action, type Plan, planFor } from './plan.ts';
@@ -177,14 +176,8 @@ export class CertificateController {
     const { outcomes, logger, notices, audit, clock } = this.#deps;
     const { snapshot } = gathered;
     const { key } = snapshot;
-    const now = clock.now();
-    const retryAfterMs = error instanceof KubeError || error instanceof AcmeError ? error.retryAfterMs : undefined;
-    const failure = outcomes.failed(key, {
-      lastAt: now,
-      wantedKey: action.kind === 'issue' ? wantedKey(action.wanted) : action.kind,
-      message: messageOf(error),
-      ...(retryAfterMs === undefined ? {} : { notBefore: new Date(now.getTime() + retryAfterMs) }),
-    });
+    const wanted = action.kind === 'issue' ? wantedKey(action.wanted) : action.kind;
+    const failure = outcomes.failed(key, failureOf(error, wanted, clock.now()));
     const code = error instanceof KubeError ? error.kind : error instanceof AppError ? error.code : 'unknown';
     this.#metrics.failures.inc({ code });
     logger.warn({ service: key, action: action.kind, failures: failure.count, err: error }, 'certificate not written');

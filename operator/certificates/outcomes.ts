@@ -1,5 +1,8 @@
 // What the last look at each service's certificate came to: for status, metrics, and the tries that failed. In memory; a
 // restarted operator finds the same by looking again.
+import { messageOf } from '../../lib/errors.ts';
+import { KubeError } from '../../lib/kube/errors.ts';
+import { AcmeError } from '../issuers/acme/problem.ts';
 import type { Plan } from './plan.ts';
 import type { CurrentSecret, Failure } from './snapshot.ts';
 
@@ -83,6 +86,13 @@ export class Looks<L extends AnyLook> {
       before.failure?.message !== after.failure?.message
     );
   }
+}
+
+/** What a try that threw means for the next one: whoever was asked may have said when to come again. */
+export function failureOf(error: unknown, wantedKey: string, now: Date): Omit<Failure, 'count'> {
+  const waitMs = error instanceof KubeError || error instanceof AcmeError ? error.retryAfterMs : undefined;
+  const notBefore = waitMs === undefined ? {} : { notBefore: new Date(now.getTime() + waitMs) };
+  return { lastAt: now, wantedKey, message: messageOf(error), ...notBefore };
 }
 
 /** A look at the certificate of a service. */

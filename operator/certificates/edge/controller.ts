@@ -3,10 +3,10 @@
 import { fieldManagers } from '../../../lib/api/contract.ts';
 import type { OwnerReference, TLSPolicy } from '../../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import { AppError, messageOf } from '../../../lib/errors.ts';
+import { AppError } from '../../../lib/errors.ts';
 import type { KubeClient } from '../../../lib/kube/client.ts';
 import { Controller, type ReconcileResult } from '../../../lib/kube/controller.ts';
-import { isKube, KubeError } from '../../../lib/kube/errors.ts';
+import { isKube } from '../../../lib/kube/errors.ts';
 import { type EventFacts, type EventRecorder, subjectOf } from '../../../lib/kube/events.ts';
 import type { KubeMetrics } from '../../../lib/kube/metrics.ts';
 import { resources } from '../../../lib/kube/resources.ts';
@@ -21,6 +21,7 @@ import type { Issuers } from '../../issuers/issuers.ts';
 import type { Cluster } from '../cluster.ts';
 import { type CertificateStores, edgeFeeds } from '../feeds.ts';
 import type { RevocationLookup } from '../gather.ts';
+import { failureOf } from '../outcomes.ts';
 import type { Owners } from '../owners.ts';
 import { RecentSecrets } from '../recent.ts';
 import { Advice } from './advice.ts';
@@ -219,14 +220,8 @@ export class EdgeController {
   #failed(action: Exclude<EdgeAction, { kind: 'keep' }>, { snapshot, policy }: GatheredEdge, error: unknown): void {
     const { outcomes, logger, clock, audit } = this.#deps;
     const { key } = snapshot;
-    const now = clock.now();
-    const waitMs = error instanceof AcmeError || error instanceof KubeError ? error.retryAfterMs : undefined;
-    const failure = outcomes.failed(key, {
-      lastAt: now,
-      wantedKey: action.kind === 'issue' ? wantedEdgeKey(action.wanted) : action.kind,
-      message: messageOf(error),
-      ...(waitMs === undefined ? {} : { notBefore: new Date(now.getTime() + waitMs) }),
-    });
+    const wanted = action.kind === 'issue' ? wantedEdgeKey(action.wanted) : action.kind;
+    const failure = outcomes.failed(key, failureOf(error, wanted, clock.now()));
     const reason = error instanceof AcmeError ? error.reason : error instanceof AppError ? error.code : 'unknown';
     logger.warn({ service: key, reason, failures: failure.count, err: error }, 'edge certificate not had');
     const note = `edge certificate of ${key}, try ${failure.count}: ${failure.message}`;

@@ -4,6 +4,7 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Linq;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
@@ -18,6 +19,37 @@ using Mono.Security.Cryptography;
 using Mono.Security.Interface;
 using X509Certificate = System.Security.Cryptography.X509Certificates.X509Certificate;
 using X509CertificateCollection = System.Security.Cryptography.X509Certificates.X509CertificateCollection;
+
+// A key whose numbers have no leading zero bytes: Mono keeps those that it pads with, writes them into its DER, and BoringSSL then
+// refuses the key, which one in 256 is.
+class Minimal : RSA
+{
+  readonly RSAParameters numbers;
+
+  public Minimal(RSA key)
+  {
+    numbers = key.ExportParameters(true);
+    numbers.D = Trimmed(numbers.D);
+    numbers.DP = Trimmed(numbers.DP);
+    numbers.DQ = Trimmed(numbers.DQ);
+    numbers.InverseQ = Trimmed(numbers.InverseQ);
+  }
+
+  static byte[] Trimmed(byte[] number)
+  {
+    return number.SkipWhile(each => each == 0).ToArray();
+  }
+
+  public override RSAParameters ExportParameters(bool includePrivateParameters)
+  {
+    return numbers;
+  }
+
+  public override void ImportParameters(RSAParameters parameters)
+  {
+    throw new NotSupportedException();
+  }
+}
 
 class Peer
 {
@@ -38,7 +70,7 @@ class Peer
     var rsa = PKCS8.PrivateKeyInfo.DecodeRSA(new PKCS8.PrivateKeyInfo(Pem(Path.Combine(folder, "tls.key"), "PRIVATE KEY")[0]).PrivateKey);
     var certificate = new X509Certificate2(Pem(Path.Combine(folder, "tls.crt"), "CERTIFICATE")[0]);
     const BindingFlags any = BindingFlags.Instance | BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public;
-    var key = typeof(SslStream).Assembly.GetType("Mono.Btls.MonoBtlsKey").GetMethod("CreateFromRSAPrivateKey", any).Invoke(null, new object[] { rsa });
+    var key = typeof(SslStream).Assembly.GetType("Mono.Btls.MonoBtlsKey").GetMethod("CreateFromRSAPrivateKey", any).Invoke(null, new object[] { new Minimal(rsa) });
     object inner = typeof(X509Certificate2).GetProperty("Impl", any | BindingFlags.DeclaredOnly).GetValue(certificate);
     inner.GetType().GetField("nativePrivateKey", any).SetValue(inner, key);
     return certificate;

@@ -2,7 +2,7 @@
 // restarted operator finds the same by looking again.
 import { messageOf } from '../../lib/errors.ts';
 import { KubeError } from '../../lib/kube/errors.ts';
-import { AcmeError } from '../issuers/acme/problem.ts';
+import { SignerError } from '../issuers/problem.ts';
 import type { Plan } from './plan.ts';
 import type { CurrentSecret, Failure } from './snapshot.ts';
 
@@ -90,7 +90,7 @@ export class Looks<L extends AnyLook> {
 
 /** What a try that threw means for the next one: whoever was asked may have said when to come again. */
 export function failureOf(error: unknown, wantedKey: string, now: Date): Omit<Failure, 'count'> {
-  const waitMs = error instanceof KubeError || error instanceof AcmeError ? error.retryAfterMs : undefined;
+  const waitMs = error instanceof KubeError || error instanceof SignerError ? error.retryAfterMs : undefined;
   const notBefore = waitMs === undefined ? {} : { notBefore: new Date(now.getTime() + waitMs) };
   return { lastAt: now, wantedKey, message: messageOf(error), ...notBefore };
 }

@@ -117,3 +117,15 @@ function failureOf(where: string, error: unknown): HttpsError {
   const did = fault === 'untrusted' ? 'showed a certificate that is not trusted' : 'cannot be reached';
   return new HttpsError(fault, `${where} ${did}: ${messageOf(error)}`, error);
 }
+
+/** No server makes us wait longer than this on its word alone. */
+const longestMs = 24 * 3_600_000;
+
+/** Milliseconds of a Retry-After header (RFC 9110 section 10.2.3): seconds or a date, a day at most. Undefined when it is absent or means nothing. */
+export function retryAfterMs(header: string | undefined, now: Date): number | undefined {
+  const text = header?.trim() ?? '';
+  if (/^\d{1,9}$/.test(text)) return Math.min(longestMs, Number(text) * 1_000);
+  const at = /[A-Za-z]{3},/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) return undefined;
+  return Math.min(longestMs, Math.max(0, at - now.getTime()));
+}

@@ -59,24 +59,34 @@ const whole: ReadonlySet<IssuerReason> = new Set([
   'RightMissing',
 ]);
 
-/** An issuer that did not sign, with the reason. */
-export class IssuerError extends AppError {
-  readonly reason: IssuerReason;
+/** What else is known of a failure. */
+export interface FailureDetails {
+  readonly cause?: unknown;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** A signer outside of this process that did not sign, with the reason of its family's closed list. */
+export abstract class SignerError<Reason extends string = string> extends AppError {
+  readonly reason: Reason;
   /** How long the server asked to stay away, milliseconds. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
-    reason: IssuerReason,
+    reason: Reason,
     detail: string,
-    options: { readonly cause?: unknown; readonly retryAfterMs?: number | undefined } = {},
+    { hint, retryable, cause, retryAfterMs }: FailureDetails & { readonly hint: string; readonly retryable: boolean },
   ) {
-    super('issuer_failed', `${detail}; ${issuerHints[reason]}`, {
-      retryable: passing.has(reason),
-      cause: options.cause,
-    });
-    this.name = 'IssuerError';
+    super('issuer_failed', `${detail}; ${hint}`, { retryable, cause });
     this.reason = reason;
-    this.retryAfterMs = options.retryAfterMs;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** An issuer of the mesh that did not sign, with the reason. */
+export class IssuerError extends SignerError<IssuerReason> {
+  constructor(reason: IssuerReason, detail: string, details: FailureDetails = {}) {
+    super(reason, detail, { ...details, hint: issuerHints[reason], retryable: passing.has(reason) });
+    this.name = 'IssuerError';
   }
 
   /** Whether every other order would fail as well. */

@@ -1,6 +1,6 @@
 // What can go wrong between us and an ACME server, as a closed list of reasons, each with what a person can do about it; and
 // the way from the server's problem documents (RFC 8555 section 6.7, RFC 7807) to that list. Pure.
-import { AppError } from '../../../lib/errors.ts';
+import { type FailureDetails, quoted, SignerError } from '../problem.ts';
 
 /** Every reason, with what to do. Conditions, events and logs use these words. */
 export const acmeHints = {
@@ -44,27 +44,18 @@ const passing: ReadonlySet<AcmeReason> = new Set([
 ]);
 
 /** A failure of an ACME exchange. */
-export class AcmeError extends AppError {
-  readonly reason: AcmeReason;
-  /** How long the server asked to stay away, milliseconds. */
-  readonly retryAfterMs: number | undefined;
+export class AcmeError extends SignerError<AcmeReason> {
   /** The server's own word for it, after `urn:ietf:params:acme:error:`. */
   readonly type: string | undefined;
 
   constructor(
     reason: AcmeReason,
     detail: string,
-    options: {
-      readonly cause?: unknown;
-      readonly retryAfterMs?: number | undefined;
-      readonly type?: string | undefined;
-    } = {},
+    { type, ...details }: FailureDetails & { readonly type?: string | undefined } = {},
   ) {
-    super('issuer_failed', `${detail}; ${acmeHints[reason]}`, { retryable: passing.has(reason), cause: options.cause });
+    super(reason, detail, { ...details, hint: acmeHints[reason], retryable: passing.has(reason) });
     this.name = 'AcmeError';
-    this.reason = reason;
-    this.retryAfterMs = options.retryAfterMs;
-    this.type = options.type;
+    this.type = type;
   }
 }
 
@@ -93,8 +84,6 @@ const byType: Readonly<Record<string, AcmeReason>> = {
 };
 
 const prefix = 'urn:ietf:params:acme:error:';
-/** A server's text is repeated in conditions and logs only so far. */
-const longestDetail = 300;
 
 /** Where a problem came up: some words of the server mean something else at a challenge than at a request. */
 export interface ProblemPlace {
@@ -148,9 +137,7 @@ function saidBy(problem: Readonly<Record<string, unknown>>): string {
     const { value } = membersOf(identifier);
     return `${typeof value === 'string' ? value : ''}: ${typeof detail === 'string' ? detail : ''}`;
   });
-  const text = [own, ...inner].filter((each) => each !== '').join('; ');
-  // One line: it ends up in conditions and events.
-  return text.replace(/\s+/g, ' ').slice(0, longestDetail);
+  return quoted([own, ...inner].filter((each) => each !== '').join('; '));
 }
 
 function subproblemsOf(problem: Readonly<Record<string, unknown>>): readonly Readonly<Record<string, unknown>>[] {

@@ -2,10 +2,11 @@
 // are in the works. A nonce that the server does not like is replaced and the request repeated (section 6.5).
 import type { KeyObject } from 'node:crypto';
 import type { Clock } from '../../../lib/clock.ts';
-import type { AcmeAnswer, AcmeTransport } from './http.ts';
+import { type HttpsAnswer, retryAfterMs } from '../https.ts';
+import type { AcmeTransport } from './http.ts';
 import { type SignedAs, signedMessage } from './jws.ts';
 import { AcmeError, problemOf } from './problem.ts';
-import { pollMs, retryAfterMs } from './waits.ts';
+import { pollMs } from './waits.ts';
 
 /** What the server offers. URLs that a server may leave out are undefined. */
 export interface Directory {
@@ -113,7 +114,7 @@ export class AcmeSession {
     this.#nonces.length = 0;
   }
 
-  async #postOnce({ url, signer, payload, accept }: SignedRequest, signal: AbortSignal): Promise<AcmeAnswer> {
+  async #postOnce({ url, signer, payload, accept }: SignedRequest, signal: AbortSignal): Promise<HttpsAnswer> {
     const nonce = this.#nonces.pop() ?? (await this.#newNonce(signal));
     const message = signedMessage(signer.key, { ...signer.as, url, nonce }, payload);
     const headers = { 'content-type': 'application/jose+json', accept: accept ?? 'application/json' };
@@ -131,7 +132,7 @@ export class AcmeSession {
     throw new AcmeError('BadAnswer', `${newNonce} answered ${answer.status} without a nonce`);
   }
 
-  #keepNonce(answer: AcmeAnswer): AcmeAnswer {
+  #keepNonce(answer: HttpsAnswer): HttpsAnswer {
     const nonce = answer.headers['replay-nonce'];
     // Section 6.5.1: base64url; anything else is thrown away.
     if (typeof nonce === 'string' && /^[A-Za-z0-9_-]{1,512}$/.test(nonce)) {
@@ -142,7 +143,7 @@ export class AcmeSession {
     return answer;
   }
 
-  #judge(doing: string, url: string, { status, headers, body }: AcmeAnswer): AcmeReply {
+  #judge(doing: string, url: string, { status, headers, body }: HttpsAnswer): AcmeReply {
     const waitMs = retryAfterMs(headers['retry-after'], this.#clock.now());
     if (status < 200 || status >= 300) {
       throw problemOf(parsed(body), { doing, status, retryAfterMs: waitMs });

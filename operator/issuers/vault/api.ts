@@ -3,7 +3,7 @@
 import type { VaultServer } from '../../../lib/api/tlsissuer.ts';
 import { type Clock, parseDuration } from '../../../lib/clock.ts';
 import { backoffMs } from '../../../lib/runtime/backoff.ts';
-import { type HttpsAnswer, HttpsClient, HttpsError } from '../https.ts';
+import { type HttpsAnswer, HttpsClient, HttpsError, retryAfterMs } from '../https.ts';
 import { IssuerError, quoted } from '../problem.ts';
 import { apiUrl, namespaceOf } from './path.ts';
 
@@ -104,11 +104,11 @@ export class VaultApi {
   async #failure(answer: HttpsAnswer, call: VaultCall, signal: AbortSignal): Promise<IssuerError | undefined> {
     const { status } = answer;
     if ((status !== 429 && status < 500) || (status === 500 && call.takes500 === true)) return undefined;
-    const retryAfterMs = secondsOf(answer.headers['retry-after']);
+    const waitMs = retryAfterMs(answer.headers['retry-after'], this.#clock.now());
     const detail = `${call.method} ${call.path}: HTTP ${status}${suffix(saidBy(jsonOf(answer.body)))}`;
-    if (status === 429) return new IssuerError('Throttled', detail, { retryAfterMs });
+    if (status === 429) return new IssuerError('Throttled', detail, { retryAfterMs: waitMs });
     const sealed = status === 503 && (await this.#isSealed(signal));
-    return new IssuerError(sealed ? 'Sealed' : 'ServerFailed', detail, { retryAfterMs });
+    return new IssuerError(sealed ? 'Sealed' : 'ServerFailed', detail, { retryAfterMs: waitMs });
   }
 
   /** By its own word: the text of an error is for people. */
@@ -153,10 +153,6 @@ function jsonOf(text: string): Readonly<Record<string, unknown>> | undefined {
 function saidBy(json: Readonly<Record<string, unknown>> | undefined): string {
   const errors = json?.['errors'];
   return Array.isArray(errors) ? quoted(errors.filter((each) => typeof each === 'string').join('; ')) : '';
-}
-
-function secondsOf(header: string | undefined): number | undefined {
-  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1_000 : undefined;
 }
 
 /** A text that follows another after a colon, or nothing. */

@@ -1,9 +1,10 @@
 // The conversation with an ACME server that is told by the test: nonces, refusals, waits and answers that must not be followed.
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import type { AcmeAnswer, AcmeRequest, AcmeTransport } from '../../../../../operator/issuers/acme/http.ts';
+import type { AcmeRequest, AcmeTransport } from '../../../../../operator/issuers/acme/http.ts';
 import { jwkOf } from '../../../../../operator/issuers/acme/jws.ts';
 import { AcmeSession } from '../../../../../operator/issuers/acme/session.ts';
+import type { HttpsAnswer } from '../../../../../operator/issuers/https.ts';
 import { TestClock } from '../../../../support/clock.ts';
 
 const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -19,7 +20,7 @@ const signal = new AbortController().signal;
 
 /** A session with a server that answers so; nonces are numbered. */
 function sessionWith(
-  answer: (request: AcmeRequest, count: number) => Partial<AcmeAnswer>,
+  answer: (request: AcmeRequest, count: number) => Partial<HttpsAnswer>,
   listed: object = directory,
 ): { readonly session: AcmeSession; readonly nonces: string[]; readonly clock: TestClock } {
   const nonces: string[] = [];

@@ -2,7 +2,8 @@
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { certificateId, lookAgainMs, momentIn, parseWindow } from '../../../../../operator/issuers/acme/ari.ts';
-import { pollMs, retryAfterMs } from '../../../../../operator/issuers/acme/waits.ts';
+import { pollMs } from '../../../../../operator/issuers/acme/waits.ts';
+import { retryAfterMs } from '../../../../../operator/issuers/https.ts';
 
 const now = new Date('2026-11-22T10:00:00Z');
 

@@ -1,5 +1,7 @@
 // One half of an application connection, as relays see it: a plain socket, a TLS socket or a stream inside a tunnel. Bytes are handed
 // over by calls and not through stream objects, so that a half costs little and may lend its read buffer for the time of one call.
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Reason } from '../../lib/api/reasons.ts';
 
 /** How long bytes that were taken may need to leave before a half that was to flush them is reset after all. */
@@ -39,6 +41,19 @@ export interface Half {
   readonly queued: number;
   /** Ends the half at once so that its peer sees a reset, never an orderly end. Any time, more than once, also before `start`. */
   reset(): void;
+  /** Like `reset`, but what was taken leaves first, for `LINGER_MS` at most: a reset must not overtake the bytes before it. */
+  abort(): void;
   /** Ends both directions in order: flushes what is queued, for `LINGER_MS` at most, reads no more, then is gone. */
   destroy(): void;
 }
+
+/** What the maker of a half has to know of a socket. */
+export interface HalfOptions {
+  /** What an error of the socket means; `reset` where nothing is said. */
+  explain?(error: Error): Reason;
+  /** The TCP socket under a TLS socket: only it can be reset, and it takes the other along. */
+  readonly under?: Socket;
+}
+
+/** Makes a half of a connected socket that nobody reads. Which kind it makes was decided when the process started. */
+export type OpenHalf = (socket: Socket | TLSSocket, options?: HalfOptions) => Half;

@@ -1,0 +1,71 @@
+// The one path that decisions are made by. Back ends disagree about what a path means that holds dot segments, empty segments, parameters,
+// backslashes or escaped separators (nginx resolves what Node passes on; others cut `;` away). A decision by path is only as
+// good as that agreement, so such a path has no canonical form and is refused wherever a rule asks for paths.
+
+/** A path that means the same to everybody, or why there is none. */
+export type CanonicalPath =
+  | { readonly ok: true; readonly path: string }
+  | { readonly ok: false; readonly why: PathAmbiguity };
+
+/** What makes a path ambiguous. */
+export type PathAmbiguity =
+  | 'dot_segment' // /a/../b, /./, %2e
+  | 'empty_segment' // //
+  | 'parameter' // ;
+  | 'backslash' // \ or %5c
+  | 'escaped_separator' // %2f
+  | 'escaped_control' // %00 to %1f, %7f
+  | 'escaped_non_utf8'
+  | 'twice_escaped' // %25 before two hexadecimal digits
+  | 'bad_escape'
+  | 'not_a_path'; // `*`, or the authority of CONNECT
+
+/**
+ * Canonical form of a request target's path (RFC 3986 section 6.2.2): without query, escapes of unreserved characters resolved, the others in
+ * upper case. Case is kept: it differs for most back ends.
+ */
+export function canonicalPath(target: string): CanonicalPath {
+  const path = pathOf(target);
+  if (path === undefined) return { ok: false, why: 'not_a_path' };
+  // By far the most paths: nothing in them needs a second look.
+  if (/^(?:\/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+\/?$/.test(path) || path === '/') return { ok: true, path };
+  const escapes = escapeFault(path);
+  if (escapes !== undefined) return { ok: false, why: escapes };
+  const resolved = path.replace(/%[0-9a-f]{2}/gi, (escape) => {
+    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
+    return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase();
+  });
+  const fault = segmentFault(resolved);
+  return fault === undefined ? { ok: true, path: resolved } : { ok: false, why: fault };
+}
+
+function pathOf(target: string): string | undefined {
+  const origin = target.replace(/^https?:\/\/[^/?]*/i, '');
+  const path = origin.split('?', 1)[0] ?? '';
+  if (path === '' && origin !== target) return '/';
+  return path.startsWith('/') ? path : undefined;
+}
+
+function escapeFault(path: string): PathAmbiguity | undefined {
+  if (/%(?![0-9a-f]{2})/i.test(path)) return 'bad_escape';
+  if (/%25[0-9a-f]{2}/i.test(path)) return 'twice_escaped';
+  if (/%2f/i.test(path)) return 'escaped_separator';
+  if (/%5c|\\/i.test(path)) return 'backslash';
+  if (/%3b|;/i.test(path)) return 'parameter';
+  if (/%[01][0-9a-f]|%7f/i.test(path)) return 'escaped_control';
+  return isUtf8(path) ? undefined : 'escaped_non_utf8';
+}
+
+function isUtf8(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function segmentFault(path: string): PathAmbiguity | undefined {
+  if (path.includes('//')) return 'empty_segment';
+  return /\/\.{1,2}(?:\/|$)/.test(path) ? 'dot_segment' : undefined;
+}

@@ -10,6 +10,7 @@ import { Core } from './core.ts';
 import { openOriginalDestination } from './destination/original.ts';
 import { EdgeFiles } from './edge/files.ts';
 import { ProbeRunner, parseProbes } from './probes.ts';
+import { openStreamHalf } from './relay/streamhalf.ts';
 import { aborted } from './wait.ts';
 
 /** What is left to do after the last connection: snapshots, sockets, the log. */
@@ -36,7 +37,8 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
     onRejected: (fault) => rejected.inc({ fault }),
   });
   const edge = new EdgeFiles({ folder: config.tlsFolder, clock, logger });
-  const core = new Core({ config, clock, logger, metrics, source, edge, original: openOriginalDestination() });
+  const original = openOriginalDestination();
+  const core = new Core({ config, clock, logger, metrics, source, edge, original, openHalf: openStreamHalf });
   const traffic = lifecycle.stage('traffic');
   const background = lifecycle.stage('background');
   const notReady = () => (lifecycle.stopping.aborted ? ['stopping'] : core.notReady());

@@ -3,9 +3,10 @@ import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { AccessLog, Place, Refusal } from './accesslog.ts';
 import type { Carriage, SidecarMetrics } from './metrics.ts';
+import type { Half } from './relay/half.ts';
 import { deadlineOf } from './relay/lifetime.ts';
 import type { Direction, LiveConnections, LiveFacts } from './relay/live.ts';
-import type { Leg, StartRelay } from './relay/relay.ts';
+import type { StartRelay } from './relay/relay.ts';
 import type { TlsFacts } from './tls/facts.ts';
 import type { PeerFacts } from './tls/peer.ts';
 
@@ -47,7 +48,7 @@ export class Conveyor {
   }
 
   /** Relays until both halves are done; `near` is the accepted one. */
-  async convey(near: Leg, far: Leg, passage: Passage): Promise<void> {
+  async convey(near: Half, far: Half, passage: Passage): Promise<void> {
     const { clock, live, log, relay: start } = this.#deps;
     const { direction, transport, port, peer, ownNotAfter, plain: _plain, ...rest } = passage;
     const startedMs = clock.now().getTime();

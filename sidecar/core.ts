@@ -29,8 +29,10 @@ import { Inbound } from './inbound.ts';
 import { CaptureListener, type ListenerOptions } from './listener.ts';
 import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
 import { countAttempt, Outbound } from './outbound.ts';
+import type { OpenHalf } from './relay/half.ts';
+import { join } from './relay/join.ts';
 import { type Direction, LiveConnections } from './relay/live.ts';
-import { relayStreams } from './relay/streams.ts';
+
 import { enforceRevocations, revocationBreach } from './revocation/enforce.ts';
 import { parseRevocations } from './revocation/parse.ts';
 import { type RevocationChange, Revocations } from './revocation/revocations.ts';
@@ -48,6 +50,8 @@ export interface CoreDeps {
   readonly metrics: Metrics;
   readonly source: CertificateSource;
   readonly original: OriginalDestinationReader;
+  /** Makes halves of sockets: which of the two relays carries the bytes. */
+  readonly openHalf: OpenHalf;
   /** The edge certificate; without it the pod has none. */
   readonly edge?: EdgeSource;
 }
@@ -269,7 +273,7 @@ export class Core {
       live: this.live,
       log,
       metrics: this.#metrics,
-      relay: relayStreams,
+      relay: join,
       limits: () => this.#limits(),
     });
   }
@@ -282,16 +286,18 @@ export class Core {
       generation: () => this.#keeper.current(),
       challenges: this.#challenges,
       edge: new EdgeFront(this.#deps.edge ?? { current: () => undefined }),
+      openHalf: this.#deps.openHalf,
       onPlaintext: (seen) => this.#status.plaintext(seen),
     });
     return this.#listener('inbound', inboundHosts, (captured) => inbound.handle(captured));
   }
 
   #makeOutbound(): CaptureListener {
-    const { clock, config } = this.#deps;
+    const { clock, config, openHalf } = this.#deps;
     const connector = new Connector({
       clock,
-      transport: new DirectTransport({ clock, generation: () => this.#keeper.current() }),
+      openHalf,
+      transport: new DirectTransport({ clock, openHalf, generation: () => this.#keeper.current() }),
       ownAddresses: new Set(config.podIps),
       onAttempt: (attempt) => countAttempt(this.#conveyor, attempt),
     });
@@ -299,6 +305,7 @@ export class Core {
       conveyor: this.#conveyor,
       discovery: this.#discovery,
       connector,
+      openHalf,
       limits: () => this.#limits(),
     });
     return this.#listener('outbound', outboundHosts, (captured) => outbound.handle(captured));

@@ -8,14 +8,14 @@ import type { Conveyor, Passage } from './convey.ts';
 import type { EdgeFront } from './edge/front.ts';
 import type { Captured } from './listener.ts';
 import { refusePlaintext } from './plaintext.ts';
-import type { Leg } from './relay/relay.ts';
+import type { Half, OpenHalf } from './relay/half.ts';
 import { type InboundRule, inboundRule } from './rule.ts';
 import { type Accepted, TlsAcceptor } from './tls/accept.ts';
 import { type Hello, readClientHello } from './tls/clienthello.ts';
 import { type Generation, preferredProtocol } from './tls/generation.ts';
 import { peek, peekUntil } from './tls/peek.ts';
 import { tlsFailure } from './tls/reason.ts';
-import { openPlain, plainLeg, reset } from './transport/plain.ts';
+import { openPlain, reset } from './transport/plain.ts';
 
 /** What inbound needs from the rest. */
 export interface InboundDeps {
@@ -28,6 +28,7 @@ export interface InboundDeps {
   readonly challenges: ChallengeAnswers;
   /** The edge certificate. */
   readonly edge: EdgeFront;
+  readonly openHalf: OpenHalf;
   /** A client was seen without TLS. */
   onPlaintext(seen: { readonly address: string; readonly port: number; readonly refused: boolean }): void;
 }
@@ -53,7 +54,7 @@ export class Inbound {
     if (policy === undefined) return this.#refuse(captured, 'control_unavailable', 'the policy is not known yet');
     const rule = inboundRule(policy, captured.destination.port);
     if (rule.kind === 'untouched') {
-      return this.#deliver(captured, { leg: plainLeg(captured.socket), transport: 'untouched' });
+      return this.#deliver(captured, { half: this.#deps.openHalf(captured.socket), transport: 'untouched' });
     }
     const startedAt = performance.now();
     const { outcome, bytes } = await peek(captured.socket, rule.firstByteMs);
@@ -103,13 +104,11 @@ export class Inbound {
     this.#count(accepted, (performance.now() - startedAt) / 1000);
     if (!accepted.ok) return this.#refuse(captured, accepted.reason, accepted.detail, accepted.told);
     const { socket, facts, peer } = accepted;
-    const leg: Leg = {
-      stream: socket,
-      reset: () => reset(captured.socket),
-      explain: (error) => tlsFailure(error).reason,
-    };
     return this.#deliver(captured, {
-      leg,
+      half: this.#deps.openHalf(socket, {
+        under: captured.socket,
+        explain: (error) => tlsFailure(error).reason,
+      }),
       transport: peer === undefined ? 'anonymous' : 'mutual',
       tls: facts,
       ...(peer === undefined ? {} : { peer }),
@@ -131,7 +130,8 @@ export class Inbound {
   async #plaintext(captured: Captured, rule: Inspect, bytes: Buffer): Promise<void> {
     const refused = rule.plaintext === 'refused';
     this.#deps.onPlaintext({ address: captured.source.address, port: captured.destination.port, refused });
-    if (!refused) return this.#deliver(captured, { leg: plainLeg(captured.socket), transport: 'plaintext' });
+    if (!refused)
+      return this.#deliver(captured, { half: this.#deps.openHalf(captured.socket), transport: 'plaintext' });
     this.#deps.conveyor.refused({ direction: 'inbound', ...placesOf(captured), reason: 'plaintext' });
     refusePlaintext(captured.socket, bytes);
     return undefined;
@@ -139,15 +139,16 @@ export class Inbound {
 
   async #deliver(
     captured: Captured,
-    near: Pick<Passage, 'transport' | 'tls' | 'peer' | 'ownNotAfter'> & { leg: Leg },
+    near: Pick<Passage, 'transport' | 'tls' | 'peer' | 'ownNotAfter'> & { half: Half },
   ): Promise<void> {
     captured.admitted();
-    const { leg, ...facts } = near;
-    const application = await openPlain(captured.destination, APPLICATION_CONNECT_MS);
+    const { half, ...facts } = near;
+    const { conveyor, openHalf } = this.#deps;
+    const application = await openPlain(captured.destination, APPLICATION_CONNECT_MS, openHalf);
     if (!application.ok) {
       return this.#refuse(captured, 'upstream_unreachable', `the application does not accept: ${application.detail}`);
     }
-    await this.#deps.conveyor.convey(leg, application.leg, {
+    await conveyor.convey(half, application.leg.half, {
       direction: 'inbound',
       ...placesOf(captured),
       ...facts,

@@ -7,13 +7,15 @@ import type { Conveyor } from './convey.ts';
 import type { AttemptRecord, Connector } from './destination/connect.ts';
 import type { Discovery, Lookup } from './destination/discovery.ts';
 import type { Captured } from './listener.ts';
-import { openPlain, plainLeg, reset } from './transport/plain.ts';
+import type { OpenHalf } from './relay/half.ts';
+import { openPlain, reset } from './transport/plain.ts';
 
 /** What outbound needs from the rest. */
 export interface OutboundDeps {
   readonly conveyor: Conveyor;
   readonly discovery: Pick<Discovery, 'lookup'>;
   readonly connector: Connector;
+  readonly openHalf: OpenHalf;
   limits(): EffectivePolicy['connections'];
 }
 
@@ -79,7 +81,8 @@ export class Outbound {
         port,
         ...secure,
       };
-      await this.#deps.conveyor.convey(plainLeg(socket), reached.leg, passage).finally(reached.release);
+      const { conveyor, openHalf } = this.#deps;
+      await conveyor.convey(openHalf(socket), reached.leg.half, passage).finally(reached.release);
     } finally {
       done();
     }
@@ -87,10 +90,11 @@ export class Outbound {
 
   async #pass(captured: Captured, why: PlainReason): Promise<void> {
     const { source, destination, socket } = captured;
-    const opened = await openPlain(destination, PASS_TIMEOUT_MS);
+    const { conveyor, openHalf } = this.#deps;
+    const opened = await openPlain(destination, PASS_TIMEOUT_MS, openHalf);
     if (!opened.ok) return this.#refuse(captured, opened);
-    this.#deps.conveyor.metrics.passthrough(why);
-    await this.#deps.conveyor.convey(plainLeg(socket), opened.leg, {
+    conveyor.metrics.passthrough(why);
+    await conveyor.convey(openHalf(socket), opened.leg.half, {
       direction: 'outbound',
       source,
       destination,

@@ -11,12 +11,12 @@ import { ControlClient } from '../../sidecar/control/client.ts';
 import { parseSelf } from '../../sidecar/control/parse.ts';
 import { SelfState } from '../../sidecar/control/self.ts';
 import { StatusReporter } from '../../sidecar/control/status.ts';
+import { join } from '../../sidecar/relay/join.ts';
 import { LiveConnections } from '../../sidecar/relay/live.ts';
-import { relayStreams } from '../../sidecar/relay/streams.ts';
+import { openStreamHalf } from '../../sidecar/relay/streamhalf.ts';
 import { enforceRevocations, revocationBreach } from '../../sidecar/revocation/enforce.ts';
 import { parseRevocations } from '../../sidecar/revocation/parse.ts';
 import { Revocations } from '../../sidecar/revocation/revocations.ts';
-import { plainLeg } from '../../sidecar/transport/plain.ts';
 
 /** Who it is and where the control API is. */
 export interface SimulatedPod {
@@ -153,7 +153,7 @@ export class SimulatedSidecar {
         peer: { identity: peer, serial: '01', issuer: '' },
         ownSerial: this.#pod.serial,
       },
-      relay: relayStreams(plainLeg(near), plainLeg(far)),
+      relay: join(openStreamHalf(near), openStreamHalf(far)),
       deadline: { atMs: Date.now() + dayMs, reason: undefined, quietFromMs: Date.now() + dayMs },
       idleTimeoutMs: dayMs,
     });

@@ -8,7 +8,7 @@ import { AppError } from '../../lib/errors.ts';
 import { identityOf } from '../../lib/pki/identity.ts';
 import type { CertificateSource } from '../../lib/runtime/credentials.ts';
 import { tlsFailure } from '../tls/reason.ts';
-import { openPlain } from '../transport/plain.ts';
+import { dialPlain } from '../transport/plain.ts';
 
 /** Where the control API is and who must answer. */
 export interface ControlPeer {
@@ -75,15 +75,15 @@ async function addressesOf({ peer, clock }: DialDeps): Promise<readonly string[]
 
 async function dialAddress(address: string, deps: DialDeps & { readonly context: SecureContext }): Promise<TLSSocket> {
   const { peer, context, clock } = deps;
-  const opened = await openPlain({ address, port: peer.port }, CONNECT_TIMEOUT_MS);
-  if (!opened.ok) {
-    throw new AppError('timeout', `no connection to ${address}:${peer.port}: ${opened.detail}`, { retryable: true });
+  const dialled = await dialPlain({ address, port: peer.port }, CONNECT_TIMEOUT_MS);
+  if (!dialled.ok) {
+    throw new AppError('timeout', `no connection to ${address}:${peer.port}: ${dialled.detail}`, { retryable: true });
   }
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
   // An end is an end here: HTTP/2 takes no notice of half of one, and would wait for ever on a server that hung up.
-  opened.leg.stream.allowHalfOpen = false;
+  dialled.socket.allowHalfOpen = false;
   const socket = connectTls({
-    socket: opened.leg.stream,
+    socket: dialled.socket,
     secureContext: context,
     ...(isIP(peer.host) === 0 ? { servername: peer.host } : {}),
     ALPNProtocols: ['h2'],

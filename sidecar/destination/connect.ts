@@ -2,8 +2,9 @@
 // and before any application byte was sent. An endpoint that asks for mTLS is never reached in any other way.
 import type { Endpoint, PlainReason } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { openPlain, type PlainLeg } from '../transport/plain.ts';
-import type { Opened, OpenLimits, SecureLeg, Transport } from '../transport/transport.ts';
+import type { OpenHalf } from '../relay/half.ts';
+import { openPlain } from '../transport/plain.ts';
+import type { Leg, Opened, OpenLimits, SecureLeg, Transport } from '../transport/transport.ts';
 import { type Candidate, eject, restore } from './balance.ts';
 
 /** What the connector needs to know of a destination. */
@@ -18,7 +19,7 @@ export type Reached =
   | {
       readonly how: 'plain';
       readonly endpoint: Endpoint;
-      readonly leg: PlainLeg;
+      readonly leg: Leg;
       readonly why: PlainReason | 'own_pod';
       readonly release: () => void;
     };
@@ -26,7 +27,7 @@ export type Reached =
 /** One try, for log and metrics. */
 export interface AttemptRecord {
   readonly endpoint: Endpoint;
-  readonly opened: Opened<PlainLeg> | Opened;
+  readonly opened: Opened<Leg> | Opened;
 }
 
 /** The outcome: a half, or why the last try failed. */
@@ -38,6 +39,7 @@ export type ConnectResult =
 export interface ConnectorDeps {
   readonly clock: Clock;
   readonly transport: Transport;
+  readonly openHalf: OpenHalf;
   /** Addresses of this pod: delivered inside the pod, in plaintext that never leaves it. */
   readonly ownAddresses: ReadonlySet<string>;
   readonly onAttempt: (attempt: AttemptRecord) => void;
@@ -90,7 +92,7 @@ export class Connector {
     limits: OpenLimits,
   ): Promise<Reached | Extract<Opened, { ok: false }>> {
     const { endpoint } = candidate;
-    const { transport, ownAddresses, onAttempt } = this.#deps;
+    const { transport, ownAddresses, onAttempt, openHalf } = this.#deps;
     const release = (): void => void (candidate.active -= 1);
     if (endpoint.transport === 'mutual' && !ownAddresses.has(endpoint.address)) {
       const opened = await transport.open({ ...endpoint, serverName }, limits);
@@ -99,7 +101,7 @@ export class Connector {
       restore(candidate);
       return { how: 'mutual', endpoint, leg: opened.leg, release };
     }
-    const opened = await openPlain(endpoint, limits.connectTimeoutMs);
+    const opened = await openPlain(endpoint, limits.connectTimeoutMs, openHalf);
     onAttempt({ endpoint, opened });
     if (!opened.ok) return opened;
     restore(candidate);

@@ -1,17 +1,8 @@
 // The relay joins the two halves of an application connection and moves bytes both ways until both are done. This file is
-// the contract; streams.ts keeps it on Node's public stream API. A relay knows no policy: who may talk was decided before,
+// the contract; join.ts keeps it over any two halves. A relay knows no policy: who may talk was decided before,
 // and whoever wants a live connection to end calls `close` or `cut`.
-import type { Duplex } from 'node:stream';
 import type { Reason } from '../../lib/api/reasons.ts';
-
-/** One half of a relayed connection: application bytes, and the way to abort it. The relay owns it from the start on. */
-export interface Leg {
-  readonly stream: Duplex;
-  /** Ends the half at once so that its peer sees a reset, never an orderly end. Safe at any time, more than once. */
-  reset(): void;
-  /** What an error of the stream means; `reset` where a half does not say. */
-  explain?(error: Error): Reason;
-}
+import type { Half } from './half.ts';
 
 /** How a relayed connection ended. `failed` comes with a reason; the others are orderly. */
 export type Ending =
@@ -48,5 +39,5 @@ export interface Relay {
   cut(reason: Reason): void;
 }
 
-/** Starts a relay; `near` is the half that was accepted, `far` the one that was dialled. */
-export type StartRelay = (near: Leg, far: Leg) => Relay;
+/** Starts a relay; `near` is the half that was accepted, `far` the one that was dialled. The relay owns both from now on. */
+export type StartRelay = (near: Half, far: Half) => Relay;

@@ -6,12 +6,13 @@ import { ALPN_DIRECT } from '../../lib/api/contract.ts';
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { sentWith } from '../../lib/pki/verify.ts';
+import type { OpenHalf } from '../relay/half.ts';
 import { tlsFacts } from '../tls/facts.ts';
 import type { Generation } from '../tls/generation.ts';
 import type { HandshakeChain, PeerVerdict } from '../tls/peer.ts';
 import { tlsFailure } from '../tls/reason.ts';
 import type { ClientSession } from '../tls/sessions.ts';
-import { openPlain, reset } from './plain.ts';
+import { dialPlain, reset } from './plain.ts';
 import type { Opened, OpenLimits, SecureLeg, Target, Transport } from './transport.ts';
 
 /** What the transport needs from the rest of the proxy. */
@@ -19,6 +20,7 @@ export interface DirectTransportDeps {
   readonly clock: Clock;
   /** The newest credential generation. */
   generation(): Generation | undefined;
+  readonly openHalf: OpenHalf;
 }
 
 interface Refusal {
@@ -38,10 +40,10 @@ export class DirectTransport implements Transport {
   async open(target: Target, limits: OpenLimits): Promise<Opened> {
     const before = this.#own();
     if (!before.ok) return { ...before, fault: 'own', stage: 'connect', ms: 0 };
-    const connected = await openPlain(target, limits.connectTimeoutMs);
+    const connected = await dialPlain(target, limits.connectTimeoutMs);
     if (!connected.ok) return connected;
     const startedAt = performance.now();
-    const raw = connected.leg.stream;
+    const raw = connected.socket;
     // Looked at again: a lost SYN takes a second, and the certificate may have been swapped or revoked meanwhile.
     const own = this.#own();
     if (!own.ok) {
@@ -102,7 +104,7 @@ export class DirectTransport implements Transport {
       if (!verdict.ok) return settle(verdict);
       const { peer } = verdict;
       socket.on('session', (session) => generation.sessions.set(key, { session, peer }));
-      settle(secureLeg(socket, raw, { peer, generation, started }));
+      settle(this.#leg(socket, raw, { peer, generation, started }));
     });
     return promise;
   }
@@ -119,6 +121,19 @@ export class DirectTransport implements Transport {
       return { ok: false, reason: 'identity_mismatch', detail: `${verdict.peer.identity} answered` };
     }
     return verdict;
+  }
+
+  #leg(
+    socket: TLSSocket,
+    raw: Socket,
+    { peer, generation, started }: { peer: SecureLeg['peer']; generation: Generation; started: Date },
+  ): SecureLeg {
+    return {
+      half: this.#deps.openHalf(socket, { under: raw, explain: (error) => tlsFailure(error).reason }),
+      tls: tlsFacts(socket, { serial: generation.serial, started }),
+      peer,
+      ownNotAfter: generation.notAfter,
+    };
   }
 }
 
@@ -144,20 +159,4 @@ function verdictOf(
     ? { state: 'verified', purpose: 'server', intermediates: sentWith(certificate) }
     : { state: 'rejected', code: String(socket.authorizationError) };
   return generation.judge(certificate, chain, now);
-}
-
-function secureLeg(
-  socket: TLSSocket,
-  raw: Socket,
-  { peer, generation, started }: { peer: SecureLeg['peer']; generation: Generation; started: Date },
-): SecureLeg {
-  return {
-    stream: socket,
-    // TLSSocket itself cannot reset; the TCP socket under it can, and takes it along.
-    reset: () => reset(raw),
-    explain: (error) => tlsFailure(error).reason,
-    tls: tlsFacts(socket, { serial: generation.serial, started }),
-    peer,
-    ownNotAfter: generation.notAfter,
-  };
 }

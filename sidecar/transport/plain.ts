@@ -1,8 +1,8 @@
 // Plain TCP to an address: pass-through, endpoints without TLS, and the application of our own pod.
 import { connect, type Socket } from 'node:net';
 import { systemCode } from '../../lib/errors.ts';
-import type { Leg } from '../relay/relay.ts';
-import type { Opened } from './transport.ts';
+import type { OpenHalf } from '../relay/half.ts';
+import type { Leg, Opened } from './transport.ts';
 
 /** An address to dial. */
 export interface PlainTarget {
@@ -10,15 +10,15 @@ export interface PlainTarget {
   readonly port: number;
 }
 
-/** A half over a plain socket. */
-export interface PlainLeg extends Leg {
-  readonly stream: Socket;
-}
+/** A connected socket that nobody reads yet, or why there is none. */
+export type Dialled =
+  | { readonly ok: true; readonly socket: Socket; readonly ms: number }
+  | Extract<Opened<Leg>, { ok: false }>;
 
 /** Dials; `ok: false` with `upstream_unreachable` when there is no connection in time. Never rejects. */
-export function openPlain({ address, port }: PlainTarget, timeoutMs: number): Promise<Opened<PlainLeg>> {
+export function dialPlain({ address, port }: PlainTarget, timeoutMs: number): Promise<Dialled> {
   const startedAt = performance.now();
-  const { promise, resolve } = Promise.withResolvers<Opened<PlainLeg>>();
+  const { promise, resolve } = Promise.withResolvers<Dialled>();
   const socket = connect({
     host: address,
     port,
@@ -38,14 +38,15 @@ export function openPlain({ address, port }: PlainTarget, timeoutMs: number): Pr
   socket.on('error', (error) => fail(systemCode(error) ?? 'connect failed'));
   socket.once('connect', () => {
     clearTimeout(timer);
-    resolve({ ok: true, leg: plainLeg(socket), ms: performance.now() - startedAt });
+    resolve({ ok: true, socket, ms: performance.now() - startedAt });
   });
   return promise;
 }
 
-/** A half over an accepted or dialled plain socket. */
-export function plainLeg(socket: Socket): PlainLeg {
-  return { stream: socket, reset: () => reset(socket) };
+/** Dials and makes a half of the connection. Never rejects. */
+export async function openPlain(target: PlainTarget, timeoutMs: number, openHalf: OpenHalf): Promise<Opened<Leg>> {
+  const dialled = await dialPlain(target, timeoutMs);
+  return dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) }, ms: dialled.ms } : dialled;
 }
 
 /** Ends a TCP socket with a reset, whatever state it is in. */

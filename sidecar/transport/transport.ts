@@ -1,7 +1,7 @@
 // How a connection to another pod's proxy is made. `direct` is one mTLS connection per application connection; a transport with
 // streams in long-lived connections has the same face. Capture, discovery, authorization and relay know this file only.
 import type { Reason } from '../../lib/api/reasons.ts';
-import type { Leg } from '../relay/relay.ts';
+import type { Half } from '../relay/half.ts';
 import type { TlsFacts } from '../tls/facts.ts';
 import type { PeerFacts } from '../tls/peer.ts';
 
@@ -15,7 +15,12 @@ export interface Target {
   readonly serverName: string;
 }
 
-/** A half of a relay that leads to a proved peer. */
+/** The way to whoever was reached: one half of a relay. */
+export interface Leg {
+  readonly half: Half;
+}
+
+/** A way that leads to a proved peer. */
 export interface SecureLeg extends Leg {
   readonly tls: TlsFacts;
   readonly peer: PeerFacts;

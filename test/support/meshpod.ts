@@ -9,6 +9,7 @@ import { createLogger } from '../../lib/runtime/logger.ts';
 import { Metrics } from '../../lib/runtime/metrics.ts';
 import { Core } from '../../sidecar/core.ts';
 import type { OriginalDestination } from '../../sidecar/destination/original.ts';
+import { openTestHalf } from './relays.ts';
 import type { MeshPodSettings, MeshPodTold } from './rotationmesh.ts';
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as MeshPodSettings;
@@ -26,6 +27,7 @@ const core: Core = new Core({
   logger,
   metrics: new Metrics(),
   source,
+  openHalf: openTestHalf,
   original: (socket) => (socket.localPort === core.outbound.port ? target : application),
   config: {
     podName: settings.podName,

@@ -17,6 +17,7 @@ import { unmapped } from '../../sidecar/destination/key.ts';
 import type { OriginalDestination } from '../../sidecar/destination/original.ts';
 import type { FakeControl } from './control.ts';
 import { type LeafOptions, type TestLeaf, testLeaf } from './pki.ts';
+import { openTestHalf } from './relays.ts';
 
 /** Parts of a pod's snapshot that a test may change. */
 export type SelfOptions = Partial<Omit<SelfSnapshot['policy'], 'tls' | 'connections'>> & {
@@ -117,7 +118,7 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
   const stateFolder = options.stateFolder ?? mkdtempSync(join(tmpdir(), 'tabard-state-'));
   const config = testConfig({ ...options, stateFolder });
   const original = (socket: Socket) => wanted.get(unmapped(socket.remoteAddress ?? '')) ?? application;
-  const core = new Core({ clock, logger, metrics, source, original, config });
+  const core = new Core({ clock, logger, metrics, source, original, config, openHalf: openTestHalf });
   const lifecycle = new Lifecycle({ logger, stopTimeoutMs: 10_000 });
   offer(first);
   await core.start();

@@ -9,6 +9,7 @@ import { createLogger } from '../../lib/runtime/logger.ts';
 import { Metrics } from '../../lib/runtime/metrics.ts';
 import { Core } from '../../sidecar/core.ts';
 import { EdgeFiles } from '../../sidecar/edge/files.ts';
+import { openTestHalf } from './relays.ts';
 
 const [applicationPort = '', controlPort = '', identity = '', folder = '', podUid = ''] = process.argv.slice(2);
 const clock = systemClock;
@@ -25,6 +26,7 @@ const core = new Core({
   metrics: new Metrics(),
   source,
   edge,
+  openHalf: openTestHalf,
   original: () => ({ family: 4, address: '127.0.0.1', port: Number(applicationPort) }),
   config: {
     podName: 'web-1',

@@ -9,6 +9,7 @@ import { MemoryCertificateSource } from '../../../lib/runtime/credentials.ts';
 import { Generation } from '../../../sidecar/tls/generation.ts';
 import { DirectTransport } from '../../../sidecar/transport/direct.ts';
 import { testAuthority, testLeaf } from '../../support/pki.ts';
+import { openTestHalf } from '../../support/relays.ts';
 
 let authority: Authority;
 let server: Server;
@@ -55,15 +56,19 @@ describe('a certificate that is swapped while the TCP connection is being made',
   test('is the one that the handshake shows', async () => {
     const [old, fresh] = [await generation(), await generation()];
     const order = [old, fresh];
-    const opened = await open(new DirectTransport({ clock: systemClock, generation: () => order.shift() ?? fresh }));
+    const opened = await open(
+      new DirectTransport({ clock: systemClock, openHalf: openTestHalf, generation: () => order.shift() ?? fresh }),
+    );
     expect(opened).toMatchObject({ ok: true, leg: { tls: { serial: fresh.serial } } });
     expect(await callers).toBe(fresh.serial);
-    if (opened.ok) opened.leg.reset();
+    if (opened.ok) opened.leg.half.reset();
   });
 
   test('and cannot be used any more, ends the attempt before a byte is sent', async () => {
     const order = [await generation()];
-    const opened = await open(new DirectTransport({ clock: systemClock, generation: () => order.shift() }));
+    const opened = await open(
+      new DirectTransport({ clock: systemClock, openHalf: openTestHalf, generation: () => order.shift() }),
+    );
     expect(opened).toMatchObject({ ok: false, reason: 'own_certificate_expired', fault: 'own' });
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Endpoint } from '../../../../lib/api/control.ts';
 import { Balancer } from '../../../../sidecar/destination/balance.ts';
 import { type AttemptRecord, Connector, type EndpointChoice } from '../../../../sidecar/destination/connect.ts';
+import { openStreamHalf, StreamHalf } from '../../../../sidecar/relay/streamhalf.ts';
 import type { Opened, SecureLeg, Target, Transport } from '../../../../sidecar/transport/transport.ts';
 import { TestClock } from '../../../support/clock.ts';
 
@@ -10,8 +11,7 @@ const identity = 'spiffe://cluster.local/ns/shop/svc/api';
 const limits = { connectTimeoutMs: 1, handshakeTimeoutMs: 1 };
 
 const leg: SecureLeg = {
-  stream: new PassThrough(),
-  reset: () => undefined,
+  half: new StreamHalf(new PassThrough(), { reset: () => undefined }),
   tls: { version: 'TLSv1.3', cipher: '', group: '', resumed: false, serial: '', started: '', alpn: '' },
   peer: { identity, fingerprint: '', serial: '', issuer: '', notBefore: new Date(0), notAfter: new Date(0) },
   ownNotAfter: new Date(0),
@@ -50,6 +50,7 @@ function bench(addresses: readonly string[], answers: (address: string) => Opene
   const connector = new Connector({
     clock,
     transport,
+    openHalf: openStreamHalf,
     ownAddresses: new Set(),
     onAttempt: (attempt) => attempts.push(attempt),
   });

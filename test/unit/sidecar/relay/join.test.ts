@@ -1,8 +1,9 @@
 import { type Duplex, duplexPair } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Leg, Relay, RelayEnd } from '../../../../sidecar/relay/relay.ts';
-import { relayStreams } from '../../../../sidecar/relay/streams.ts';
+import { join } from '../../../../sidecar/relay/join.ts';
+import type { Relay, RelayEnd } from '../../../../sidecar/relay/relay.ts';
+import { StreamHalf } from '../../../../sidecar/relay/streamhalf.ts';
 
 interface Bench {
   readonly relay: Relay;
@@ -17,17 +18,17 @@ function bench(): Bench {
   const [near, client] = duplexPair();
   const [far, server] = duplexPair();
   const resets: string[] = [];
-  const leg = (name: string, stream: Duplex, other: Duplex): Leg => ({
-    stream,
-    reset: () => {
-      resets.push(name);
-      stream.destroy();
-      other.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }));
-    },
-  });
+  const half = (name: string, stream: Duplex, other: Duplex) =>
+    new StreamHalf(stream, {
+      reset: () => {
+        resets.push(name);
+        stream.destroy();
+        other.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }));
+      },
+    });
   for (const socket of [client, server]) socket.on('error', () => undefined);
   return {
-    relay: relayStreams(leg('near', near, client), leg('far', far, server)),
+    relay: join(half('near', near, client), half('far', far, server)),
     client,
     server,
     halves: { near, far },
@@ -132,9 +133,9 @@ describe('a relay', () => {
     const [near] = duplexPair();
     const [far] = duplexPair();
     const reset = (stream: Duplex) => () => void stream.destroy();
-    const relay = relayStreams(
-      { stream: near, reset: reset(near) },
-      { stream: far, reset: reset(far), explain: () => 'expired' },
+    const relay = join(
+      new StreamHalf(near, { reset: reset(near) }),
+      new StreamHalf(far, { reset: reset(far), explain: () => 'expired' }),
     );
     far.destroy(new Error('alert'));
     expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'expired' });
@@ -146,9 +147,9 @@ describe('a relay', () => {
     near.on('error', () => undefined);
     near.destroy();
     await new Promise((resolve) => setImmediate(resolve));
-    const relay = relayStreams(
-      { stream: near, reset: () => void near.destroy() },
-      { stream: far, reset: () => void far.destroy() },
+    const relay = join(
+      new StreamHalf(near, { reset: () => void near.destroy() }),
+      new StreamHalf(far, { reset: () => void far.destroy() }),
     );
     expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'reset' });
     expect(far.destroyed).toBe(true);

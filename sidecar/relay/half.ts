@@ -39,10 +39,13 @@ export interface Half {
   resume(): void;
   /** Bytes taken that have not left this process. */
   readonly queued: number;
-  /** Ends the half at once so that its peer sees a reset, never an orderly end. Any time, more than once, also before `start`. */
-  reset(): void;
+  /**
+   * Ends the half at once so that its peer sees a reset, never an orderly end. Any time, more than once, also before `start`. A peer
+   * that can be told gets the reason (a stream of a tunnel); without one it is `reset`.
+   */
+  reset(reason?: Reason): void;
   /** Like `reset`, but what was taken leaves first, for `LINGER_MS` at most: a reset must not overtake the bytes before it. */
-  abort(): void;
+  abort(reason?: Reason): void;
   /** Ends both directions in order: flushes what is queued, for `LINGER_MS` at most, reads no more, then is gone. */
   destroy(): void;
 }

@@ -1,0 +1,288 @@
+// One stream of a tunnel, as a half of a relay: states, credit in both directions, and what waits. It knows frames by what they mean;
+// bytes of frames are the session's business. Never more than a window waits here for a reader that does not read.
+import type { Reason } from '../../lib/api/reasons.ts';
+import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
+import type { Rule } from './codes.ts';
+import { DATA_BYTES, MAX_CREDIT, WINDOW_BYTES } from './frame.ts';
+
+/** What a stream needs of its session. */
+export interface StreamPort {
+  /** Whether DATA may be sent now. */
+  readonly hasRoom: boolean;
+  sendData(stream: number, bytes: Uint8Array): void;
+  sendEnd(stream: number): void;
+  sendReset(stream: number, reason: Reason): void;
+  sendWindow(stream: number, bytes: number): void;
+  /** Asks for a call of `turn` when there is room. */
+  queue(stream: TunnelStream): void;
+  /** Bytes that wait in the stream, more or (negative) fewer. */
+  hold(bytes: number): void;
+  /** Over: frames for it are ignored from now on. */
+  forget(stream: TunnelStream): void;
+}
+
+/** `opening` until the accepting side has answered; `lingering` when its relay is done and the peer has not ended yet. */
+export type StreamPhase = 'opening' | 'open' | 'lingering' | 'closed';
+
+/** One stream. */
+export class TunnelStream implements Half {
+  readonly id: number;
+  /** Waits for a turn; kept by the session. */
+  isQueued = false;
+  /** When it began to linger; kept by the session. */
+  lingersSinceMs = 0;
+  readonly #port: StreamPort;
+  #phase: StreamPhase = 'opening';
+  #events: HalfEvents | undefined;
+  /** Bytes that may be sent, and that may come. */
+  #credit = WINDOW_BYTES;
+  #room = WINDOW_BYTES;
+  /** Delivered and not granted again yet. */
+  #used = 0;
+  readonly #out: Uint8Array[] = [];
+  #outBytes = 0;
+  /** Came while nobody read. */
+  readonly #in: Uint8Array[] = [];
+  #held = true;
+  #blocked = false;
+  #ending = false;
+  #sentEnd = false;
+  #gotEnd = false;
+  #toldEnd = false;
+  #destroying = false;
+  #aborting: Reason | undefined;
+  /** Bounds the flush before the end. */
+  #last: NodeJS.Timeout | undefined;
+  /** Why it is gone, for whoever starts it after that. */
+  #lost: { readonly reason: Reason | undefined } | undefined;
+
+  constructor(port: StreamPort, id: number) {
+    this.#port = port;
+    this.id = id;
+  }
+
+  get phase(): StreamPhase {
+    return this.#phase;
+  }
+
+  get queued(): number {
+    return this.#outBytes;
+  }
+
+  /** The accepting side has accepted. */
+  accepted(): void {
+    this.#phase = 'open';
+  }
+
+  start(events: HalfEvents): void {
+    this.#events = events;
+    if (this.#lost !== undefined) {
+      const { reason } = this.#lost;
+      queueMicrotask(() => events.closed(reason));
+      return;
+    }
+    if (this.#in.length > 0 || this.#gotEnd) queueMicrotask(() => this.resume());
+    else this.#held = false;
+  }
+
+  write(bytes: Uint8Array, lent: boolean): boolean {
+    if (this.#phase !== 'open' || this.#ending || bytes.length === 0) return true;
+    const at = this.#outBytes === 0 ? this.#send(bytes, this.#credit) : 0;
+    if (at === bytes.length) return true;
+    const rest = lent ? bytes.slice(at) : bytes.subarray(at);
+    this.#out.push(rest);
+    this.#outBytes += rest.length;
+    this.#port.hold(rest.length);
+    this.#blocked = true;
+    if (this.#credit > 0) this.#port.queue(this);
+    return false;
+  }
+
+  end(): void {
+    if (this.#phase !== 'open' || this.#ending) return;
+    this.#ending = true;
+    if (this.#outBytes === 0) this.#sendEnd();
+  }
+
+  pause(): void {
+    this.#held = true;
+  }
+
+  resume(): void {
+    if (this.#destroying || this.#aborting !== undefined) return;
+    if (!this.#held || this.#events === undefined || this.#phase !== 'open') return;
+    this.#held = false;
+    while (this.#in.length > 0 && !this.#held) {
+      const bytes = this.#in.shift();
+      if (bytes === undefined) break;
+      this.#port.hold(-bytes.length);
+      this.#deliver(bytes, false);
+    }
+    if (this.#held || this.#phase !== 'open') return;
+    this.#grant();
+    this.#tellEnd();
+  }
+
+  reset(reason: Reason = 'reset'): void {
+    if (this.#phase === 'closed') return;
+    this.#port.sendReset(this.id, reason);
+    if (this.#phase === 'lingering') this.#over();
+    else this.#close('reset', 'later');
+  }
+
+  abort(reason: Reason = 'reset'): void {
+    if (this.#phase !== 'open' || this.#outBytes === 0) return this.reset(reason);
+    this.#held = true;
+    this.#aborting ??= reason;
+    this.#last ??= setTimeout(() => this.reset(reason), LINGER_MS);
+    return undefined;
+  }
+
+  destroy(): void {
+    if (this.#phase === 'opening') return this.reset();
+    if (this.#phase !== 'open' || this.#destroying) return undefined;
+    this.#held = true;
+    this.#destroying = true;
+    this.end();
+    if (this.#sentEnd) this.#linger();
+    else this.#last ??= setTimeout(() => this.reset(), LINGER_MS);
+    return undefined;
+  }
+
+  /** Sends at most one frame of what waits. True: wants another turn. */
+  turn(): boolean {
+    const first = this.#out[0];
+    if (first === undefined || this.#credit === 0 || this.#phase !== 'open') return false;
+    const sent = this.#send(first, Math.min(this.#credit, DATA_BYTES));
+    if (sent === first.length) this.#out.shift();
+    else this.#out[0] = first.subarray(sent);
+    this.#outBytes -= sent;
+    this.#port.hold(-sent);
+    if (this.#outBytes > 0) return this.#credit > 0;
+    this.#flushed();
+    return false;
+  }
+
+  /** DATA came. Answers the rule that it breaks. */
+  receive(bytes: Uint8Array, lent: boolean): Rule | undefined {
+    if (this.#phase === 'opening') return 'before_answer';
+    if (this.#gotEnd) return 'after_end';
+    this.#room -= bytes.length;
+    if (this.#room < 0) return 'window_exceeded';
+    if (this.#phase === 'lingering' || this.#destroying) {
+      // Nobody reads any more: the peer has to know, as it would of a closed socket.
+      this.reset();
+    } else if (this.#held || this.#in.length > 0) {
+      this.#in.push(lent ? bytes.slice() : bytes);
+      this.#port.hold(bytes.length);
+    } else this.#deliver(bytes, lent);
+    return undefined;
+  }
+
+  /** END came. */
+  receiveEnd(): Rule | undefined {
+    if (this.#phase === 'opening') return 'before_answer';
+    if (this.#gotEnd) return 'after_end';
+    this.#gotEnd = true;
+    if (this.#phase === 'lingering') this.#over();
+    else if (!this.#held && this.#in.length === 0) this.#tellEnd();
+    return undefined;
+  }
+
+  /** WINDOW came. */
+  receiveWindow(bytes: number): Rule | undefined {
+    if (bytes === 0 || this.#credit + bytes > MAX_CREDIT) return 'bad_window';
+    this.#credit += bytes;
+    if (this.#outBytes > 0) this.#port.queue(this);
+    return undefined;
+  }
+
+  /** RESET came, or the tunnel is gone. */
+  lose(reason: Reason): void {
+    if (this.#phase === 'lingering') this.#over();
+    else if (this.#phase !== 'closed') this.#close(reason, 'now');
+  }
+
+  #send(bytes: Uint8Array, most: number): number {
+    let at = 0;
+    const limit = Math.min(bytes.length, most);
+    while (at < limit && this.#port.hasRoom) {
+      const end = Math.min(limit, at + DATA_BYTES);
+      this.#port.sendData(this.id, at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
+      at = end;
+    }
+    this.#credit -= at;
+    return at;
+  }
+
+  #flushed(): void {
+    if (this.#aborting !== undefined) return this.reset(this.#aborting);
+    if (this.#ending) this.#sendEnd();
+    if (this.#destroying) return this.#linger();
+    if (!this.#blocked) return undefined;
+    this.#blocked = false;
+    return this.#events?.drained();
+  }
+
+  #sendEnd(): void {
+    this.#sentEnd = true;
+    this.#port.sendEnd(this.id);
+    if (this.#toldEnd) this.#close(undefined, 'later');
+  }
+
+  #deliver(bytes: Uint8Array, lent: boolean): void {
+    this.#used += bytes.length;
+    this.#events?.data(bytes, lent);
+    if (!this.#held && this.#phase === 'open') this.#grant();
+  }
+
+  /** Half a window at a time: few frames, and the sender never has to stop for want of news. */
+  #grant(): void {
+    if (this.#used < WINDOW_BYTES / 2 || this.#gotEnd) return;
+    this.#port.sendWindow(this.id, this.#used);
+    this.#room += this.#used;
+    this.#used = 0;
+  }
+
+  #tellEnd(): void {
+    if (!this.#gotEnd || this.#toldEnd) return;
+    this.#toldEnd = true;
+    this.#events?.ended();
+    if (this.#sentEnd && this.#phase === 'open') this.#close(undefined, 'later');
+  }
+
+  /** Our relay is done. What the peer does with its direction is nobody's business any more, but its number is in use until then. */
+  #linger(): void {
+    if (this.#phase !== 'open') return undefined;
+    if (this.#gotEnd) return this.#close(undefined, 'later');
+    this.#drop();
+    this.#phase = 'lingering';
+    const events = this.#events;
+    queueMicrotask(() => events?.closed());
+    return undefined;
+  }
+
+  #close(reason: Reason | undefined, when: 'now' | 'later'): void {
+    this.#drop();
+    this.#over();
+    this.#lost = { reason };
+    const events = this.#events;
+    if (when === 'now') events?.closed(reason);
+    else queueMicrotask(() => events?.closed(reason));
+  }
+
+  #over(): void {
+    this.#phase = 'closed';
+    this.#port.forget(this);
+  }
+
+  #drop(): void {
+    clearTimeout(this.#last);
+    let held = this.#outBytes;
+    for (const bytes of this.#in) held += bytes.length;
+    if (held > 0) this.#port.hold(-held);
+    this.#in.length = 0;
+    this.#out.length = 0;
+    this.#outBytes = 0;
+  }
+}

@@ -90,7 +90,13 @@ function construct(config: OperatorConfig) {
     events,
     reports,
     trust,
-    elector: new LeaderElector({ ...kube, namespace, name: names.operator, identity: podName }),
+    elector: new LeaderElector({
+      ...kube,
+      namespace,
+      name: names.operator,
+      identity: podName,
+      leaseMs: config.leaseMs,
+    }),
     leading: leaderParts({
       ...kube,
       config,

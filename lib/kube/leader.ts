@@ -25,9 +25,9 @@ export interface LeaderOptions {
   readonly metrics: KubeMetrics;
   /** How long an untouched record protects its holder; 15 s by default. */
   readonly leaseMs?: number;
-  /** A leader that could not renew for this long has lost; 10 s by default, shorter than leaseMs. */
+  /** A leader that could not renew for this long has lost; two thirds of leaseMs by default, always shorter than it. */
   readonly renewMs?: number;
-  /** Between two tries; 2 s by default. */
+  /** Between two tries; by default so that five fit into renewMs. */
   readonly retryMs?: number;
 }
 
@@ -45,8 +45,8 @@ export class LeaderElector {
   constructor(options: LeaderOptions) {
     this.#options = options;
     this.#leaseMs = options.leaseMs ?? 15_000;
-    this.#renewMs = options.renewMs ?? 10_000;
-    this.#retryMs = options.retryMs ?? 2_000;
+    this.#renewMs = options.renewMs ?? (this.#leaseMs * 2) / 3;
+    this.#retryMs = options.retryMs ?? this.#renewMs / 5;
   }
 
   /** True while this replica leads. */

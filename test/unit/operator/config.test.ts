@@ -20,6 +20,7 @@ describe('the settings of the operator', () => {
       crlPort: 16_012,
       adminPort: 16_020,
       tokensFolder: '/var/run/tabard/tokens',
+      leaseMs: 15_000,
       kubeconfig: undefined,
     });
   });
@@ -31,6 +32,7 @@ describe('the settings of the operator', () => {
       TABARD_DEFAULT_ISSUER_CREATE: 'false',
       TABARD_CLUSTER_RANGES: '10.0.0.0/8, fd00::/8',
       TABARD_CONTROL_PORT: '0',
+      TABARD_LEASE_DURATION: '30s',
       KUBECONFIG: '/tmp/kubeconfig',
     });
     expect(config).toMatchObject({
@@ -38,6 +40,7 @@ describe('the settings of the operator', () => {
       defaultIssuer: undefined,
       clusterRanges: ['10.0.0.0/8', 'fd00::/8'],
       controlPort: 0,
+      leaseMs: 30_000,
       kubeconfig: '/tmp/kubeconfig',
     });
   });

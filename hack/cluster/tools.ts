@@ -64,6 +64,8 @@ export const TOOLS = {
   },
   stepca: { name: 'stepca', programs: { 'step-ca': '.' } },
   zlint: { name: 'zlint', programs: { zlint: 'github.com/zmap/zlint/v3/cmd/zlint' } },
+  // Back end and load generator of the data-plane benchmark.
+  load: { name: 'load', programs: { load: '.' } },
   // A server and a client of Go's crypto/tls, for tests.
   peer: { name: 'peer', programs: { peer: '.' } },
   // Vault's engines behind Vault's paths, for tests.

@@ -53,7 +53,7 @@ export async function interopTools(progress: Progress): Promise<InteropTools> {
 }
 
 /** Programs of the folder run with its own loader and libraries: those of the machine may be others. */
-function inRoot(root: string, program: string, env: Program['env'] = {}): Program {
+export function inRoot(root: string, program: string, env: Program['env'] = {}): Program {
   const libraries = `${root}/usr/lib/x86_64-linux-gnu:${root}/usr/lib`;
   const args = ['--library-path', libraries, join(root, program)];
   return { command: join(root, 'lib64/ld-linux-x86-64.so.2'), args, env };
@@ -101,7 +101,7 @@ async function monoPeer(debian: string, progress: Progress): Promise<Program> {
 }
 
 /** A folder that is made once for this content. */
-async function kept(
+export async function kept(
   name: string,
   content: string,
   progress: Progress,

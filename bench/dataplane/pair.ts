@@ -1,0 +1,170 @@
+// The two proxies of one contestant: started and timed, loaded, looked at, ended.
+import type { ChildProcess } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Netns } from '../../test/support/capture/netns.ts';
+import { applicationPort, type Contestant, dnsNameOf, type Place, type Proxy } from './contestant.ts';
+import { cpuMicroseconds, end, Lines, residentMb, start } from './program.ts';
+
+/** One of the pods. */
+export interface PairPod {
+  readonly netns: Netns;
+  readonly place: Place;
+}
+
+/** What the load generator says (hack/cluster/tools/load/run.go). Times are microseconds. */
+export interface Loaded {
+  readonly done: number;
+  readonly errors: number;
+  readonly error?: string;
+  readonly seconds: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly bulkBytes: number;
+}
+
+/** A loaded pair: what came out, and what it cost. */
+export interface Sample extends Loaded {
+  /** Processor time of both proxies, and of the server's alone, in microseconds. */
+  readonly cpu: number;
+  readonly serverCpu: number;
+}
+
+/** What the load generator does (its flags). */
+export interface Load {
+  readonly shape: 'keepalive' | 'connect' | 'bulk' | 'streams' | 'handshake' | 'idle';
+  readonly connections: number;
+  readonly seconds?: number;
+  readonly rate?: number;
+  readonly body?: number;
+  readonly beside?: boolean;
+}
+
+/** Memory of the two proxies, in megabytes. */
+export interface Memory {
+  readonly client: number;
+  readonly server: number;
+}
+
+/** One contestant at work. */
+export class Pair {
+  readonly contestant: Contestant;
+  readonly #pods: Readonly<Record<Place['role'], PairPod>>;
+  readonly #running = new Map<Place['role'], ChildProcess>();
+
+  constructor(contestant: Contestant, pods: Readonly<Record<Place['role'], PairPod>>) {
+    this.contestant = contestant;
+    this.#pods = pods;
+  }
+
+  get name(): string {
+    return this.contestant.name;
+  }
+
+  /** Starts the server's proxy, then the client's. Resolves with the milliseconds that each took to be ready. */
+  async start(): Promise<readonly number[]> {
+    return [await this.#startOne('server'), await this.#startOne('client')].filter((ms) => ms !== undefined);
+  }
+
+  async stop(): Promise<void> {
+    const children = [...this.#running.values()];
+    this.#running.clear();
+    await Promise.all(children.map(end));
+  }
+
+  /** Ends both proxies and starts them anew. */
+  async restart(): Promise<readonly number[]> {
+    await this.stop();
+    return this.start();
+  }
+
+  memory(): Memory {
+    return { client: residentMb(this.#pid('client')), server: residentMb(this.#pid('server')) };
+  }
+
+  /** Loads the pair. Connections that stay are made before the clock runs. */
+  async load(load: Load): Promise<Sample> {
+    const held = await this.#generator(load);
+    try {
+      const before = this.#cpu();
+      held.go();
+      const loaded = JSON.parse(await held.lines.next()) as Loaded;
+      const after = this.#cpu();
+      const cpu = after.client + after.server - before.client - before.server;
+      return { ...loaded, cpu, serverCpu: after.server - before.server };
+    } finally {
+      await held.end();
+    }
+  }
+
+  /** Opens connections that do nothing, and calls back while they stand. */
+  async hold<T>(connections: number, look: () => Promise<T>): Promise<T> {
+    const held = await this.#generator({ shape: 'idle', connections });
+    try {
+      return await look();
+    } finally {
+      await held.end();
+    }
+  }
+
+  async #generator(load: Load) {
+    const { shape, connections, seconds = 1, rate = 0, body, beside = false } = load;
+    const { netns, place } = this.#pods.client;
+    const to = `${place.server}:${applicationPort}`;
+    const args = ['run', '-to', to, '-shape', shape, '-connections', `${connections}`, '-seconds', `${seconds}`];
+    args.push('-rate', `${rate}`, '-tls', place.tls, '-name', dnsNameOf(place.peerService));
+    if (body !== undefined) args.push('-body', `${body}`);
+    if (beside) args.push('-beside');
+    // A handshake is made with the server's proxy itself: nothing of the client's may be in between.
+    const who = shape === 'handshake' ? 'proxy' : 'application';
+    const child = start(netns, who, { command: place.tools.load, args });
+    const lines = new Lines(child);
+    const said = await lines.next().catch(async (cause: unknown) => {
+      await end(child);
+      throw new Error(`${this.name}: ${shape} could not begin; ${this.said()}`, { cause });
+    });
+    if (said !== 'ready') throw new Error(`the load generator said ${said}`);
+    return { lines, go: () => void child.stdin?.write('\n'), end: () => end(child) };
+  }
+
+  /** Where the proxies' own output is, for the message of a failure. */
+  said(): string {
+    return Object.values(this.#pods)
+      .map(({ place }) => logOf(place))
+      .join(', ');
+  }
+
+  async #startOne(role: Place['role']): Promise<number | undefined> {
+    const make = this.contestant.proxy;
+    if (make === undefined) return undefined;
+    const { netns, place } = this.#pods[role];
+    // A pod that is new has kept nothing.
+    rmSync(join(place.scratch, 'snapshots.json'), { force: true });
+    const proxy = make(place);
+    const log = logOf(place);
+    writeFileSync(log, '');
+    const waiting = start(netns, 'proxy', { command: place.tools.load, args: ['ready', ...readyOf(proxy, place)] });
+    const begun = performance.timeOrigin + performance.now();
+    this.#running.set(role, start(netns, 'proxy', proxy, log));
+    const at = await new Lines(waiting).next();
+    return Number(at) / 1e6 - begun;
+  }
+
+  #cpu() {
+    return { client: cpuMicroseconds(this.#pid('client')), server: cpuMicroseconds(this.#pid('server')) };
+  }
+
+  /** 0, which no process has, where nothing runs. */
+  #pid(role: Place['role']): number {
+    return this.#running.get(role)?.pid ?? 0;
+  }
+}
+
+function readyOf({ ready }: Proxy, { address }: Place): readonly string[] {
+  return 'tcp' in ready ? ['tcp', `${address}:${ready.tcp}`] : ['http', ready.http];
+}
+
+function logOf({ scratch }: Place): string {
+  return join(scratch, 'log');
+}

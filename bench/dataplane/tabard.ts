@@ -1,0 +1,69 @@
+// Tabard's own pairs: the bundle, command line and environment that the webhook gives the sidecar's container.
+import { env, ports } from '../../lib/api/contract.ts';
+import type { EffectivePolicy } from '../../lib/api/control.ts';
+import { defaultPolicy } from '../../lib/policy/defaults.ts';
+import { readAnnotations } from '../../webhook/annotations.ts';
+import { proxyContainer } from '../../webhook/container.ts';
+import { type Contestant, group, type Place, type Proxy, suite } from './contestant.ts';
+
+const defaults = {
+  cpu: { request: '100m' },
+  memory: { request: '128Mi' },
+  logLevel: 'info',
+} as const;
+
+/** The policy that governs both pods of a pair. */
+export function policyOf(changes: Partial<EffectivePolicy> = {}): EffectivePolicy {
+  return { ...defaultPolicy, tls: { minVersion: '1.3', ciphers: [suite], groups: [group] }, ...changes };
+}
+
+/** What the webhook would start in this pod. */
+function sidecar(place: Place): Proxy {
+  const verdict = readAnnotations({}, defaults);
+  if (!verdict.ok) throw new Error('no annotations are faulty');
+  const container = proxyContainer({
+    config: {
+      namespace: 'tabard-system',
+      image: 'tabard',
+      imagePullPolicy: 'IfNotPresent',
+      imagePullSecrets: [],
+      trustDomain: 'cluster.local',
+      controlAddress: place.control,
+      defaults,
+    },
+    service: place.service,
+    settings: verdict.settings,
+    probes: [],
+    podResources: undefined,
+    graceSeconds: 30,
+  });
+  const [, ...args] = container['command'] as readonly string[];
+  const given = container.env.flatMap(({ name, value }) =>
+    typeof name === 'string' && typeof value === 'string' ? [[name, value]] : [],
+  );
+  return {
+    command: process.execPath,
+    args: [...args.slice(0, -1), place.sidecar],
+    env: {
+      ...Object.fromEntries(given),
+      [env.podName]: place.podName,
+      [env.podNamespace]: 'shop',
+      [env.podUid]: `uid-shop-${place.podName}`,
+      [env.podIps]: place.address,
+      TABARD_TLS_FOLDER: place.tls,
+      TABARD_STATE_FOLDER: place.scratch,
+    },
+    ready: { http: `http://${place.address}:${ports.admin}/ready` },
+  };
+}
+
+const pair = (name: string, layer: Contestant['layer'], policy: Partial<EffectivePolicy>): Contestant => ({
+  name,
+  layer,
+  policy,
+  proxy: sidecar,
+  takesHandshakes: true,
+});
+
+/** Tabard's pairs. */
+export const tabardPairs: readonly Contestant[] = [pair('Tabard direct', 'L4', {})];

@@ -1,0 +1,3 @@
+module tabard.dev/bench/load
+
+go 1.26

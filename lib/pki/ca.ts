@@ -1,5 +1,6 @@
 // A certificate authority held in memory: made once, read back from PEM, and signing leaves. Everything that a leaf must
-// keep to (never past the CA, names inside the CA's constraints, a fresh serial) is seen to here, before signing.
+// keep to (never past the CA, names inside the CA's constraints, a fresh serial) is seen to here, before signing; and no
+// signature leaves that does not verify with the key of the CA's certificate.
 import { type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import type { KeyAlgorithm } from '../api/tlspolicy.ts';
 import { AppError } from '../errors.ts';
@@ -7,6 +8,7 @@ import { fingerprint, parseCertificates } from './bundle.ts';
 import { formatIdentity, type Identity, isDnsName, isTrustDomain, parseIdentity } from './identity.ts';
 import { generateKey, keyAlgorithmOf, parsePrivateKey } from './keys.ts';
 import { distinguishedName, emptyName } from './names.ts';
+import { certificatePem } from './pem.ts';
 import { issuerFacts, keyIdOf, signCertificate, type Usage } from './x509.ts';
 
 /** A CA with its key. `privateKey` never leaves the process but into the CA's own Secret. */
@@ -97,6 +99,7 @@ export async function createAuthority(request: AuthorityRequest): Promise<Author
       role: { kind: 'ca', permittedUriHost: trustDomain },
     },
     privateKey,
+    publicKey,
   );
   return authorityOf(new X509Certificate(der), privateKey, trustDomain);
 }
@@ -173,8 +176,9 @@ export function issueLeaf(request: LeafRequest): IssuedLeaf {
       },
     },
     authority.privateKey,
+    authority.publicKey,
   );
-  return { certificate: proved(der, authority), serial: serial.toString('hex').toUpperCase(), notBefore, notAfter };
+  return { certificate: certificatePem(der), serial: serial.toString('hex').toUpperCase(), notBefore, notAfter };
 }
 
 function checkNames({ authority, identity, dnsNames }: LeafRequest): void {
@@ -185,13 +189,4 @@ function checkNames({ authority, identity, dnsNames }: LeafRequest): void {
   }
   const bad = dnsNames.find((name) => !isDnsName(name));
   if (bad !== undefined) throw new AppError('pki_invalid', `"${bad}" is not a DNS name that a certificate can hold`);
-}
-
-/** The PEM of what was written, after OpenSSL has read it back and found the CA's signature in order. */
-function proved(der: Buffer, authority: Authority): string {
-  const certificate = new X509Certificate(der);
-  if (!certificate.verify(authority.publicKey)) {
-    throw new AppError('pki_invalid', 'the signature that was just made does not verify');
-  }
-  return certificate.toString();
 }

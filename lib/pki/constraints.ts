@@ -1,7 +1,9 @@
 // Name constraints of CAs put on the names of what they signed (RFC 5280 section 4.2.1.10). DNS names, URIs and addresses are compared in full,
 // directory names as bytes; a constraint on any other kind of name refuses every certificate that carries such a name. Pure.
+
+import type { X509Certificate } from 'node:crypto';
 import { derElements, derMembers } from './der.ts';
-import { type GeneralName, type NameConstraints, nameKinds, type PathFacts } from './facts.ts';
+import { type GeneralName, type NameConstraints, nameKinds, type PathFacts, pathFacts } from './facts.ts';
 
 /** Comparisons that one CA's constraints may cost: more is an attack, not a certificate. */
 const maximumComparisons = 50_000;
@@ -27,6 +29,12 @@ export function forbiddenName(facts: PathFacts, constraints: NameConstraints): s
     }
   }
   return undefined;
+}
+
+/** Whether a CA's certificate limits names of this kind at all. Throws AppError `pki_invalid` as `pathFacts` does. */
+export function constrainsNames(authority: X509Certificate, kind: keyof typeof nameKinds): boolean {
+  const { permitted = [], excluded = [] } = pathFacts(authority).constraints ?? {};
+  return [...permitted, ...excluded].some((base) => base.kind === nameKinds[kind]);
 }
 
 /** All names: the alternative ones, the subject, and a common name that is written like a DNS name where no DNS name is stated. */

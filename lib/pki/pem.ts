@@ -50,3 +50,9 @@ export function absence(text: string): string {
   const [label] = labelsOf(text);
   return binaryFault(text) ?? (label === undefined ? 'holds no PEM block' : `holds a block "${label}" instead`);
 }
+
+/** A certificate in DER as PEM, in lines of 64 characters and with a newline at its end, as OpenSSL writes it. */
+export function certificatePem(der: Buffer): string {
+  const lines = der.toString('base64').replaceAll(/.{64}(?=.)/g, '$&\n');
+  return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
+}

@@ -1,5 +1,5 @@
 // Signatures of certificates, requests and revocation lists: the algorithm that a key signs with, and the signed whole.
-import { type KeyObject, sign } from 'node:crypto';
+import { type KeyObject, sign, verify } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import { bits, der, type Node, oid, primitive, sequence, Type } from './asn1.ts';
 import { keyAlgorithmOf } from './keys.ts';
@@ -33,10 +33,17 @@ function signatureOf(signer: KeyObject): Signature {
 
 /**
  * DER of SEQUENCE { body, algorithm, signature }. The body is told the algorithm, because certificates and revocation lists state it
- * inside, too. Throws AppError `pki_invalid` when the key is none of the supported kinds.
+ * inside, too. With `prover`, the public key that readers will verify with, the signature is verified at once. Throws AppError
+ * `pki_invalid` when the key is none of the supported kinds, and when the signature does not verify.
  */
-export function signed(body: (algorithm: Node) => Node, signer: KeyObject): Buffer {
+export function signed(body: (algorithm: Node) => Node, signer: KeyObject, prover?: KeyObject): Buffer {
   const { algorithm, digest } = signatureOf(signer);
   const content = body(algorithm);
-  return der(sequence(content, algorithm, bits(sign(digest, der(content), signer))));
+  const bytes = der(content);
+  const signature = sign(digest, bytes, signer);
+  // Another key, or a fault of the machine at the wrong moment: what is not proved goes nowhere.
+  if (prover !== undefined && !verify(digest, bytes, prover, signature)) {
+    throw new AppError('pki_invalid', 'the signature that was just made does not verify');
+  }
+  return der(sequence(content, algorithm, bits(signature)));
 }

@@ -59,8 +59,8 @@ export function keyIdOf(publicKey: KeyObject): Buffer {
   return createHash('sha256').update(childBytes(info, 1).subarray(1)).digest().subarray(0, 20);
 }
 
-/** A signed certificate in DER. Throws AppError `pki_invalid` when the key of `signer` is none of the supported kinds. */
-export function signCertificate(request: CertificateRequest, signer: KeyObject): Buffer {
+/** A signed certificate in DER. For `prover` and what is thrown see `signed`. */
+export function signCertificate(request: CertificateRequest, signer: KeyObject, prover?: KeyObject): Buffer {
   const body = (algorithm: Node): Node =>
     sequence(
       tagged(0, [primitive(Type.INTEGER, Buffer.of(2))]),
@@ -72,7 +72,7 @@ export function signCertificate(request: CertificateRequest, signer: KeyObject):
       read(publicKeyInfo(request.publicKey)),
       tagged(3, [sequence(...extensionsOf(request))]),
     );
-  return signed(body, signer);
+  return signed(body, signer, prover);
 }
 
 const usageIds: Readonly<Record<Usage, string>> = {

@@ -119,6 +119,30 @@ describe('a leaf', () => {
     expect(() => issueLeaf(request)).toThrow(expect.objectContaining({ code: 'pki_invalid' }));
   });
 
+  test.each(['ECDSA-P256', 'ECDSA-P384', 'RSA-2048', 'Ed25519'] as const)(
+    'is not given out when the key that signed is not that of the CA certificate, but another one of kind %s',
+    async (kind) => {
+      const authority = await testAuthority({ now });
+      const { publicKey } = await generateKey('ECDSA-P256');
+      const { privateKey: another } = await generateKey(kind);
+      const request = { publicKey, identity, dnsNames: [], now, lifetimeMs: DAY_MS };
+      expect(() => issueLeaf({ ...request, authority: { ...authority, privateKey: another } })).toThrow(
+        expect.objectContaining({ code: 'pki_invalid', message: expect.stringContaining('does not verify') }),
+      );
+    },
+  );
+
+  test('is PEM as OpenSSL writes it', async () => {
+    const authority = await testAuthority({ now });
+    const { publicKey } = await generateKey('ECDSA-P256');
+    // Names of every length, so that the last line is short, full and all between.
+    for (let length = 1; length <= 60; length += 1) {
+      const dnsNames = ['a'.repeat(length)];
+      const leaf = issueLeaf({ authority, publicKey, identity, dnsNames, now, lifetimeMs: DAY_MS });
+      expect(leaf.certificate).toBe(new X509Certificate(leaf.certificate).toString());
+    }
+  });
+
   test('holds whatever names and times it was given, for any of them', async () => {
     const authority = await testAuthority({ now });
     const { publicKey } = await generateKey('ECDSA-P256');

@@ -42,6 +42,45 @@ describe('the logger', () => {
     expect(JSON.stringify(lines)).toContain('[redacted]');
   });
 
+  test.each([
+    ['an error carries', { err: Object.assign(new Error('refused'), { token: 'S3CRET', why: 'kept' }) }],
+    ['lies in a member of an error', { err: Object.assign(new Error('refused'), { request: { cookie: 'S3CRET' } }) }],
+    ['an error of another name carries', { reason: Object.assign(new Error('refused'), { password: 'S3CRET' }) }],
+    ['a list holds', { items: [{ key: 'S3CRET' }, { kept: 1 }] }],
+    [
+      'a class holds',
+      {
+        held: new (class {
+          token = 'S3CRET';
+          other = 1;
+        })(),
+      },
+    ],
+  ])('never shows what %s', (_, fields) => {
+    const { lines, logger } = logging();
+    logger.warn(fields, 'message');
+    expect(JSON.stringify(lines)).not.toContain('S3CRET');
+    expect(JSON.stringify(lines)).toContain('[redacted]');
+    expect(JSON.stringify(fields)).not.toContain('[redacted]');
+  });
+
+  test('never shows what a child was made with', () => {
+    const { lines, logger } = logging();
+    logger.child({ token: 'S3CRET', part: 'x' }).child({ 'tls.key': 'S3CRET' }).info('message');
+    expect(lines).toMatchObject([{ token: '[redacted]', 'tls.key': '[redacted]', part: 'x' }]);
+  });
+
+  test('leaves what holds no secret as it is', () => {
+    const { lines, logger } = logging();
+    const at = new Date(0);
+    logger.info(
+      { at, list: ['a', 'b'], deep: { er: { and: { deeper: { token: 'far' } } } }, none: null, n: 1 },
+      'message',
+    );
+    expect(lines[0]).toMatchObject({ at: at.toISOString(), list: ['a', 'b'], none: null, n: 1 });
+    expect(lines[0]?.['deep']).toEqual({ er: { and: { deeper: { token: 'far' } } } });
+  });
+
   test('a new level reaches the children that exist and those to come', () => {
     const { lines, logger } = logging('info');
     const child = logger.child({ part: 'a' });

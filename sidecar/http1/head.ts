@@ -61,26 +61,36 @@ export class RequestHead {
     return at + 11;
   }
 
-  /** RFC 9112 section 3.2: one Host, well formed, and the same as in a target that names one. */
+  /** RFC 9112 section 3.2: one Host, well formed. */
   #host(bytes: Buffer): Rule | undefined {
-    const { fields, target, method } = this;
+    const { fields } = this;
     const { start, end } = fields.host;
     if (fields.hosts > 1) return 'repeated_host';
     if (fields.hosts === 0 && this.minor === 1) return 'missing_host';
     for (let at = start; at < end; at += 1) if (hostOctet[bytes[at] ?? 0] === 0) return 'bad_host';
     this.host = bytes.toString('latin1', start, end).toLowerCase();
     if (fields.hosts === 1 && !isAuthority(this.host)) return 'bad_host';
+    return this.#form();
+  }
+
+  /** RFC 9112 section 3.2.1 to 3.2.4: a form of target that the method may have, and the same host as in Host when it names one. */
+  #form(): Rule | undefined {
+    const { target, method } = this;
     if (method === 'CONNECT') {
-      if (!isAuthority(target) || !/:\d+$/.test(target)) return 'bad_target';
-      return fields.hosts === 0 || sameAuthority(this.host, target) ? undefined : 'host_differs_from_target';
+      const isTarget = isAuthority(target) && /:\d+$/.test(target);
+      return isTarget ? this.#agrees(target.toLowerCase().replace(/:(?:80|443)$/, ''), target) : 'bad_target';
     }
     if (target.charCodeAt(0) === 0x2f) return undefined;
     if (target === '*') return method === 'OPTIONS' ? undefined : 'bad_target';
     const authority = /^https?:\/\/([^/?]+)/i.exec(target)?.[1];
-    if (authority === undefined || !isAuthority(authority)) return 'bad_target';
-    if (fields.hosts === 1 && authority.toLowerCase() !== this.host) return 'host_differs_from_target';
-    this.host = authority.toLowerCase();
-    return undefined;
+    return authority !== undefined && isAuthority(authority) ? this.#agrees(authority) : 'bad_target';
+  }
+
+  /** Host is one of these spellings; without a Host the target says it. */
+  #agrees(...spellings: readonly string[]): Rule | undefined {
+    const [first = '', ...more] = spellings.map((each) => each.toLowerCase());
+    if (this.fields.hosts === 0) this.host = first;
+    return [first, ...more].includes(this.host) ? undefined : 'host_differs_from_target';
   }
 
   #framing(): Rule | undefined {
@@ -179,9 +189,4 @@ const version = Buffer.from('HTTP/1.', 'latin1');
 /** `host[:port]` of RFC 3986 section 3.2, without user information. */
 function isAuthority(text: string): boolean {
   return /^(?:\[[0-9a-f:.]{2,45}\]|[^:[\]@/?#,;()]+)(?::\d{0,5})?$/i.test(text);
-}
-
-function sameAuthority(host: string, target: string): boolean {
-  const lower = target.toLowerCase();
-  return host === lower || host === lower.replace(/:(?:80|443)$/, '');
 }

@@ -1,0 +1,46 @@
+// Answers that a gate gives itself. They say a reason of the closed vocabulary and never which rule of a policy it was.
+import type { Reason } from '../../lib/api/reasons.ts';
+
+/** An answer in place of the application's. */
+export interface Reply {
+  readonly status: number;
+  /** Reason phrase of the status line. */
+  readonly phrase: string;
+  /** Text of the body: one line. */
+  readonly text: string;
+}
+
+/** The message broke a rule of HTTP: nothing after it is read. */
+export function badRequest(rule: string): Reply {
+  return { status: 400, phrase: 'Bad Request', text: `malformed: ${rule}` };
+}
+
+/** The application's answer broke a rule of HTTP. */
+export function badGateway(rule: string): Reply {
+  return { status: 502, phrase: 'Bad Gateway', text: `malformed: ${rule}` };
+}
+
+/** The head did not come in time. */
+export const requestTimeout: Reply = { status: 408, phrase: 'Request Timeout', text: 'malformed: head_timeout' };
+
+/** Policy says no. */
+export function forbidden(reason: Reason): Reply {
+  return { status: 403, phrase: 'Forbidden', text: reason };
+}
+
+/** The reply as octets. `last`: the connection ends after it. `fields`: whole field lines that belong into every answer. */
+export function replyOctets(
+  { status, phrase, text }: Reply,
+  { last, head, fields }: { readonly last: boolean; readonly head: boolean; readonly fields: Buffer | undefined },
+): Buffer {
+  const body = `${text}\n`;
+  const lines = [
+    `HTTP/1.1 ${status} ${phrase}`,
+    'Content-Type: text/plain; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    ...(last ? ['Connection: close'] : []),
+  ];
+  const start = Buffer.from(`${lines.join('\r\n')}\r\n`);
+  return Buffer.concat([start, fields ?? Buffer.alloc(0), Buffer.from(`\r\n${head ? '' : body}`)]);
+}

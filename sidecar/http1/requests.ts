@@ -1,0 +1,112 @@
+// The way of requests through a gate: one head at a time is read and judged, its body is followed, what comes after waits for the answer.
+import { Body } from './body.ts';
+import type { HeadLimits, Rule } from './fields.ts';
+import { headEnd, RequestHead } from './head.ts';
+import { Held, type Piece } from './held.ts';
+
+/** What becomes of requests. */
+export interface RequestSink {
+  /** A head was read. True lets the request through; false leaves it out, it was answered. */
+  asked(head: RequestHead): boolean;
+  forward(octets: Buffer, lent: boolean): void;
+  /** The last octet of a request was forwarded. */
+  sent(): void;
+  /** A head has begun and waits for its end, or waits no longer. */
+  waiting(more: boolean): void;
+  broken(rule: Rule): void;
+}
+
+/** Where the reading stands. `answer`: the request is through, its answer is not. `over`: nothing more is read. */
+type State = 'head' | 'body' | 'answer' | 'over';
+
+/** Reads what the client sends. */
+export class Requests {
+  readonly head = new RequestHead();
+  readonly #limits: HeadLimits;
+  readonly #sink: RequestSink;
+  readonly #body = new Body();
+  readonly #held = new Held();
+  #state: State = 'head';
+
+  constructor(limits: HeadLimits, sink: RequestSink) {
+    this.#limits = limits;
+    this.#sink = sink;
+  }
+
+  /** Octets that wait. */
+  get held(): number {
+    return this.#held.length;
+  }
+
+  /** Nothing of a request has come that is not through. */
+  get between(): boolean {
+    return this.#held.length === 0 && (this.#state === 'head' || this.#state === 'answer');
+  }
+
+  take(bytes: Uint8Array, lent: boolean): void {
+    if (this.#isOver()) return;
+    const piece = this.#held.pieceWith(bytes, lent);
+    let at = 0;
+    while (at < piece.octets.length && (this.#state === 'head' || this.#state === 'body')) {
+      const next = this.#state === 'head' ? this.#readHead(piece, at) : this.#readBody(piece, at, at);
+      if (next === -1) break;
+      at = next;
+    }
+    if (!this.#isOver()) this.#held.keep(piece, at);
+  }
+
+  /** The answer is complete: on to the next request, which may be here already. */
+  next(): void {
+    this.#state = 'head';
+    if (this.#held.length > 0) this.take(this.#held.empty(), false);
+  }
+
+  /** No more requests. What had come of them. */
+  finish(): Buffer {
+    this.#state = 'over';
+    return this.#held.empty();
+  }
+
+  /** The offset behind what was read, -1 when more is needed. */
+  #readHead(piece: Piece, from: number): number {
+    const { octets, seen } = piece;
+    const start = skipEmptyLine(octets, from);
+    const end = headEnd(octets, start, seen);
+    if (end === -1) {
+      if (octets.length - start > this.#limits.octets) return this.#break('head_too_large');
+      this.#sink.waiting(true);
+      return -1;
+    }
+    if (seen > 0) this.#sink.waiting(false);
+    const broken = this.head.read(octets, start, end, this.#limits);
+    if (broken !== undefined) return this.#break(broken);
+    if (!this.#sink.asked(this.head)) return end;
+    this.#body.begin(this.head.body, this.head.length);
+    return this.#readBody(piece, start, end);
+  }
+
+  /** Forwards from `start` on, the body from `at` on as far as it has come. */
+  #readBody({ octets, lent }: Piece, start: number, at: number): number {
+    const end = this.#body.take(octets, at, octets.length);
+    this.#state = this.#body.done ? 'answer' : 'body';
+    if (end > start) this.#sink.forward(octets.subarray(start, end), lent);
+    if (this.#body.broken !== undefined) return this.#break(this.#body.broken);
+    if (this.#body.done) this.#sink.sent();
+    return end;
+  }
+
+  #isOver(): boolean {
+    return this.#state === 'over';
+  }
+
+  #break(rule: Rule): -1 {
+    this.#state = 'over';
+    this.#sink.broken(rule);
+    return -1;
+  }
+}
+
+/** RFC 9112 section 2.2: one empty line before a request is passed over, and not passed on. */
+function skipEmptyLine(octets: Buffer, at: number): number {
+  return octets[at] === 0x0d && octets[at + 1] === 0x0a ? at + 2 : at;
+}

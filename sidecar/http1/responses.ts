@@ -1,0 +1,148 @@
+// The way of answers through a gate: the head of each is read, fields may be put behind its own, its body is followed to the end.
+import { Body } from './body.ts';
+import type { HeadLimits, Rule } from './fields.ts';
+import { headEnd, type RequestHead, ResponseHead } from './head.ts';
+import { Held, type Piece } from './held.ts';
+
+/** What becomes of answers. */
+export interface ResponseSink {
+  forward(octets: Buffer, lent: boolean): void;
+  /** The last octet of the final answer was forwarded. */
+  answered(): void;
+  /** 101, or 2xx to CONNECT: from here on the octets are no longer HTTP. */
+  switched(): void;
+  broken(rule: Rule): void;
+}
+
+/** `idle`: nobody has asked. `over`: nothing more is read. */
+type State = 'idle' | 'head' | 'body' | 'over';
+
+/** How the application's end of the connection finds the answers. */
+export type EndOfAnswers = 'between' | 'complete' | 'cut_short';
+
+/** Reads what the application sends. */
+export class Responses {
+  readonly head = new ResponseHead();
+  readonly #limits: HeadLimits;
+  readonly #fields: Buffer | undefined;
+  readonly #sink: ResponseSink;
+  readonly #body = new Body();
+  readonly #held = new Held();
+  #state: State = 'idle';
+  #method = '';
+  #upgradeAsked = false;
+  #begun = false;
+
+  constructor(limits: HeadLimits, fields: Buffer | undefined, sink: ResponseSink) {
+    // Names with underscores are the application's own business on the way out.
+    this.#limits = { ...limits, refuseUnderscores: false };
+    this.#fields = fields;
+    this.#sink = sink;
+  }
+
+  /** Octets of an answer were forwarded since it was asked for. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** The answer to this request comes next. */
+  expect({ method, fields }: RequestHead): void {
+    this.#state = 'head';
+    this.#method = method;
+    this.#upgradeAsked = fields.upgrade;
+    this.#begun = false;
+  }
+
+  /** No more answers are read. */
+  finish(): void {
+    this.#state = 'over';
+  }
+
+  take(bytes: Uint8Array, lent: boolean): void {
+    const piece = this.#held.pieceWith(bytes, lent);
+    const { octets } = piece;
+    let at = 0;
+    while (at < octets.length && this.#state !== 'over') {
+      if (this.#state === 'idle') {
+        this.#break('unasked_response');
+        break;
+      }
+      const next = this.#state === 'head' ? this.#readHead(piece, at) : this.#readBody(piece, at, at);
+      if (next === -1) break;
+      at = next;
+    }
+    this.#held.keep(piece, at);
+  }
+
+  /** The application has ended its direction. */
+  ended(): EndOfAnswers {
+    if (this.#state === 'body' && this.#body.endless) {
+      this.#state = 'idle';
+      return 'complete';
+    }
+    // Closed without a word while an answer was due: passed on as it is, clients know what may be asked again.
+    return this.#state === 'body' || this.#held.length > 0 ? 'cut_short' : 'between';
+  }
+
+  #readHead(piece: Piece, start: number): number {
+    const { octets, lent } = piece;
+    const end = headEnd(octets, start, piece.seen);
+    if (end === -1) return octets.length - start > this.#limits.octets ? this.#break('head_too_large') : -1;
+    const { head } = this;
+    const broken = head.read(octets, start, end, { method: this.#method, limits: this.#limits });
+    if (broken !== undefined) return this.#break(broken);
+    if (head.status === 101 && !this.#upgradeAsked) return this.#break('unasked_response');
+    if (head.interim) {
+      this.#forward(octets.subarray(start, end), lent);
+      return end;
+    }
+    if (head.body === 'tunnel') return this.#switch(piece, start, end);
+    this.#body.begin(head.body, head.length);
+    const fields = head.fields.secured ? undefined : this.#fields;
+    if (fields === undefined) return this.#readBody(piece, start, end);
+    const spliced = Buffer.concat([octets.subarray(start, end - 2), fields, octets.subarray(end - 2, end)]);
+    return this.#readBody(piece, end, end, spliced);
+  }
+
+  /** Forwards from `start` on, the body from `at` on as far as it has come; `before` goes first, in one piece with what is short. */
+  #readBody({ octets, lent }: Piece, start: number, at: number, before?: Buffer): number {
+    const end = this.#body.take(octets, at, octets.length);
+    const through = octets.subarray(start, end);
+    if (before === undefined) this.#forward(through, lent);
+    else if (through.length <= pieceToCopy) this.#forward(Buffer.concat([before, through]), false);
+    else {
+      this.#forward(before, false);
+      this.#forward(through, lent);
+    }
+    if (this.#body.broken !== undefined) return this.#break(this.#body.broken);
+    this.#state = this.#body.done ? 'idle' : 'body';
+    if (!this.#body.done) return end;
+    // What the application sends before it was asked must not become the answer to the next request.
+    if (end < octets.length) return this.#break('unasked_response');
+    this.#sink.answered();
+    return end;
+  }
+
+  #switch({ octets, lent }: Piece, start: number, end: number): number {
+    this.#state = 'over';
+    this.#forward(octets.subarray(start, end), lent);
+    this.#sink.switched();
+    this.#forward(octets.subarray(end), lent);
+    return octets.length;
+  }
+
+  #forward(octets: Buffer, lent: boolean): void {
+    if (octets.length === 0) return;
+    this.#begun = true;
+    this.#sink.forward(octets, lent);
+  }
+
+  #break(rule: Rule): -1 {
+    this.#state = 'over';
+    this.#sink.broken(rule);
+    return -1;
+  }
+}
+
+/** Up to this many octets a copy costs less than a TLS record of their own. */
+const pieceToCopy = 16_384;

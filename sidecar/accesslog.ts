@@ -1,5 +1,6 @@
 // What the log says of connections: one line for each refusal or failed handshake, with the closed reason and a hint, and, where the policy
 // asks for it, one line for each connection that ended. Refusals are limited per reason and peer; what was left out is counted.
+import type { Call, Decision } from '../lib/api/decide.ts';
 import { type Reason, reasonHints } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
@@ -69,14 +70,8 @@ export class AccessLog {
   refused(refusal: Refusal): void {
     const { direction, reason } = refusal;
     const peer = direction === 'inbound' ? refusal.source.address : placeText(refusal.endpoint ?? refusal.destination);
-    const key = `${direction} ${reason} ${peer}`;
-    const nowMs = this.#clock.now().getTime();
-    const limit = this.#limits.get(key);
-    if (limit !== undefined && nowMs < limit.untilMs) {
-      limit.suppressed += 1;
-      return;
-    }
-    this.#limits.set(key, { untilMs: nowMs + EVERY_MS, suppressed: 0 });
+    const turn = this.#turn(`${direction} ${reason} ${peer}`);
+    if (turn === undefined) return;
     this.#logger.warn(
       {
         direction,
@@ -87,10 +82,31 @@ export class AccessLog {
         destination: placeText(refusal.destination),
         endpoint: refusal.endpoint === undefined ? undefined : placeText(refusal.endpoint),
         hint: reasonHints[reason],
-        suppressed: limit === undefined || limit.suppressed === 0 ? undefined : limit.suppressed,
+        suppressed: turn.suppressed,
       },
       'connection refused',
     );
+  }
+
+  /** What rules in audit mode would do: one line per caller, port and outcome in ten seconds. */
+  audited({ identity, address, port }: Call, { allowed, audited, wouldBe }: Decision): void {
+    const verdict = wouldBe === undefined ? undefined : wouldBe ? 'allowed' : 'denied';
+    const turn = this.#turn(`audit ${identity ?? address} ${port} ${audited.join()} ${verdict}`);
+    if (turn === undefined) return;
+    const facts = { peer: identity, address, port, rules: audited, allowed, wouldBe: verdict };
+    this.#logger.info({ ...facts, suppressed: turn.suppressed }, 'audited by authorization rules');
+  }
+
+  /** Undefined while lines of this key are held back; else how many were since the last. */
+  #turn(key: string): { readonly suppressed: number | undefined } | undefined {
+    const nowMs = this.#clock.now().getTime();
+    const limit = this.#limits.get(key);
+    if (limit !== undefined && nowMs < limit.untilMs) {
+      limit.suppressed += 1;
+      return undefined;
+    }
+    this.#limits.set(key, { untilMs: nowMs + EVERY_MS, suppressed: 0 });
+    return { suppressed: limit === undefined || limit.suppressed === 0 ? undefined : limit.suppressed };
   }
 
   /** One line if the policy asks for it. */

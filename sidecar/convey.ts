@@ -18,6 +18,8 @@ export interface Passage {
   readonly endpoint?: Place;
   /** Port by which rules judge it again: the application's (inbound) or the endpoint's (outbound). */
   readonly port: number;
+  /** Where rules take the caller to be; absent, at `source`. A tunnel's own address, where `source` is what its peer claims. */
+  readonly callerAddress?: string;
   readonly transport: LiveFacts['transport'];
   /** Why it goes without TLS. */
   readonly plain?: PlainReason | 'own_pod';
@@ -50,7 +52,8 @@ export class Conveyor {
   /** Relays until both halves are done; `near` is the accepted one. */
   async convey(near: Half, far: Half, passage: Passage): Promise<void> {
     const { clock, live, log, relay: start } = this.#deps;
-    const { direction, transport, port, peer, ownNotAfter, plain: _plain, ...rest } = passage;
+    const { direction, transport, port, peer, ownNotAfter, plain: _plain, callerAddress, ...rest } = passage;
+    const address = callerAddress ?? passage.source.address;
     const startedMs = clock.now().getTime();
     const { maxAgeMs, idleTimeoutMs } = this.#deps.limits();
     const relay = start(near, far);
@@ -63,7 +66,7 @@ export class Conveyor {
     });
     const holder = peer === undefined ? {} : { peerFingerprint: peer.fingerprint, peer };
     const own = rest.tls === undefined ? {} : { ownSerial: rest.tls.serial };
-    live.add({ facts: { direction, port, transport, ...holder, ...own }, relay, deadline, idleTimeoutMs });
+    live.add({ facts: { direction, port, address, transport, ...holder, ...own }, relay, deadline, idleTimeoutMs });
     const end = await relay.finished;
     const ms = clock.now().getTime() - startedMs;
     log.carried({ ...rest, ...optional(passage), direction, end, ms });

@@ -10,6 +10,7 @@ import type { Logger } from '../lib/runtime/logger.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
 import { AccessLog } from './accesslog.ts';
 import { ChallengeAnswers } from './acme/answer.ts';
+import { Authorizer, enforcedForm } from './authorize.ts';
 import type { SidecarConfig } from './config.ts';
 import { ControlClient } from './control/client.ts';
 import { dialControl } from './control/dial.ts';
@@ -31,7 +32,7 @@ import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
 import { countAttempt, Outbound } from './outbound.ts';
 import type { OpenHalf } from './relay/half.ts';
 import { join } from './relay/join.ts';
-import { type Direction, LiveConnections } from './relay/live.ts';
+import { type Direction, LiveConnections, type LiveFacts } from './relay/live.ts';
 
 import { enforceRevocations, revocationBreach } from './revocation/enforce.ts';
 import { parseRevocations } from './revocation/parse.ts';
@@ -84,12 +85,17 @@ export class Core {
   readonly #conveyor: Conveyor;
   readonly #metrics: SidecarMetrics;
   readonly #challenges: ChallengeAnswers;
+  readonly #log: AccessLog;
+  readonly #authorizer: Authorizer;
   #inCluster: (address: string) => boolean = () => true;
 
   constructor(deps: CoreDeps) {
     this.#deps = deps;
     const { clock, logger, source, config } = deps;
-    this.live = new LiveConnections(clock, (facts) => revocationBreach(facts, this.#enforcing()));
+    this.#log = new AccessLog({ clock, logger, all: () => this.#self.current()?.policy.accessLog === 'All' });
+    this.#authorizer = this.#makeAuthorizer();
+    const breach = (facts: LiveFacts) => revocationBreach(facts, this.#enforcing()) ?? this.#authorizer.breach(facts);
+    this.live = new LiveConnections(clock, breach);
     this.#revocations = new Revocations({
       clock,
       awayMs: () => this.#control.awayMs(),
@@ -183,9 +189,10 @@ export class Core {
     const { trustBundle, retired = [], federated = [], trustDomain, policy, clusterRanges, version } = self;
     this.#inCluster = clusterRanges.length === 0 ? () => true : rangeTest(clusterRanges);
     this.#keeper.configure({ trustBundle, retired, federated, trustDomain, tls: policy.tls });
-    const cut = this.live.enforce(({ direction, port, transport }) =>
-      direction === 'inbound' ? ruleBreach(inboundRule(policy, port), transport) : undefined,
-    );
+    const cut = this.live.enforce((facts) => {
+      if (facts.direction !== 'inbound') return undefined;
+      return ruleBreach(inboundRule(policy, facts.port), facts.transport) ?? this.#authorizer.breach(facts);
+    });
     this.#deps.logger.info({ version, policy: policy.source, mode: policy.mode, cut }, 'policy in use');
     this.#store.touch();
     // The operator waits for the word that challenges are answered, and the CA for the operator.
@@ -249,6 +256,7 @@ export class Core {
       notAfter: notAfter.toISOString(),
       ...(number === undefined ? {} : { revocations: number }),
       ...(challenges.length === 0 ? {} : { challenges }),
+      authorization: enforcedForm,
     };
   }
 
@@ -266,15 +274,25 @@ export class Core {
   }
 
   #makeConveyor(): Conveyor {
-    const { clock, logger } = this.#deps;
-    const log = new AccessLog({ clock, logger, all: () => this.#self.current()?.policy.accessLog === 'All' });
+    const { clock } = this.#deps;
     return new Conveyor({
       clock,
       live: this.live,
-      log,
+      log: this.#log,
       metrics: this.#metrics,
       relay: join,
       limits: () => this.#limits(),
+    });
+  }
+
+  #makeAuthorizer(): Authorizer {
+    return new Authorizer({
+      self: () => this.#self.current(),
+      onHit: (hit) => {
+        this.#metrics.rule(hit.name, hit.outcome);
+        this.#status.rule(hit);
+      },
+      onAudit: (call, decision) => this.#log.audited(call, decision),
     });
   }
 
@@ -287,6 +305,7 @@ export class Core {
       challenges: this.#challenges,
       edge: new EdgeFront(this.#deps.edge ?? { current: () => undefined }),
       openHalf: this.#deps.openHalf,
+      authorizer: this.#authorizer,
       onPlaintext: (seen) => this.#status.plaintext(seen),
     });
     return this.#listener('inbound', inboundHosts, (captured) => inbound.handle(captured));

@@ -4,6 +4,7 @@ import type { EffectivePolicy } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ChallengeAnswers } from './acme/answer.ts';
+import type { Authorizer } from './authorize.ts';
 import type { Conveyor, Passage } from './convey.ts';
 import type { EdgeFront } from './edge/front.ts';
 import type { Captured } from './listener.ts';
@@ -29,6 +30,8 @@ export interface InboundDeps {
   /** The edge certificate. */
   readonly edge: EdgeFront;
   readonly openHalf: OpenHalf;
+  /** Authorization rules. */
+  readonly authorizer: Pick<Authorizer, 'admit'>;
   /** A client was seen without TLS. */
   onPlaintext(seen: { readonly address: string; readonly port: number; readonly refused: boolean }): void;
 }
@@ -143,7 +146,10 @@ export class Inbound {
   ): Promise<void> {
     captured.admitted();
     const { half, ...facts } = near;
-    const { conveyor, openHalf } = this.#deps;
+    const { conveyor, openHalf, authorizer } = this.#deps;
+    const [{ address }, { port }] = [captured.source, captured.destination];
+    const refused = authorizer.admit({ identity: facts.peer?.identity, address, port });
+    if (refused !== undefined) return this.#refuse(captured, refused.reason, refused.detail);
     const application = await openPlain(captured.destination, APPLICATION_CONNECT_MS, openHalf);
     if (!application.ok) {
       return this.#refuse(captured, 'upstream_unreachable', `the application does not accept: ${application.detail}`);

@@ -1,4 +1,5 @@
 // The sidecar's metric families. Labels come from closed sets; no peer, pod or address is ever one.
+import type { RuleHits } from '../lib/api/authorization.ts';
 import type { PlainReason } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
@@ -41,6 +42,8 @@ export interface SidecarMetrics {
   bytes(direction: Direction, received: number, sent: number): void;
   /** A TLS handshake has ended. `seconds` is measured from the first byte or the connect to the verdict. */
   handshake(labels: { direction: Direction; resumed: boolean; reason?: Reason }, seconds: number): void;
+  /** An authorization rule matched; `rule` is empty where no Allow rule did. */
+  rule(rule: string, outcome: RuleHits['outcome']): void;
   passthrough(why: PlainReason | 'own_pod'): void;
   credentialsRejected(): void;
 }
@@ -68,6 +71,11 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
     help: 'Time of successful TLS handshakes.',
     labels: ['direction', 'resumed'],
   });
+  const rules = metrics.counter({
+    name: 'tabard_authorization_decisions_total',
+    help: 'Connections by the authorization rule that decided (empty: no Allow rule matched) and what came of it.',
+    labels: ['rule', 'outcome'],
+  });
   const passthrough = metrics.counter({
     name: 'tabard_passthrough_total',
     help: 'Outbound connections that were not encrypted by this proxy, by why.',
@@ -87,6 +95,7 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
       handshakes.inc({ direction, result: reason === undefined ? 'ok' : 'failed', reason: reason ?? '' });
       if (reason === undefined) handshakeSeconds.observe(seconds, { direction, resumed: String(resumed) });
     },
+    rule: (rule, outcome) => rules.inc({ rule, outcome }),
     passthrough: (why) => passthrough.inc({ why }),
     credentialsRejected: () => rejected.inc(),
   };

@@ -149,6 +149,7 @@ export class SimulatedSidecar {
       facts: {
         direction: 'inbound',
         port: 80,
+        address: '10.0.0.9',
         transport: 'mutual',
         peer: { identity: peer, serial: '01', issuer: '' },
         ownSerial: this.#pod.serial,

@@ -1,5 +1,6 @@
 // Wire types of the control API (design section 4): HTTP/2 over mTLS, port 16010, newline-delimited JSON, one whole
 // snapshot per line. A reader ignores members it does not know, so that versions one minor apart work together.
+import type { Authorization, RuleHits } from './authorization.ts';
 import type { Group, Mode, Protocol } from './tlspolicy.ts';
 
 /** Paths of the control API. A destination is `<ip>:<port>`, IPv6 in brackets, percent-encoded as one path segment. */
@@ -35,6 +36,8 @@ export interface EffectivePolicy {
    * where the control API serves revocations at all.
    */
   readonly revocation?: { readonly mode: 'Hard' | 'Soft'; readonly maxAgeMs: number };
+  /** Who may call what; absent = everybody whom the mode lets in. */
+  readonly authorization?: Authorization;
 }
 
 /**
@@ -125,6 +128,10 @@ export interface StatusReport {
   readonly revocations?: number;
   /** Tokens of the challenges that it answers now; absent = none. */
   readonly challenges?: readonly string[];
+  /** Form of authorization rules that it enforces. Absent from sidecars that know no rules. */
+  readonly authorization?: number;
+  /** Rules that matched since the last report; absent = none. */
+  readonly rules?: readonly RuleHits[];
   /** Plaintext seen since the last report, refused or (Permissive) passed. */
   readonly plaintext: readonly {
     readonly address: string;

@@ -11,6 +11,7 @@ import type {
 } from '../../lib/api/control.ts';
 import type { Group, Mode, Protocol } from '../../lib/api/tlspolicy.ts';
 import { AppError } from '../../lib/errors.ts';
+import { parseAuthorization } from './authorization.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -64,6 +65,7 @@ export function parseDestination(message: unknown): DestinationSnapshot {
 
 function parsePolicy(value: unknown): EffectivePolicy {
   const policy = object(value, 'policy');
+  const authorization = parseAuthorization(policy['authorization']);
   const tls = object(policy['tls'], 'policy.tls');
   const connections = object(policy['connections'], 'policy.connections');
   return {
@@ -91,6 +93,7 @@ function parsePolicy(value: unknown): EffectivePolicy {
     },
     accessLog: oneOf(policy['accessLog'], ['None', 'Denied', 'All'] as const, 'policy.accessLog'),
     ...parseRevocation(policy['revocation']),
+    ...(authorization === undefined ? {} : { authorization }),
   };
 }
 

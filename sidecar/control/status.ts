@@ -1,10 +1,11 @@
 // Reports to the control API: what this proxy applies and the plaintext that it saw, at once after a change and every
 // thirty seconds. Counts are kept until a report has arrived.
+import type { RuleHits } from '../../lib/api/authorization.ts';
 import { controlPaths, type StatusReport } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
 
-/** What a report says beside the plaintext. */
-export type Applied = Omit<StatusReport, 'plaintext'>;
+/** What a report says beside what is counted. */
+export type Applied = Omit<StatusReport, 'plaintext' | 'rules'>;
 
 /** What the reporter needs. */
 export interface StatusDeps {
@@ -27,6 +28,7 @@ const MAX_SEEN = 250;
 export class StatusReporter {
   readonly #deps: StatusDeps;
   #seen = new Map<string, Seen>();
+  #rules = new Map<string, RuleHits>();
   #news = new AbortController();
   #hurry = new AbortController();
 
@@ -54,6 +56,14 @@ export class StatusReporter {
     if (known === undefined) this.touch();
   }
 
+  /** Counts a connection that an authorization rule matched. */
+  rule({ name, outcome }: Omit<RuleHits, 'count'>): void {
+    const key = `${outcome} ${name}`;
+    const known = this.#rules.get(key);
+    if (known === undefined && this.#rules.size >= MAX_SEEN) return;
+    this.#rules.set(key, { name, outcome, count: (known?.count ?? 0) + 1 });
+  }
+
   /** Reports until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
@@ -73,18 +83,25 @@ export class StatusReporter {
   async report(): Promise<boolean> {
     const applied = this.#deps.applied();
     if (applied === undefined) return false;
-    const seen = this.#seen;
+    const [seen, hits] = [this.#seen, this.#rules];
     this.#seen = new Map();
-    const arrived = await this.#deps.post(controlPaths.status, { ...applied, plaintext: [...seen.values()] });
-    if (!arrived) this.#putBack(seen);
+    this.#rules = new Map();
+    const rules = hits.size === 0 ? {} : { rules: [...hits.values()] };
+    const arrived = await this.#deps.post(controlPaths.status, { ...applied, ...rules, plaintext: [...seen.values()] });
+    if (!arrived) {
+      this.#seen = added(seen, this.#seen);
+      this.#rules = added(hits, this.#rules);
+    }
     return arrived;
   }
+}
 
-  #putBack(seen: ReadonlyMap<string, Seen>): void {
-    const since = this.#seen;
-    this.#seen = new Map(seen);
-    for (const [key, later] of since) {
-      this.#seen.set(key, { ...later, count: later.count + (seen.get(key)?.count ?? 0) });
-    }
-  }
+/** The counts of a report that did not arrive, with what was counted since. */
+function added<T extends { readonly count: number }>(
+  before: ReadonlyMap<string, T>,
+  since: ReadonlyMap<string, T>,
+): Map<string, T> {
+  const sum = new Map(before);
+  for (const [key, later] of since) sum.set(key, { ...later, count: later.count + (before.get(key)?.count ?? 0) });
+  return sum;
 }

@@ -14,6 +14,8 @@ export interface LiveFacts {
   readonly direction: Direction;
   /** Inbound: the application's port. Outbound: the port of the endpoint. */
   readonly port: number;
+  /** Where the caller is, as its own connection shows. */
+  readonly address: string;
   /** `untouched` is neither terminated nor encrypted here (Disabled, Passthrough, pass-through). */
   readonly transport: 'mutual' | 'anonymous' | 'plaintext' | 'untouched';
   /** Fingerprint of the peer's certificate, where it showed one. */

@@ -33,12 +33,17 @@ describe('a snapshot of this pod', () => {
     const newer = {
       ...self,
       revocations: [],
-      policy: { ...self.policy, authorization: {}, tls: { ...self.policy.tls, groups: ['X448', 'X25519'] } },
+      policy: { ...self.policy, jwt: {}, tls: { ...self.policy.tls, groups: ['X448', 'X25519'] } },
     };
     expect(parseSelf(newer)).toEqual({
       ...self,
       policy: { ...self.policy, tls: { ...self.policy.tls, groups: ['X25519'] } },
     });
+  });
+
+  test('lets nobody in where its authorization rules cannot be read', () => {
+    const newer = { ...self, policy: { ...self.policy, authorization: { form: 2 } } };
+    expect(parseSelf(newer).policy.authorization?.rules).toEqual([{ name: 'unreadable-rules', effect: 'Deny' }]);
   });
 
   test('tells the trust domains whose members may be clients', () => {

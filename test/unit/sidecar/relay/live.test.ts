@@ -40,7 +40,7 @@ function bench() {
     const relay = new FakeRelay();
     const atMs = clock.now().getTime() + 12 * hour;
     live.add({
-      facts: { direction: 'inbound', port: 80, transport: 'mutual', ...facts },
+      facts: { direction: 'inbound', port: 80, address: '10.0.0.9', transport: 'mutual', ...facts },
       relay,
       deadline: { atMs, quietFromMs: atMs, reason: undefined },
       idleTimeoutMs: hour,

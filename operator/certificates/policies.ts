@@ -1,5 +1,5 @@
-// Keeps the status of every TLSPolicy true: gathers what it governs, builds the status, applies it if it differs. Changes
-// within a fifth of a second are written as one. Runs on the leader alone.
+// Keeps the status of every TLSPolicy true: gathers what it governs, builds the status, applies it if it differs. Changes that
+// come close together are written as one: a large status costs the API server as much as dozens of certificates. Runs on the leader alone.
 
 import type { Condition } from '../../lib/api/conditions.ts';
 import { fieldManagers } from '../../lib/api/contract.ts';
@@ -43,9 +43,11 @@ export interface PolicyDeps {
   readonly shortestMs: number;
 }
 
-/** Changes within this time are written together; longer by so much per service, since a large status costs more to write. */
-const gatherMs = 200;
-const gatherPerServiceMs = 5;
+/** A status is written when nothing has changed for so long; longer by so much per service, since a large status costs more to write. */
+const quietMs = 200;
+const quietPerServiceMs = 5;
+/** While changes go on and on, a status is behind by so many times that time at most. */
+const longestTimes = 10;
 /** Longest time between two looks, for what only time changes. */
 const againMs = 600_000;
 
@@ -53,8 +55,10 @@ const againMs = 600_000;
 export class PolicyController {
   readonly #deps: PolicyDeps;
   readonly #controller: Controller;
-  /** How long to gather changes for a policy, by key. */
-  readonly #gatherMs = new Map<string, number>();
+  /** How long to wait for further changes of a policy, by key. */
+  readonly #quietMs = new Map<string, number>();
+  /** First and last change since its status was last looked at, by key. */
+  readonly #restless = new Map<string, { readonly firstMs: number; readonly lastMs: number }>();
   #startedMs = 0;
 
   constructor(deps: PolicyDeps) {
@@ -104,19 +108,33 @@ export class PolicyController {
   }
 
   #later(key: string): void {
-    this.#controller.enqueue(key, this.#gatherMs.get(key) ?? gatherMs);
+    const nowMs = this.#deps.clock.now().getTime();
+    this.#restless.set(key, { firstMs: this.#restless.get(key)?.firstMs ?? nowMs, lastMs: nowMs });
+    this.#controller.enqueue(key, this.#quietMs.get(key) ?? quietMs);
+  }
+
+  /** How much longer to wait for further changes. */
+  #waitMs(key: string, now: Date): number {
+    const restless = this.#restless.get(key);
+    if (restless === undefined) return 0;
+    const quiet = this.#quietMs.get(key) ?? quietMs;
+    return Math.min(restless.lastMs + quiet, restless.firstMs + quiet * longestTimes) - now.getTime();
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
     const { stores, client, clock } = this.#deps;
     const policy = stores.policies.get(key);
     if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) {
-      this.#gatherMs.delete(key);
+      this.#quietMs.delete(key);
+      this.#restless.delete(key);
       return undefined;
     }
     const now = clock.now();
+    const waitMs = policy.status === undefined ? 0 : this.#waitMs(key, now);
+    if (waitMs > 0) return { after: waitMs };
+    this.#restless.delete(key);
     const input = statusInput(this.#deps, policy, now, now.getTime() - this.#startedMs);
-    this.#gatherMs.set(key, gatherMs + input.services.length * gatherPerServiceMs);
+    this.#quietMs.set(key, quietMs + input.services.length * quietPerServiceMs);
     const status = policyStatus(input);
     if (!sameJson(status, policy.status)) {
       const { name, namespace = '' } = policy.metadata;

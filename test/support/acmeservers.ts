@@ -1,4 +1,4 @@
-// ACME servers for tests, on loopback: pebble with its DNS server, and step-ca. Both are built from pinned modules when first asked for.
+// ACME servers for tests, on loopback or inside an embedded cluster's network: pebble with its DNS server, and step-ca. Both are built from pinned modules when first asked for.
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
@@ -24,6 +24,12 @@ export interface AcmeServer {
   stop(): Promise<void>;
 }
 
+/** A network namespace to run in, and an address of it. */
+export interface Inside {
+  readonly netns: string;
+  readonly address: string;
+}
+
 /** A running pebble. */
 export interface PebbleServer extends AcmeServer {
   /** URL of the port by which it is told what to do. */
@@ -42,19 +48,21 @@ export interface PebbleOptions {
   readonly bindingKeys?: Readonly<Record<string, string>>;
   readonly blocked?: readonly string[];
   readonly chainLength?: number;
+  /** Where it runs and listens; loopback by default. */
+  readonly inside?: Inside;
 }
 
 /** Starts pebble. It has the profiles `default` (90 d) and `shortlived` (6 d). */
 export async function startPebble(options: PebbleOptions): Promise<PebbleServer> {
   const tools = await ensureTools(['pebble'], silentProgress());
   const folder = mkdtempSync(join(tmpdir(), 'tabard-pebble-'));
-  const https = await httpsFiles(folder);
+  const host = options.inside?.address ?? loopback;
+  const https = await httpsFiles(folder, host);
   return onFreePorts(2, async ([port = 0, managementPort = 0]) => {
     const config = join(folder, 'config.json');
-    writeFileSync(config, JSON.stringify({ pebble: pebbleConfig(options, { ...https, port, managementPort }) }));
+    writeFileSync(config, JSON.stringify({ pebble: pebbleConfig(options, { ...https, host, port, managementPort }) }));
     const daemon = await startDaemon({
-      program: tools.path('pebble'),
-      args: ['-config', config, '-strict', '-dnsserver', options.dns],
+      ...placed(options.inside, tools.path('pebble'), ['-config', config, '-strict', '-dnsserver', options.dns]),
       env: {
         PEBBLE_VA_NOSLEEP: '1',
         PEBBLE_WFE_NONCEREJECT: String(options.refusedNonces ?? 5),
@@ -62,11 +70,11 @@ export async function startPebble(options: PebbleOptions): Promise<PebbleServer>
         // Every authorization has to be proved: a valid one that is used again would prove nothing here.
         PEBBLE_AUTHZREUSE: '0',
       },
-      ready: () => listens(port),
+      ready: readiness(options.inside, port, /ACME directory available/),
     });
     return {
-      server: `https://127.0.0.1:${port}/dir`,
-      management: `https://127.0.0.1:${managementPort}`,
+      server: `https://${host}:${port}/dir`,
+      management: `https://${host}:${managementPort}`,
       trust: https.trust,
       output: daemon.output,
       stop: () => stopWith(daemon, folder),
@@ -76,11 +84,17 @@ export async function startPebble(options: PebbleOptions): Promise<PebbleServer>
 
 function pebbleConfig(
   { httpPort, tlsPort, bindingKeys, blocked = [] }: PebbleOptions,
-  https: { readonly certificate: string; readonly key: string; readonly port: number; readonly managementPort: number },
+  https: {
+    readonly certificate: string;
+    readonly key: string;
+    readonly host: string;
+    readonly port: number;
+    readonly managementPort: number;
+  },
 ) {
   return {
-    listenAddress: `127.0.0.1:${https.port}`,
-    managementListenAddress: `127.0.0.1:${https.managementPort}`,
+    listenAddress: `${https.host}:${https.port}`,
+    managementListenAddress: `${https.host}:${https.managementPort}`,
     certificate: https.certificate,
     privateKey: https.key,
     httpPort,
@@ -111,19 +125,24 @@ export async function postManagement({ management, trust }: PebbleServer, path: 
   if (answer.statusCode !== 200) throw new Error(`pebble answered ${String(answer.statusCode)} to ${path}: ${said}`);
 }
 
-/** A DNS server that answers every question for an address with 127.0.0.1. */
-export async function startDns(): Promise<Daemon & { readonly address: string }> {
+/** A DNS server that answers every question for an address with this one, 127.0.0.1 by default. */
+export async function startDns({
+  answer = loopback,
+  inside,
+}: {
+  readonly answer?: string;
+  readonly inside?: Inside;
+} = {}): Promise<Daemon & { readonly address: string }> {
   const tools = await ensureTools(['pebble'], silentProgress());
   return onFreePorts(2, async ([port = 0, managementPort = 0]) => {
     const daemon = await startDaemon({
-      program: tools.path('pebble-challtestsrv'),
-      args: [
+      ...placed(inside, tools.path('pebble-challtestsrv'), [
         '-management',
         `127.0.0.1:${managementPort}`,
         '-dnsserver',
         `127.0.0.1:${port}`,
         '-defaultIPv4',
-        '127.0.0.1',
+        answer,
         '-defaultIPv6',
         '',
         '-http01',
@@ -134,8 +153,8 @@ export async function startDns(): Promise<Daemon & { readonly address: string }>
         '',
         '-doh',
         '',
-      ],
-      ready: () => listens(managementPort),
+      ]),
+      ready: readiness(inside, managementPort, /management server listening|Starting management server/i),
     });
     return { ...daemon, address: `127.0.0.1:${port}` };
   });
@@ -186,10 +205,24 @@ export async function startStepCa(options: {
   });
 }
 
-/** A certificate for https on 127.0.0.1, in files. */
-async function httpsFiles(folder: string) {
+const loopback = '127.0.0.1';
+
+/** How a program is started here or in another network. */
+function placed(inside: Inside | undefined, program: string, args: readonly string[]) {
+  return inside === undefined
+    ? { program, args }
+    : { program: 'nsenter', args: [`--net=${inside.netns}`, program, ...args] };
+}
+
+/** Whether it is up: by its port, or, where that cannot be reached from here, by what it says. */
+function readiness(inside: Inside | undefined, port: number, said: RegExp): (output: () => string) => Promise<boolean> {
+  return async (output) => (inside === undefined ? listens(port) : said.test(output()));
+}
+
+/** A certificate for https on an address, in files. */
+async function httpsFiles(folder: string, host: string) {
   const authority = await testAuthority();
-  const leaf = await testLeaf(authority, { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] });
+  const leaf = await testLeaf(authority, { dnsNames: ['localhost'], ipAddresses: [host] });
   const [certificate, key] = [join(folder, 'https.crt'), join(folder, 'https.key')];
   writeFileSync(certificate, leaf.certificate);
   writeFileSync(key, leaf.key);

@@ -11,6 +11,8 @@ const root = resolve(import.meta.dirname, '../../..');
 
 /** Shortest lifetime that the suites use; for tests only. */
 const minimumLifetime = '10s';
+/** What the kubelet of the embedded cluster needs to bring a Secret's content to a pod, tenfold. */
+const fileDelivery = '25s';
 
 async function install(cluster: Cluster, reference: string): Promise<void> {
   const colon = reference.lastIndexOf(':');
@@ -18,6 +20,7 @@ async function install(cluster: Cluster, reference: string): Promise<void> {
     `image.repository=${reference.slice(0, colon)}`,
     `image.tag=${reference.slice(colon + 1)}`,
     `testing.minimumLifetime=${minimumLifetime}`,
+    `issuers.fileDelivery=${fileDelivery}`,
   ];
   const release = [
     'tabard',

@@ -9,9 +9,9 @@ interface Settings {
 }
 
 /** One worker in the foreground. Started by root, workers stay root: the scratch folder is root's. */
-export function nginxConfig({ port, tls, scratch }: Settings): string {
+export function nginxConfig({ port, tls, scratch }: Settings, where: 'here' | 'pod' = 'here'): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-  return `${process.geteuid?.() === 0 ? 'user root root;' : ''}
+  return `${where === 'here' && process.geteuid?.() === 0 ? 'user root root;' : ''}
 daemon off;
 worker_processes 1;
 pid ${scratch}/nginx.pid;
@@ -20,7 +20,7 @@ http {
   access_log off;
   ${temporary.map((name) => `${name}_temp_path ${scratch}/${name};`).join('\n  ')}
   server {
-    listen 127.0.0.1:${port} ssl;
+    listen ${where === 'here' ? `127.0.0.1:${port} ssl` : `[::]:${port} ssl ipv6only=off`};
     ssl_certificate ${tls}/tls.crt;
     ssl_certificate_key ${tls}/tls.key;
     ssl_client_certificate ${tls}/ca.crt;

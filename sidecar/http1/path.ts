@@ -18,15 +18,15 @@ export type PathAmbiguity =
   | 'escaped_non_utf8'
   | 'twice_escaped' // %25 before two hexadecimal digits
   | 'bad_escape'
-  | 'not_a_path'; // `*`, or the authority of CONNECT
+  | 'not_a_path'; // `*`, the authority of CONNECT, or a whole URL, which many an application takes for a path
 
 /**
  * Canonical form of a request target's path (RFC 3986 section 6.2.2): without query, escapes of unreserved characters resolved, the others in
  * upper case. Case is kept: it differs for most back ends.
  */
 export function canonicalPath(target: string): CanonicalPath {
-  const path = pathOf(target);
-  if (path === undefined) return { ok: false, why: 'not_a_path' };
+  if (!target.startsWith('/')) return { ok: false, why: 'not_a_path' };
+  const [path = ''] = target.split('?', 1);
   // By far the most paths: nothing in them needs a second look.
   if (/^(?:\/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+\/?$/.test(path) || path === '/') return { ok: true, path };
   const escapes = escapeFault(path);
@@ -37,13 +37,6 @@ export function canonicalPath(target: string): CanonicalPath {
   });
   const fault = segmentFault(resolved);
   return fault === undefined ? { ok: true, path: resolved } : { ok: false, why: fault };
-}
-
-function pathOf(target: string): string | undefined {
-  const origin = target.replace(/^https?:\/\/[^/?]*/i, '');
-  const path = origin.split('?', 1)[0] ?? '';
-  if (path === '' && origin !== target) return '/';
-  return path.startsWith('/') ? path : undefined;
 }
 
 function escapeFault(path: string): PathAmbiguity | undefined {

@@ -1,0 +1,75 @@
+// A port behind which a gate stands in front of a back end, as in a sidecar: real sockets, the relay and the gate of the product.
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { defaultHeadLimits } from '../../../sidecar/http1/fields.ts';
+import { type Broken, type Exchange, Http1Gate } from '../../../sidecar/http1/gate.ts';
+import { join } from '../../../sidecar/relay/join.ts';
+import { openStreamHalf } from '../../../sidecar/relay/streamhalf.ts';
+
+/** What a gate saw of one connection. */
+export interface Seen {
+  readonly exchanges: Exchange[];
+  readonly broken: Broken[];
+  /** Everything that the client got. */
+  got: string;
+}
+
+/** A listening gate. */
+export interface Gated {
+  /** Sends bytes on a connection of their own; resolves when it is over. Rejects when it is not within the time. */
+  send(bytes: string, withinMs: number): Promise<Seen>;
+  stop(): Promise<void>;
+}
+
+/** Listens in front of a port. */
+export async function gated(port: number): Promise<Gated> {
+  const seen: Seen[] = [];
+  const open = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) => {
+    const current = seen.at(-1) ?? { exchanges: [], broken: [], got: '' };
+    near.on('error', () => undefined);
+    const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    far.on('error', () => near.destroy());
+    far.once('connect', () => {
+      const gate = new Http1Gate(openStreamHalf(far), {
+        limits: defaultHeadLimits,
+        headTimeoutMs: 30_000,
+        answerFields: undefined,
+        over: (exchange) => current.exchanges.push(exchange),
+        broken: (each) => current.broken.push(each),
+      });
+      join(openStreamHalf(near), gate);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port: own } = server.address() as AddressInfo;
+  return {
+    send: async (bytes, withinMs) => {
+      const current: Seen = { exchanges: [], broken: [], got: '' };
+      seen.push(current);
+      const socket = connect({ port: own, host: '127.0.0.1', noDelay: true });
+      open.add(socket);
+      const over = new Promise<void>((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Error(`no end within ${withinMs} ms; got ${current.got}`)), withinMs);
+        socket.on('error', () => undefined);
+        socket.on('data', (chunk: Buffer) => void (current.got += chunk.toString('latin1')));
+        socket.on('close', () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+      socket.write(bytes, 'latin1');
+      await over.finally(() => {
+        socket.destroy();
+        open.delete(socket);
+      });
+      return current;
+    },
+    stop: async () => {
+      for (const socket of open) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}

@@ -28,6 +28,17 @@ export interface Refusal {
   readonly destination: Place;
   /** Outbound: the endpoint that was tried last. */
   readonly endpoint?: Place;
+  /** Inbound: the stream that was refused. */
+  readonly tunnel?: TunnelFacts;
+}
+
+/** The place of a connection in a tunnel. */
+export interface TunnelFacts {
+  /** The same in the logs of both sides. */
+  readonly id: string;
+  readonly stream: number;
+  /** Inbound: where the caller's application is. A claim of the caller's proxy; `source` is the proxy itself. */
+  readonly application?: Place;
 }
 
 /** A connection that was carried and is over. */
@@ -40,6 +51,8 @@ export interface Carried {
   readonly plain?: string;
   readonly tls?: TlsFacts;
   readonly peer?: PeerFacts;
+  /** Which stream of which tunnel it was, and where the far application is as its proxy says. */
+  readonly tunnel?: TunnelFacts;
   readonly end: RelayEnd;
   readonly ms: number;
 }
@@ -81,6 +94,8 @@ export class AccessLog {
         source: placeText(refusal.source),
         destination: placeText(refusal.destination),
         endpoint: refusal.endpoint === undefined ? undefined : placeText(refusal.endpoint),
+        tunnel: refusal.tunnel?.id,
+        stream: refusal.tunnel?.stream,
         hint: reasonHints[reason],
         suppressed: turn.suppressed,
       },
@@ -110,7 +125,7 @@ export class AccessLog {
   }
 
   /** One line if the policy asks for it. */
-  carried({ direction, source, destination, endpoint, plain, tls, peer, end, ms }: Carried): void {
+  carried({ direction, source, destination, endpoint, plain, tls, peer, tunnel, end, ms }: Carried): void {
     if (!this.#all()) return;
     this.#logger.info(
       {
@@ -122,6 +137,9 @@ export class AccessLog {
         peer: peer?.identity,
         peerSerial: peer?.serial,
         tls,
+        tunnel: tunnel?.id,
+        stream: tunnel?.stream,
+        application: tunnel?.application === undefined ? undefined : placeText(tunnel.application),
         bytesIn: end.bytesIn,
         bytesOut: end.bytesOut,
         ms: Math.round(ms),

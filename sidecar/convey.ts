@@ -1,7 +1,7 @@
 // Joins two halves and keeps the books: limits of time, log line, metrics. Inbound and outbound meet here.
 import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { AccessLog, Place, Refusal } from './accesslog.ts';
+import type { AccessLog, Place, Refusal, TunnelFacts } from './accesslog.ts';
 import type { Carriage, SidecarMetrics } from './metrics.ts';
 import type { Half } from './relay/half.ts';
 import { deadlineOf } from './relay/lifetime.ts';
@@ -18,14 +18,14 @@ export interface Passage {
   readonly endpoint?: Place;
   /** Port by which rules judge it again: the application's (inbound) or the endpoint's (outbound). */
   readonly port: number;
-  /** Where rules take the caller to be; absent, at `source`. A tunnel's own address, where `source` is what its peer claims. */
-  readonly callerAddress?: string;
   readonly transport: LiveFacts['transport'];
   /** Why it goes without TLS. */
   readonly plain?: PlainReason | 'own_pod';
   readonly tls?: TlsFacts;
   readonly peer?: PeerFacts;
   readonly ownNotAfter?: Date;
+  /** Where it is a stream of a tunnel. */
+  readonly tunnel?: TunnelFacts;
 }
 
 /** What the conveyor needs. */
@@ -52,8 +52,8 @@ export class Conveyor {
   /** Relays until both halves are done; `near` is the accepted one. */
   async convey(near: Half, far: Half, passage: Passage): Promise<void> {
     const { clock, live, log, relay: start } = this.#deps;
-    const { direction, transport, port, peer, ownNotAfter, plain: _plain, callerAddress, ...rest } = passage;
-    const address = callerAddress ?? passage.source.address;
+    const { direction, transport, port, peer, ownNotAfter, plain: _plain, ...rest } = passage;
+    const { address } = passage.source;
     const startedMs = clock.now().getTime();
     const { maxAgeMs, idleTimeoutMs } = this.#deps.limits();
     const relay = start(near, far);
@@ -72,7 +72,7 @@ export class Conveyor {
     log.carried({ ...rest, ...optional(passage), direction, end, ms });
     const result = end.reason === undefined ? 'ok' : 'failed';
     const reason = end.reason === undefined ? {} : { reason: end.reason };
-    this.metrics.connection({ direction, transport: carriageOf(transport), result, ...reason });
+    this.metrics.connection({ direction, transport: carriageOf(passage), result, ...reason });
     this.metrics.bytes(direction, end.bytesIn, end.bytesOut);
   }
 
@@ -84,7 +84,8 @@ export class Conveyor {
   }
 }
 
-function carriageOf(transport: LiveFacts['transport']): Carriage {
+function carriageOf({ transport, tunnel }: Pick<Passage, 'transport' | 'tunnel'>): Carriage {
+  if (tunnel !== undefined) return 'tunnel';
   return transport === 'mutual' || transport === 'anonymous' ? 'direct' : transport;
 }
 

@@ -1,6 +1,7 @@
 // The data path of one pod, put together from parts that are given: certificates, the reader of original destinations, clock, log and
 // metrics. app.ts gives the real ones, tests their own.
 import { controlPaths, type EffectivePolicy, type SelfSnapshot } from '../lib/api/control.ts';
+import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
 import { fingerprint } from '../lib/pki/bundle.ts';
 import { signerKeyId } from '../lib/pki/keyid.ts';
@@ -19,6 +20,7 @@ import { SelfState } from './control/self.ts';
 import { type Applied, StatusReporter } from './control/status.ts';
 import { type Kept, SnapshotStore } from './control/store.ts';
 import { Conveyor } from './convey.ts';
+import { Delivery } from './deliver.ts';
 import { Connector } from './destination/connect.ts';
 import { Discovery } from './destination/discovery.ts';
 import { rangeTest } from './destination/key.ts';
@@ -29,7 +31,7 @@ import { EdgeFront } from './edge/front.ts';
 import { Inbound } from './inbound.ts';
 import { CaptureListener, type ListenerOptions } from './listener.ts';
 import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
-import { countAttempt, Outbound } from './outbound.ts';
+import { Outbound } from './outbound.ts';
 import type { OpenHalf } from './relay/half.ts';
 import { join } from './relay/join.ts';
 import { type Direction, LiveConnections, type LiveFacts } from './relay/live.ts';
@@ -40,7 +42,7 @@ import { type RevocationChange, Revocations } from './revocation/revocations.ts'
 import { inboundRule, ruleBreach } from './rule.ts';
 import { CredentialKeeper } from './tls/credentials.ts';
 import type { Generation } from './tls/generation.ts';
-import { DirectTransport } from './transport/direct.ts';
+import { Tunnels } from './tunnels.ts';
 import { aborted } from './wait.ts';
 
 /** What the data path is made of. */
@@ -51,6 +53,11 @@ export interface CoreDeps {
   readonly metrics: Metrics;
   readonly source: CertificateSource;
   readonly original: OriginalDestinationReader;
+  /**
+   * Whether a port that a peer names in a tunnel is the one that its connection was captured for. They are the same number wherever
+   * connections are captured; only a test that captures nothing dials another.
+   */
+  readonly isSamePort?: (named: number, captured: number) => boolean;
   /** Makes halves of sockets: which of the two relays carries the bytes. */
   readonly openHalf: OpenHalf;
   /** The edge certificate; without it the pod has none. */
@@ -87,6 +94,8 @@ export class Core {
   readonly #challenges: ChallengeAnswers;
   readonly #log: AccessLog;
   readonly #authorizer: Authorizer;
+  readonly #tunnels: Tunnels;
+  readonly #delivery: Delivery;
   #inCluster: (address: string) => boolean = () => true;
 
   constructor(deps: CoreDeps) {
@@ -128,6 +137,9 @@ export class Core {
       onChange: () => this.#store.touch(),
     });
     this.#conveyor = this.#makeConveyor();
+    const { openHalf } = deps;
+    this.#delivery = new Delivery({ conveyor: this.#conveyor, openHalf, authorizer: this.#authorizer });
+    this.#tunnels = this.#makeTunnels();
     this.#challenges = new ChallengeAnswers({ challenges: () => this.#self.current()?.challenges ?? [], logger });
     this.inbound = this.#makeInbound();
     this.outbound = this.#makeOutbound();
@@ -164,9 +176,12 @@ export class Core {
       await aborted(signal);
       const { clock, logger, config } = this.#deps;
       const listeners = [this.inbound, this.outbound];
+      this.#tunnels.drain();
       await drain({ clock, logger, listeners, live: this.live, drainMs: config.drainMs });
+      await this.#tunnels.close();
     });
     background.run('live connections', (signal) => this.live.run(signal));
+    background.run('tunnels', (signal) => this.#tunnels.run(signal));
     background.run('control API', (signal) => this.#control.run(signal));
     background.run('destinations', (signal) => this.#discovery.run(signal));
     background.run('snapshots on disk', (signal) => this.#store.run(signal));
@@ -189,7 +204,8 @@ export class Core {
     const { trustBundle, retired = [], federated = [], trustDomain, policy, clusterRanges, version } = self;
     this.#inCluster = clusterRanges.length === 0 ? () => true : rangeTest(clusterRanges);
     this.#keeper.configure({ trustBundle, retired, federated, trustDomain, tls: policy.tls });
-    const cut = this.live.enforce((facts) => {
+    this.#tunnels.policyChanged();
+    const cut = this.#enforce((facts) => {
       if (facts.direction !== 'inbound') return undefined;
       return ruleBreach(inboundRule(policy, facts.port), facts.transport) ?? this.#authorizer.breach(facts);
     });
@@ -204,11 +220,18 @@ export class Core {
     enforceRevocations(change, {
       ...this.#enforcing(),
       logger: this.#deps.logger,
-      live: this.live,
+      live: { enforce: (judge) => this.#enforce(judge) },
       generation: () => this.#keeper.current(),
     });
     this.#status.touchNow();
     this.#store.touch();
+  }
+
+  /** Streams first: each is told its reason, before its tunnel goes. */
+  #enforce(judge: (facts: LiveFacts) => Reason | undefined): number {
+    const cut = this.live.enforce(judge);
+    this.#tunnels.enforce(judge);
+    return cut;
   }
 
   #enforcing() {
@@ -224,7 +247,8 @@ export class Core {
     if (last !== undefined) {
       const lost = next.inherit(last, this.#deps.clock.now());
       if (lost.size > 0)
-        this.live.enforce(({ peerFingerprint = '' }) => (lost.has(peerFingerprint) ? 'unknown_ca' : undefined));
+        this.#enforce(({ peerFingerprint = '' }) => (lost.has(peerFingerprint) ? 'unknown_ca' : undefined));
+      this.#tunnels.renewed();
     }
     this.#status.touch();
   }
@@ -267,6 +291,7 @@ export class Core {
   #declareMetrics(): SidecarMetrics {
     return sidecarMetrics(this.#deps.metrics, {
       active: (direction) => this.live.count(direction),
+      tunnels: (direction) => this.#tunnels.count(direction),
       certificate: () => this.#keeper.current(),
       controlConnected: () => this.#control.awayMs() === 0,
       revocations: () => this.#revocations.figures(),
@@ -296,6 +321,22 @@ export class Core {
     });
   }
 
+  #makeTunnels(): Tunnels {
+    const { clock, logger, openHalf } = this.#deps;
+    return new Tunnels({
+      clock,
+      logger,
+      openHalf,
+      conveyor: this.#conveyor,
+      delivery: this.#delivery,
+      live: this.live,
+      generation: () => this.#keeper.current(),
+      policy: () => this.#self.current()?.policy,
+      limits: () => this.#limits(),
+      isSamePort: this.#deps.isSamePort ?? Object.is,
+    });
+  }
+
   #makeInbound(): CaptureListener {
     const inbound = new Inbound({
       clock: this.#deps.clock,
@@ -305,7 +346,8 @@ export class Core {
       challenges: this.#challenges,
       edge: new EdgeFront(this.#deps.edge ?? { current: () => undefined }),
       openHalf: this.#deps.openHalf,
-      authorizer: this.#authorizer,
+      delivery: this.#delivery,
+      tunnels: this.#tunnels,
       onPlaintext: (seen) => this.#status.plaintext(seen),
     });
     return this.#listener('inbound', inboundHosts, (captured) => inbound.handle(captured));
@@ -316,9 +358,8 @@ export class Core {
     const connector = new Connector({
       clock,
       openHalf,
-      transport: new DirectTransport({ clock, openHalf, generation: () => this.#keeper.current() }),
+      transport: this.#tunnels.transport,
       ownAddresses: new Set(config.podIps),
-      onAttempt: (attempt) => countAttempt(this.#conveyor, attempt),
     });
     const outbound = new Outbound({
       conveyor: this.#conveyor,

@@ -1,22 +1,25 @@
 // Inbound connections: TLS is terminated with the newest certificate and the peer judged; plaintext is refused or passed as the
 // port's mode says; then bytes go to the application at the pod's own address and port.
+import { ALPN_TUNNEL } from '../lib/api/contract.ts';
 import type { EffectivePolicy } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ChallengeAnswers } from './acme/answer.ts';
-import type { Authorizer } from './authorize.ts';
-import type { Conveyor, Passage } from './convey.ts';
+import type { Conveyor } from './convey.ts';
+import type { Arrival, Delivery } from './deliver.ts';
 import type { EdgeFront } from './edge/front.ts';
 import type { Captured } from './listener.ts';
 import { refusePlaintext } from './plaintext.ts';
-import type { Half, OpenHalf } from './relay/half.ts';
+import type { OpenHalf } from './relay/half.ts';
 import { type InboundRule, inboundRule } from './rule.ts';
 import { type Accepted, TlsAcceptor } from './tls/accept.ts';
 import { type Hello, readClientHello } from './tls/clienthello.ts';
 import { type Generation, preferredProtocol } from './tls/generation.ts';
 import { peek, peekUntil } from './tls/peek.ts';
 import { tlsFailure } from './tls/reason.ts';
-import { openPlain, reset } from './transport/plain.ts';
+import { reset } from './transport/plain.ts';
+import { tunnelId } from './tunnel/made.ts';
+import type { Tunnels } from './tunnels.ts';
 
 /** What inbound needs from the rest. */
 export interface InboundDeps {
@@ -30,14 +33,11 @@ export interface InboundDeps {
   /** The edge certificate. */
   readonly edge: EdgeFront;
   readonly openHalf: OpenHalf;
-  /** Authorization rules. */
-  readonly authorizer: Pick<Authorizer, 'admit'>;
+  readonly delivery: Delivery;
+  readonly tunnels: Pick<Tunnels, 'take'>;
   /** A client was seen without TLS. */
   onPlaintext(seen: { readonly address: string; readonly port: number; readonly refused: boolean }): void;
 }
-
-/** The application is in this pod: it answers at once or not at all. */
-const APPLICATION_CONNECT_MS = 5_000;
 
 type Inspect = Extract<InboundRule, { kind: 'inspect' }>;
 
@@ -73,11 +73,18 @@ export class Inbound {
         if (await this.#deps.challenges.plaintext(captured.socket, leftMs)) return undefined;
         return this.#plaintext(captured, rule, bytes);
       case 'tls':
-        return this.#tls(captured, rule, leftMs);
+        return this.#tls(captured, { rule, policy, allowedMs: leftMs });
     }
   }
 
-  async #tls(captured: Captured, rule: Inspect, allowedMs: number): Promise<void> {
+  async #tls(
+    captured: Captured,
+    {
+      rule,
+      policy,
+      allowedMs,
+    }: { readonly rule: Inspect; readonly policy: EffectivePolicy; readonly allowedMs: number },
+  ): Promise<void> {
     const begunAt = performance.now();
     const hello = await this.#hello(captured, allowedMs);
     const deadlineMs = allowedMs - (performance.now() - begunAt);
@@ -102,16 +109,25 @@ export class Inbound {
       protocol,
       clientCertificate,
       deadlineMs,
+      tunnels: policy.connections.transport !== 'Direct',
       front,
     });
     this.#count(accepted, (performance.now() - startedAt) / 1000);
     if (!accepted.ok) return this.#refuse(captured, accepted.reason, accepted.detail, accepted.told);
     const { socket, facts, peer } = accepted;
+    const half = this.#deps.openHalf(socket, {
+      under: captured.socket,
+      explain: (error) => tlsFailure(error).reason,
+    });
+    if (facts.alpn === ALPN_TUNNEL) {
+      // Only members of the mesh dial tunnels, and they prove themselves whatever the port asks for.
+      if (peer === undefined) return this.#refuse(captured, 'no_client_certificate', 'a tunnel without a certificate');
+      captured.admitted();
+      const tunnel = { id: tunnelId(socket), half, tls: facts, peer, generation };
+      return this.#deps.tunnels.take({ ...placesOf(captured), ...tunnel });
+    }
     return this.#deliver(captured, {
-      half: this.#deps.openHalf(socket, {
-        under: captured.socket,
-        explain: (error) => tlsFailure(error).reason,
-      }),
+      half,
       transport: peer === undefined ? 'anonymous' : 'mutual',
       tls: facts,
       ...(peer === undefined ? {} : { peer }),
@@ -140,25 +156,16 @@ export class Inbound {
     return undefined;
   }
 
-  async #deliver(
+  #deliver(
     captured: Captured,
-    near: Pick<Passage, 'transport' | 'tls' | 'peer' | 'ownNotAfter'> & { half: Half },
+    near: Pick<Arrival, 'half' | 'transport' | 'tls' | 'peer' | 'ownNotAfter'>,
   ): Promise<void> {
     captured.admitted();
-    const { half, ...facts } = near;
-    const { conveyor, openHalf, authorizer } = this.#deps;
-    const [{ address }, { port }] = [captured.source, captured.destination];
-    const refused = authorizer.admit({ identity: facts.peer?.identity, address, port });
-    if (refused !== undefined) return this.#refuse(captured, refused.reason, refused.detail);
-    const application = await openPlain(captured.destination, APPLICATION_CONNECT_MS, openHalf);
-    if (!application.ok) {
-      return this.#refuse(captured, 'upstream_unreachable', `the application does not accept: ${application.detail}`);
-    }
-    await conveyor.convey(half, application.leg.half, {
-      direction: 'inbound',
+    return this.#deps.delivery.deliver({
       ...placesOf(captured),
-      ...facts,
-      port: captured.destination.port,
+      ...near,
+      accepted: () => true,
+      refuse: (reason, detail) => this.#refuse(captured, reason, detail),
     });
   }
 

@@ -4,13 +4,15 @@ import type { PlainReason } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
 import type { Direction } from './relay/live.ts';
+import type { TunnelCause } from './tunnel/session.ts';
 
 /** How a connection crossed this proxy. */
-export type Carriage = 'direct' | 'plaintext' | 'untouched' | 'none';
+export type Carriage = 'direct' | 'tunnel' | 'plaintext' | 'untouched' | 'none';
 
 /** Values that are read when somebody asks. */
 export interface Observed {
   active(direction: Direction): number;
+  tunnels(direction: Direction): number;
   certificate():
     | {
         readonly serial: string;
@@ -45,6 +47,8 @@ export interface SidecarMetrics {
   /** An authorization rule matched; `rule` is empty where no Allow rule did. */
   rule(rule: string, outcome: RuleHits['outcome']): void;
   passthrough(why: PlainReason | 'own_pod'): void;
+  /** A tunnel has ended. */
+  tunnelEnded(direction: Direction, cause: TunnelCause): void;
   credentialsRejected(): void;
 }
 
@@ -81,6 +85,11 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
     help: 'Outbound connections that were not encrypted by this proxy, by why.',
     labels: ['why'],
   });
+  const tunnels = metrics.counter({
+    name: 'tabard_tunnels_ended_total',
+    help: 'Tunnels that ended, by direction and cause.',
+    labels: ['direction', 'cause'],
+  });
   const rejected = metrics.counter({
     name: 'tabard_credentials_rejected_total',
     help: 'Certificates, bundles or TLS settings that could not be used; the last good ones stayed.',
@@ -97,6 +106,7 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
     },
     rule: (rule, outcome) => rules.inc({ rule, outcome }),
     passthrough: (why) => passthrough.inc({ why }),
+    tunnelEnded: (direction, cause) => tunnels.inc({ direction, cause }),
     credentialsRejected: () => rejected.inc(),
   };
 }
@@ -106,6 +116,12 @@ function observe(metrics: Metrics, observed: Observed): void {
     { name: 'tabard_connections_active', help: 'Live connections.', labels: ['direction'] },
     (set) => {
       for (const direction of ['inbound', 'outbound'] as const) set(observed.active(direction), { direction });
+    },
+  );
+  metrics.observedGauge(
+    { name: 'tabard_tunnels_active', help: 'Tunnels that stand.', labels: ['direction'] },
+    (set) => {
+      for (const direction of ['inbound', 'outbound'] as const) set(observed.tunnels(direction), { direction });
     },
   );
   metrics.observedGauge(

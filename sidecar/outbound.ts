@@ -4,7 +4,7 @@
 import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Conveyor } from './convey.ts';
-import type { AttemptRecord, Connector } from './destination/connect.ts';
+import type { Connector } from './destination/connect.ts';
 import type { Discovery, Lookup } from './destination/discovery.ts';
 import type { Captured } from './listener.ts';
 import type { OpenHalf } from './relay/half.ts';
@@ -51,7 +51,7 @@ export class Outbound {
 
   async #reach(captured: Captured, { choice, hold }: Endpoints): Promise<void> {
     const { handshakeTimeoutMs } = this.#deps.limits();
-    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, handshakeTimeoutMs };
+    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, handshakeTimeoutMs, source: captured.source };
     const done = hold();
     try {
       const result = await this.#deps.connector.connect(choice, limits);
@@ -68,6 +68,7 @@ export class Outbound {
               tls: reached.leg.tls,
               peer: reached.leg.peer,
               ownNotAfter: reached.leg.ownNotAfter,
+              ...(reached.leg.tunnel === undefined ? {} : { tunnel: reached.leg.tunnel }),
             }
           : { transport: 'untouched' as const, plain: reached.why };
       if (reached.how === 'plain') this.#deps.conveyor.metrics.passthrough(reached.why);
@@ -118,16 +119,5 @@ export class Outbound {
     const tried = endpoint === undefined ? {} : { endpoint: { address: endpoint.address, port: endpoint.port } };
     this.#deps.conveyor.refused({ direction: 'outbound', source, destination, reason, detail, ...tried });
     reset(socket);
-  }
-}
-
-/** Books an attempt to reach an endpoint: handshakes are counted, also those after which another endpoint was found. */
-export function countAttempt(conveyor: Pick<Conveyor, 'metrics'>, { endpoint, opened }: AttemptRecord): void {
-  if (endpoint.transport !== 'mutual') return;
-  if (opened.ok) {
-    const resumed = 'tls' in opened.leg && opened.leg.tls.resumed;
-    if ('tls' in opened.leg) conveyor.metrics.handshake({ direction: 'outbound', resumed }, opened.ms / 1000);
-  } else if (opened.stage === 'handshake') {
-    conveyor.metrics.handshake({ direction: 'outbound', resumed: false, reason: opened.reason }, opened.ms / 1000);
   }
 }

@@ -165,6 +165,9 @@ export const protectedNamespaces: readonly string[] = ['kube-system', 'kube-node
 /** ALPN protocol of one mTLS connection per application connection. */
 export const ALPN_DIRECT = 'tabard-tcp/1';
 
+/** ALPN protocol of a long-lived mTLS connection that carries application connections as streams (docs/tunnel-protocol.md). */
+export const ALPN_TUNNEL = 'tabard/1';
+
 /** ALPN protocol of an ACME CA that validates by TLS (RFC 8737 section 6.2). It is never agreed to for anything else. */
 export const ALPN_ACME = 'acme-tls/1';
 

@@ -29,6 +29,8 @@ export interface EffectivePolicy {
     readonly idleTimeoutMs: number;
     readonly handshakeTimeoutMs: number;
     readonly maxConcurrent: number;
+    /** How connections to other sidecars are carried, and accepted from them. Absent from older operators: Tunnel. */
+    readonly transport?: 'Tunnel' | 'Direct';
   };
   readonly accessLog: 'None' | 'Denied' | 'All';
   /**

@@ -1,4 +1,5 @@
 // Wire types of TLSPolicy as stored by the API server, defaults applied (crds/ holds the schema).
+import type { AuthorizationSpec } from './authorization.ts';
 import type { Condition } from './conditions.ts';
 
 /** How a port treats callers: both prove themselves, only the server does, both TLS and plaintext, or no TLS at all. */
@@ -52,12 +53,14 @@ export interface TLSPolicySpec {
   /** A second certificate, for callers from outside: served by name to clients that are no members of the mesh. */
   readonly edge?: { readonly issuer: string; readonly dnsNames: readonly string[] };
   readonly revocation?: { readonly mode?: 'Hard' | 'Soft'; readonly maxAge?: string };
+  readonly authorization?: AuthorizationSpec;
   readonly http?: { readonly accessLog?: 'None' | 'Denied' | 'All' };
   readonly connections?: {
     readonly maxAge?: string;
     readonly idleTimeout?: string;
     readonly handshakeTimeout?: string;
     readonly maxConcurrent?: number;
+    readonly transport?: 'Tunnel' | 'Direct';
   };
 }
 
@@ -91,6 +94,8 @@ export interface TLSPolicyStatus {
     readonly port: number;
     readonly lastSeen: string;
   }[];
+  /** Rules of `authorization`, in their order: since when each is watched, and when it last matched. */
+  readonly rules?: readonly { readonly name: string; readonly since: string; readonly lastHit?: string }[];
   /** True when a Permissive policy saw no plaintext client and could be Mutual. */
   readonly strictReady?: boolean;
 }

@@ -17,7 +17,13 @@ export const defaultPolicy: EffectivePolicy = {
   mode: 'Mutual',
   ports: [],
   tls: { minVersion: '1.3', ciphers: [], groups: ['X25519MLKEM768', 'X25519', 'P-256'] },
-  connections: { maxAgeMs: 12 * hour, idleTimeoutMs: hour, handshakeTimeoutMs: 10 * second, maxConcurrent: 10_000 },
+  connections: {
+    maxAgeMs: 12 * hour,
+    idleTimeoutMs: hour,
+    handshakeTimeoutMs: 10 * second,
+    maxConcurrent: 10_000,
+    transport: 'Tunnel',
+  },
   accessLog: 'Denied',
   revocation: defaultRevocation,
 };

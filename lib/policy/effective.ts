@@ -47,12 +47,18 @@ export function effectivePolicy(policy: TLSPolicy | undefined, spoken: readonly 
   return readPolicy(policy, spoken).value;
 }
 
-/** How the certificate of a service governed by this policy is to be. `shortestMs` is the operator's lowest lifetime. */
+/**
+ * How the certificate of a service governed by this policy is to be. `shortestMs` is the operator's lowest lifetime, `longestMs` the
+ * longest that baselines allow.
+ */
 export function certificateSettings(
   policy: TLSPolicy | undefined,
   shortestMs: number = lifetimes.shortestMs,
+  longestMs: number = Infinity,
 ): CertificateSettings {
-  return readCertificate(policy, shortestMs).value;
+  const { value } = readCertificate(policy, shortestMs);
+  const lifetimeMs = Math.max(shortestMs, Math.min(value.lifetimeMs, longestMs));
+  return lifetimeMs === value.lifetimeMs ? value : { ...value, lifetimeMs };
 }
 
 /** Everything in a policy that does not hold as written, in the order of its fields. Empty for every policy that the CRD lets in. */
@@ -102,6 +108,7 @@ function readConnections(policy: TLSPolicy | undefined): Read<EffectivePolicy['c
       idleTimeoutMs: idle.value,
       handshakeTimeoutMs: handshake.value,
       maxConcurrent: given.maxConcurrent ?? defaults.maxConcurrent,
+      transport: given.transport ?? defaults.transport ?? 'Tunnel',
     },
     faults: [...maxAge.faults, ...idle.faults, ...handshake.faults],
   };

@@ -90,11 +90,18 @@ function parsePolicy(value: unknown): EffectivePolicy {
       idleTimeoutMs: positive(connections, 'idleTimeoutMs'),
       handshakeTimeoutMs: positive(connections, 'handshakeTimeoutMs'),
       maxConcurrent: positive(connections, 'maxConcurrent'),
+      ...parseTransport(connections['transport']),
     },
     accessLog: oneOf(policy['accessLog'], ['None', 'Denied', 'All'] as const, 'policy.accessLog'),
     ...parseRevocation(policy['revocation']),
     ...(authorization === undefined ? {} : { authorization }),
   };
+}
+
+/** One that this version does not know is carried the way that every version knows. Absent with an older operator. */
+function parseTransport(value: unknown): Pick<EffectivePolicy['connections'], 'transport'> {
+  if (value === undefined) return {};
+  return { transport: string(value, 'policy.connections.transport') === 'Tunnel' ? 'Tunnel' : 'Direct' };
 }
 
 /** Absent with an operator that serves no revocations. */

@@ -24,12 +24,6 @@ export type Reached =
       readonly release: () => void;
     };
 
-/** One try, for log and metrics. */
-export interface AttemptRecord {
-  readonly endpoint: Endpoint;
-  readonly opened: Opened<Leg> | Opened;
-}
-
 /** The outcome: a half, or why the last try failed. */
 export type ConnectResult =
   | { readonly ok: true; readonly reached: Reached }
@@ -42,7 +36,6 @@ export interface ConnectorDeps {
   readonly openHalf: OpenHalf;
   /** Addresses of this pod: delivered inside the pod, in plaintext that never leaves it. */
   readonly ownAddresses: ReadonlySet<string>;
-  readonly onAttempt: (attempt: AttemptRecord) => void;
 }
 
 const MAX_ATTEMPTS = 3;
@@ -52,7 +45,6 @@ const nothingThere: Extract<Opened, { ok: false }> = {
   reason: 'upstream_unreachable',
   detail: 'the destination has no ready endpoint',
   fault: 'endpoint',
-  stage: 'connect',
   ms: 0,
 };
 
@@ -92,17 +84,15 @@ export class Connector {
     limits: OpenLimits,
   ): Promise<Reached | Extract<Opened, { ok: false }>> {
     const { endpoint } = candidate;
-    const { transport, ownAddresses, onAttempt, openHalf } = this.#deps;
+    const { transport, ownAddresses, openHalf } = this.#deps;
     const release = (): void => void (candidate.active -= 1);
     if (endpoint.transport === 'mutual' && !ownAddresses.has(endpoint.address)) {
       const opened = await transport.open({ ...endpoint, serverName }, limits);
-      onAttempt({ endpoint, opened });
       if (!opened.ok) return opened;
       restore(candidate);
       return { how: 'mutual', endpoint, leg: opened.leg, release };
     }
     const opened = await openPlain(endpoint, limits.connectTimeoutMs, openHalf);
-    onAttempt({ endpoint, opened });
     if (!opened.ok) return opened;
     restore(candidate);
     const why = endpoint.transport === 'plain' ? endpoint.why : 'own_pod';

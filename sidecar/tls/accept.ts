@@ -29,6 +29,8 @@ export interface AcceptOptions {
   readonly protocol: Protocol;
   readonly clientCertificate: 'required' | 'optional';
   readonly deadlineMs: number;
+  /** Whether to agree to a tunnel where one is offered. */
+  readonly tunnels: boolean;
   /** Another server than the generation's own, with the serial of the certificate that it shows. */
   readonly front?: { readonly server: Server; readonly serial: string } | undefined;
 }
@@ -47,7 +49,7 @@ export class TlsAcceptor {
 
   /** Never rejects. On failure the caller still owns `raw` and has to end it. */
   async accept(raw: Socket, options: AcceptOptions): Promise<Accepted> {
-    const server = options.front?.server ?? options.generation.server(options.protocol);
+    const server = options.front?.server ?? options.generation.server(options.protocol, options.tunnels);
     this.#listen(server);
     const started = this.#clock.now();
     const outcome = await this.#handshake(raw, server, options.deadlineMs);

@@ -3,7 +3,7 @@
 // after a renewal every handshake shows the new certificate, and after a change of trust no old session is resumed.
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import { createSecureContext, createServer, type SecureContext, type Server } from 'node:tls';
-import { ALPN_ACME, ALPN_DIRECT } from '../../lib/api/contract.ts';
+import { ALPN_ACME, ALPN_DIRECT, ALPN_TUNNEL } from '../../lib/api/contract.ts';
 import type { EffectivePolicy, SelfSnapshot } from '../../lib/api/control.ts';
 import type { Protocol } from '../../lib/api/tlspolicy.ts';
 import { bundleFingerprint, fingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
@@ -103,9 +103,10 @@ export class Generation {
     for (const server of this.#servers.values()) server.setTicketKeys(randomBytes(TICKET_KEY_BYTES));
   }
 
-  /** The TLS server for ports of one protocol; it never listens, connections are handed to it. */
-  server(protocol: Protocol): Server {
-    const key = preferredProtocol(protocol);
+  /** The TLS server for ports of one protocol, which agrees to tunnels or not; it never listens, connections are handed to it. */
+  server(protocol: Protocol, tunnels: boolean = false): Server {
+    const preferred = preferredProtocol(protocol);
+    const key = `${preferred} ${tunnels}`;
     const known = this.#servers.get(key);
     if (known !== undefined) return known;
     const server = createServer({
@@ -113,7 +114,7 @@ export class Generation {
       requestCert: true,
       // The verdict is ours (peer.ts): it knows the mode of the port, and it also runs on resumed sessions.
       rejectUnauthorized: false,
-      ALPNCallback: ({ protocols }) => chooseProtocol(protocols, key),
+      ALPNCallback: ({ protocols }) => chooseProtocol(protocols, preferred, tunnels),
     });
     this.#servers.set(key, server);
     return server;
@@ -186,7 +187,8 @@ export function preferredProtocol(protocol: Protocol): 'h2' | 'http/1.1' {
  * Our own protocol if it is offered. Another client of the mesh (no sidecar, own certificate) gets what the port's protocol
  * says, else what it likes best: an answer is needed, OpenSSL ends the handshake without one.
  */
-function chooseProtocol(offered: readonly string[], preferred: string): string | undefined {
+function chooseProtocol(offered: readonly string[], preferred: string, tunnels: boolean): string | undefined {
+  if (tunnels && offered.includes(ALPN_TUNNEL)) return ALPN_TUNNEL;
   if (offered.includes(ALPN_DIRECT)) return ALPN_DIRECT;
-  return offered.includes(preferred) ? preferred : offered.find((each) => each !== ALPN_ACME);
+  return offered.includes(preferred) ? preferred : offered.find((each) => each !== ALPN_ACME && each !== ALPN_TUNNEL);
 }

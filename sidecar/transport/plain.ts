@@ -31,7 +31,7 @@ export function dialPlain({ address, port }: PlainTarget, timeoutMs: number): Pr
     clearTimeout(timer);
     socket.destroy();
     const ms = performance.now() - startedAt;
-    resolve({ ok: false, reason: 'upstream_unreachable', detail, fault: 'endpoint', stage: 'connect', ms });
+    resolve({ ok: false, reason: 'upstream_unreachable', detail, fault: 'endpoint', ms });
   };
   const timer = setTimeout(() => fail('connect timeout'), timeoutMs);
   // Stays for the life of the socket: a lost connection must find a listener at any time.

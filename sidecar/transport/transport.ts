@@ -26,6 +26,14 @@ export interface SecureLeg extends Leg {
   readonly peer: PeerFacts;
   /** When the certificate runs out with which this proxy has proved itself. */
   readonly ownNotAfter: Date;
+  /** Where it is a stream of a tunnel. */
+  readonly tunnel?: TunnelPlace;
+}
+
+/** Which stream of which tunnel carries a connection: the same words in the logs of both sides. */
+export interface TunnelPlace {
+  readonly id: string;
+  readonly stream: number;
 }
 
 /** The outcome of opening. No application byte has been sent when it failed, so another endpoint may be tried. */
@@ -37,20 +45,20 @@ export type Opened<L extends Leg = SecureLeg> =
       readonly detail: string;
       /** `own`: no other endpoint can do better. */
       readonly fault: 'endpoint' | 'own';
-      /** Whether a handshake had begun, for the metrics. */
-      readonly stage: 'connect' | 'handshake';
       readonly ms: number;
     };
 
-/** Bounds of one attempt in milliseconds. */
+/** Bounds of one attempt in milliseconds, and for whom it is. */
 export interface OpenLimits {
   readonly connectTimeoutMs: number;
   readonly handshakeTimeoutMs: number;
+  /** Where the application's connection comes from, for the log of the other side. */
+  readonly source?: { readonly address: string; readonly port: number };
 }
 
 /** A way to reach endpoints that ask for mTLS. */
 export interface Transport {
-  readonly name: 'direct';
+  readonly name: 'direct' | 'tunnel';
   /** Opens a half to the target. Never rejects. */
   open(target: Target, limits: OpenLimits): Promise<Opened>;
 }

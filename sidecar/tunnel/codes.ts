@@ -37,6 +37,9 @@ export function reasonOf(code: number): Reason {
 /** GOAWAY: no more streams are to be opened; those that stand end in their own time. */
 export const RETIRE = 0;
 
+/** REFUSE: this tunnel takes no more streams, another one will (section 5.3). */
+export const ELSEWHERE = 255;
+
 /** The rules whose violation ends a tunnel, with the code that GOAWAY names them by. */
 export const rules = {
   /** A payload is longer than its type allows. */

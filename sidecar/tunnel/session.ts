@@ -2,7 +2,7 @@
 // skipped, a broken rule ends the tunnel, and nothing an application sent is lost or sent twice: a stream carries bytes once it was accepted.
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Half } from '../relay/half.ts';
-import { codeOf, RETIRE, type Rule, reasonOf, ruleOf, rules } from './codes.ts';
+import { codeOf, ELSEWHERE, RETIRE, type Rule, reasonOf, ruleOf, rules } from './codes.ts';
 import { frameTypes, MAX_STREAM, PING_BYTES, readUint32 } from './frame.ts';
 import { pulseVerdict } from './life.ts';
 import { decodeOpening, encodeOpening, type Opening } from './opening.ts';
@@ -12,19 +12,22 @@ import { FrameReader } from './reader.ts';
 import { type StreamPort, TunnelStream } from './stream.ts';
 import { Turns } from './turns.ts';
 
-/** How an OPEN was answered. `lost`: not at all, nothing was sent and another tunnel may be tried. */
+/** How an OPEN was answered. `elsewhere`: another tunnel may be tried. `late`: the peer is silent, or its application is. */
 export type Answer =
   | { readonly kind: 'accepted' }
   | { readonly kind: 'refused'; readonly reason: Reason }
-  | { readonly kind: 'lost'; readonly reason: Reason };
+  | { readonly kind: 'elsewhere' }
+  | { readonly kind: 'late' };
+
+/**
+ * What ended a tunnel. `closed` by us, `told` by the peer's GOAWAY, `lost` with its connection, `dead` for want of an answer, `violation`
+ * of a rule by the peer, `cut` because it may not go on.
+ */
+export type TunnelCause = 'closed' | 'told' | 'lost' | 'dead' | 'violation' | 'cut';
 
 /** How a tunnel ended. */
 export interface SessionEnd {
-  /**
-   * `closed` by us, `told` by the peer's GOAWAY, `lost` with its connection, `dead` for want of an answer, `violation` of a rule by
-   * the peer, `cut` because it may not go on.
-   */
-  readonly cause: 'closed' | 'told' | 'lost' | 'dead' | 'violation' | 'cut';
+  readonly cause: TunnelCause;
   /** Why its streams were reset; absent when none was left. */
   readonly reason?: Reason;
   readonly rule?: Rule | 'unknown_rule';
@@ -58,6 +61,8 @@ export interface SessionOptions {
 
 /** Bytes that may wait in one tunnel for readers that do not read, before it takes no more streams. */
 const MAX_HELD_BYTES = 33_554_432;
+/** Longest wait for the answer to an OPEN: the far side connects to its application before it answers. */
+const ANSWER_TIMEOUT_MS = 6_000;
 /** Longest wait for the end of a stream whose relay is done. */
 const LINGER_STREAM_MS = 60_000;
 
@@ -84,6 +89,7 @@ export class TunnelSession {
   #sentGoaway = false;
   #retired = false;
   #over = false;
+  #gone = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -104,7 +110,10 @@ export class TunnelSession {
       data: (bytes, lent) => this.#heard(bytes, lent),
       ended: () => this.#finish({ cause: 'lost' }),
       drained: () => this.#outbox.drained(),
-      closed: () => this.#finish({ cause: 'lost' }),
+      closed: () => {
+        this.#gone = true;
+        this.#finish({ cause: 'lost' });
+      },
     });
   }
 
@@ -126,6 +135,11 @@ export class TunnelSession {
   /** No new streams: retired by either side, out of numbers, or over. */
   get isRetired(): boolean {
     return this.#retired || this.#over || this.#next > MAX_STREAM;
+  }
+
+  /** Its connection is closed. */
+  get isGone(): boolean {
+    return this.#gone;
   }
 
   /** Bytes that have passed, both ways. */
@@ -155,10 +169,11 @@ export class TunnelSession {
   }
 
   /** Accepting side: the stream is not carried. */
-  refuse(stream: TunnelStream, reason: Reason): void {
+  refuse(stream: TunnelStream, reason: Reason | 'elsewhere'): void {
     if (stream.phase !== 'opening' || this.#over) return;
-    this.#outbox.control(frameTypes.refuse, stream.id, Uint8Array.of(codeOf(reason)));
-    stream.lose(reason);
+    const code = reason === 'elsewhere' ? ELSEWHERE : codeOf(reason);
+    this.#outbox.control(frameTypes.refuse, stream.id, Uint8Array.of(code));
+    stream.lose('reset');
   }
 
   /** Asks the peer to open no more streams (accepting side), or opens no more (dialling side). Streams that stand go on. */
@@ -196,10 +211,19 @@ export class TunnelSession {
       this.#askedMs = nowMs;
       this.#outbox.control(frameTypes.ping, 0, new Uint8Array(PING_BYTES));
     }
-    // Whoever waits for a suspect would rather try elsewhere: nothing was sent.
-    if (this.#suspect) for (const id of [...this.#unanswered.keys()]) this.#streams.get(id)?.reset();
-    this.#sweep(nowMs);
-    return undefined;
+    // Whoever waits for a suspect would rather try another endpoint: nothing was sent.
+    this.#giveUp(this.#suspect ? nowMs : nowMs - ANSWER_TIMEOUT_MS);
+    return this.#sweep(nowMs);
+  }
+
+  /** Waits no longer for answers to what was asked before. */
+  #giveUp(beforeMs: number): void {
+    for (const [id, { sinceMs, answer }] of [...this.#unanswered]) {
+      if (sinceMs > beforeMs) return;
+      this.#unanswered.delete(id);
+      this.#streams.get(id)?.reset();
+      answer({ kind: 'late' });
+    }
   }
 
   /** Whether a stream may be opened by the peer now. */
@@ -235,7 +259,7 @@ export class TunnelSession {
     if (!this.#streams.delete(stream.id)) return;
     const waiting = this.#unanswered.get(stream.id);
     this.#unanswered.delete(stream.id);
-    waiting?.answer({ kind: 'lost', reason: 'reset' });
+    waiting?.answer({ kind: 'elsewhere' });
     if (this.#streams.size > 0) return;
     this.#emptySinceMs = this.#options.nowMs();
     this.#closeIfDone();
@@ -292,7 +316,7 @@ export class TunnelSession {
       case frameTypes.accept:
         return this.#answered(stream, { kind: 'accepted' });
       case frameTypes.refuse:
-        return this.#answered(stream, { kind: 'refused', reason: reasonOf(payload[0] ?? 0) });
+        return this.#answered(stream, refusal(payload[0] ?? 0));
       case frameTypes.end:
         return stream.receiveEnd();
       case frameTypes.window:
@@ -363,6 +387,10 @@ export class TunnelSession {
     const reason = end.reason ?? (streams > 0 ? 'reset' : undefined);
     events.ended({ ...end, ...(reason === undefined ? {} : { reason }), streams });
   }
+}
+
+function refusal(code: number): Answer {
+  return code === ELSEWHERE ? { kind: 'elsewhere' } : { kind: 'refused', reason: reasonOf(code) };
 }
 
 function isOfTunnel(type: number): boolean {

@@ -28,6 +28,8 @@ const core: Core = new Core({
   metrics: new Metrics(),
   source,
   openHalf: openTestHalf,
+  // Nothing is captured here: endpoints are the inbound listener itself.
+  isSamePort: (named) => named === core.inbound.port,
   original: (socket) => (socket.localPort === core.outbound.port ? target : application),
   config: {
     podName: settings.podName,

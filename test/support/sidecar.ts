@@ -118,7 +118,9 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
   const stateFolder = options.stateFolder ?? mkdtempSync(join(tmpdir(), 'tabard-state-'));
   const config = testConfig({ ...options, stateFolder });
   const original = (socket: Socket) => wanted.get(unmapped(socket.remoteAddress ?? '')) ?? application;
-  const core = new Core({ clock, logger, metrics, source, original, config, openHalf: openTestHalf });
+  // Endpoints of tests are the inbound listener itself: nothing is captured.
+  const isSamePort = (named: number): boolean => named === core.inbound.port;
+  const core: Core = new Core({ clock, logger, metrics, source, original, config, openHalf: openTestHalf, isSamePort });
   const lifecycle = new Lifecycle({ logger, stopTimeoutMs: 10_000 });
   offer(first);
   await core.start();

@@ -20,13 +20,15 @@ const tlsFolder = join(folder, 'tls');
 const source = new CertificateFiles({ folder: tlsFolder, clock, logger, pollMs: 500 });
 const edge = new EdgeFiles({ folder: tlsFolder, clock, logger, pollMs: 200 });
 await source.refresh();
-const core = new Core({
+const core: Core = new Core({
   clock,
   logger,
   metrics: new Metrics(),
   source,
   edge,
   openHalf: openTestHalf,
+  // Nothing is captured here: endpoints are the inbound listener itself.
+  isSamePort: (named) => named === core.inbound.port,
   original: () => ({ family: 4, address: '127.0.0.1', port: Number(applicationPort) }),
   config: {
     podName: 'web-1',

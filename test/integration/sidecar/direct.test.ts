@@ -7,6 +7,7 @@ import type { Authority } from '../../../lib/pki/ca.ts';
 import { defaultPolicy } from '../../../lib/policy/defaults.ts';
 import { MemoryCertificateSource } from '../../../lib/runtime/credentials.ts';
 import { Generation } from '../../../sidecar/tls/generation.ts';
+import { MeshDialer } from '../../../sidecar/transport/dial.ts';
 import { DirectTransport } from '../../../sidecar/transport/direct.ts';
 import { testAuthority, testLeaf } from '../../support/pki.ts';
 import { openTestHalf } from '../../support/relays.ts';
@@ -41,6 +42,12 @@ async function generation(): Promise<Generation> {
   return new Generation({ credentials, trustBundle, tls: defaultPolicy.tls, trustDomain: 'cluster.local' });
 }
 
+const transport = (current: () => Generation | undefined): DirectTransport =>
+  new DirectTransport({
+    dialer: new MeshDialer({ clock: systemClock, generation: current, onHandshake: () => undefined }),
+    openHalf: openTestHalf,
+  });
+
 const open = (transport: DirectTransport) =>
   transport.open(
     {
@@ -56,9 +63,7 @@ describe('a certificate that is swapped while the TCP connection is being made',
   test('is the one that the handshake shows', async () => {
     const [old, fresh] = [await generation(), await generation()];
     const order = [old, fresh];
-    const opened = await open(
-      new DirectTransport({ clock: systemClock, openHalf: openTestHalf, generation: () => order.shift() ?? fresh }),
-    );
+    const opened = await open(transport(() => order.shift() ?? fresh));
     expect(opened).toMatchObject({ ok: true, leg: { tls: { serial: fresh.serial } } });
     expect(await callers).toBe(fresh.serial);
     if (opened.ok) opened.leg.half.reset();
@@ -66,9 +71,7 @@ describe('a certificate that is swapped while the TCP connection is being made',
 
   test('and cannot be used any more, ends the attempt before a byte is sent', async () => {
     const order = [await generation()];
-    const opened = await open(
-      new DirectTransport({ clock: systemClock, openHalf: openTestHalf, generation: () => order.shift() }),
-    );
+    const opened = await open(transport(() => order.shift()));
     expect(opened).toMatchObject({ ok: false, reason: 'own_certificate_expired', fault: 'own' });
   });
 });

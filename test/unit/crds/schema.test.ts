@@ -3,6 +3,8 @@ import { resolve } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import type { Crd, Schema } from '../../../hack/manifests/api-reference.ts';
+import type { AuthorizationRule, AuthorizationTarget } from '../../../lib/api/authorization.ts';
+import type { TLSBaseline, TLSRole } from '../../../lib/api/tlsbaseline.ts';
 import type { TLSIssuer } from '../../../lib/api/tlsissuer.ts';
 import type { TLSPolicySpec, TLSPolicyStatus } from '../../../lib/api/tlspolicy.ts';
 import type { TLSRevocation } from '../../../lib/api/tlsrevocation.ts';
@@ -39,6 +41,17 @@ type Whole<T> = T extends readonly (infer Item)[]
     ? { readonly [Key in keyof T]-?: Whole<Exclude<T[Key], undefined>> }
     : T;
 
+const target: Whole<AuthorizationTarget> = { ports: [1], methods: [''], paths: [''], hosts: [''] };
+const rule: Whole<AuthorizationRule> = {
+  name: '',
+  effect: 'Allow',
+  audit: false,
+  from: [{ services: [''], namespaces: [''], serviceAccounts: [''], identities: [''], ipBlocks: [''] }],
+  to: [target],
+  roles: [''],
+  when: '',
+};
+
 // The compiler sees to it that these values have every field of the types, and none besides.
 const policy: Whole<TLSPolicySpec> = {
   selector: { matchLabels: {}, matchExpressions: [{ key: '', operator: 'In', values: [''] }] },
@@ -57,8 +70,9 @@ const policy: Whole<TLSPolicySpec> = {
   },
   edge: { issuer: '', dnsNames: [''] },
   revocation: { mode: 'Hard', maxAge: '' },
+  authorization: { audit: true, rules: [rule] },
   http: { accessLog: 'All' },
-  connections: { maxAge: '', idleTimeout: '', handshakeTimeout: '', maxConcurrent: 1 },
+  connections: { maxAge: '', idleTimeout: '', handshakeTimeout: '', maxConcurrent: 1, transport: 'Tunnel' },
 };
 
 const condition = {
@@ -90,6 +104,7 @@ const policyStatus: Whole<TLSPolicyStatus> = {
   servicesReady: '',
   expires: '',
   plaintextClients: [{ address: '', service: '', port: 1, lastSeen: '' }],
+  rules: [{ name: '', since: '', lastHit: '' }],
   strictReady: true,
 };
 
@@ -172,8 +187,18 @@ const revocation: Whole<Pick<TLSRevocation, 'spec' | 'status'>> = {
   },
 };
 
+const baseline: Whole<TLSBaseline['spec']> = {
+  audit: true,
+  mode: 'Mutual',
+  tls: { minVersion: '1.3', ciphers: [''] },
+  certificate: { maxLifetime: '' },
+  authorization: { rules: [rule] },
+};
+
+const role: Whole<TLSRole['spec']> = { permissions: [target] };
+
 /** In the schema only to be refused with a clear message; the code of this version does not read them. */
-const refused = /^spec\.(authorization|http\.hsts)/;
+const refused = /^spec\.http\.hsts/;
 
 describe('the CRDs and the types', () => {
   const known = (plural: string, part: string) =>
@@ -197,6 +222,13 @@ describe('the CRDs and the types', () => {
       [...pathsOfValue(value.spec, 'spec'), ...pathsOfValue(value.status, 'status')].sort(),
     );
   });
+
+  test.each([
+    ['tlsbaselines', baseline],
+    ['tlsroles', role],
+  ] as const)('state the same fields of %s', (plural, spec) => {
+    expect(known(plural, 'spec').sort()).toEqual(pathsOfValue(spec, 'spec').sort());
+  });
 });
 
 describe('every field', () => {
@@ -208,9 +240,12 @@ describe('every field', () => {
     ]);
   }
 
-  test.each(['tlspolicies', 'tlsissuers', 'tlsrevocations'])('of %s is described', (plural) => {
-    expect(undescribed(schemaOf(plural), '')).toEqual([]);
-  });
+  test.each(['tlspolicies', 'tlsissuers', 'tlsrevocations', 'tlsbaselines', 'tlsroles'])(
+    'of %s is described',
+    (plural) => {
+      expect(undescribed(schemaOf(plural), '')).toEqual([]);
+    },
+  );
 
   test('with a default names it in its description, where kubectl explain shows it', () => {
     const shown = (field: Schema) => `Default ${JSON.stringify(field.default)}`.replaceAll('"', '');
@@ -222,7 +257,8 @@ describe('every field', () => {
         ...unnamed(field.items ?? {}, `${path}.${name}[]`),
       ]);
     }
-    expect([...unnamed(schemaOf('tlspolicies'), ''), ...unnamed(schemaOf('tlsissuers'), '')]).toEqual([]);
+    const kinds = ['tlspolicies', 'tlsissuers', 'tlsbaselines', 'tlsroles'];
+    expect(kinds.flatMap((plural) => unnamed(schemaOf(plural), ''))).toEqual([]);
   });
 });
 
@@ -245,6 +281,7 @@ describe('the defaults of the CRDs', () => {
         idleTimeoutMs: ms(ofPolicy('connections', 'idleTimeout')),
         handshakeTimeoutMs: ms(ofPolicy('connections', 'handshakeTimeout')),
         maxConcurrent: ofPolicy('connections', 'maxConcurrent'),
+        transport: ofPolicy('connections', 'transport'),
       },
       accessLog: ofPolicy('http', 'accessLog'),
     }).toEqual({

@@ -1,0 +1,56 @@
+// The last step of what arrives, whether as a connection of its own or as a stream of a tunnel: authorization, a connection to the
+// application at the pod's own address and port, and then bytes.
+import type { Reason } from '../lib/api/reasons.ts';
+import type { Place } from './accesslog.ts';
+import type { Authorizer } from './authorize.ts';
+import type { Conveyor, Passage } from './convey.ts';
+import type { Half, OpenHalf } from './relay/half.ts';
+import { openPlain } from './transport/plain.ts';
+
+/** What delivering needs. */
+export interface DeliveryDeps {
+  readonly conveyor: Conveyor;
+  readonly openHalf: OpenHalf;
+  /** Authorization rules. */
+  readonly authorizer: Pick<Authorizer, 'admit'>;
+}
+
+/** What arrived. Its peer was judged. */
+export interface Arrival extends Pick<Passage, 'transport' | 'tls' | 'peer' | 'ownNotAfter' | 'tunnel'> {
+  readonly half: Half;
+  readonly source: Place;
+  readonly destination: Place;
+  /** The application has accepted. False: whoever wanted to be let in has gone meanwhile. */
+  accepted(): boolean;
+  /** It is not let in: tells the other side as it can be told. */
+  refuse(reason: Reason, detail: string): void;
+}
+
+/** The application is in this pod: it answers at once or not at all. */
+const APPLICATION_CONNECT_MS = 5_000;
+
+/** Leads arrivals to the application, until they are over. */
+export class Delivery {
+  readonly #deps: DeliveryDeps;
+
+  constructor(deps: DeliveryDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes an arrival to its end. */
+  async deliver(arrival: Arrival): Promise<void> {
+    const { half, accepted, refuse, ...facts } = arrival;
+    const { conveyor, openHalf, authorizer } = this.#deps;
+    const { source, destination, peer } = facts;
+    const { port } = destination;
+    const denied = authorizer.admit({ identity: peer?.identity, address: source.address, port });
+    if (denied !== undefined) return arrival.refuse(denied.reason, denied.detail);
+    const application = await openPlain(destination, APPLICATION_CONNECT_MS, openHalf);
+    if (!application.ok) {
+      return arrival.refuse('upstream_unreachable', `the application does not accept: ${application.detail}`);
+    }
+    if (!arrival.accepted()) return application.leg.half.reset();
+    await conveyor.convey(half, application.leg.half, { direction: 'inbound', ...facts, port });
+    return undefined;
+  }
+}

@@ -1,0 +1,239 @@
+// The `tunnel` transport: application connections are streams of long-lived mTLS connections, ALPN tabard/1. What cannot be a stream
+// goes its own way over `direct`: by policy, to an endpoint that knows no tunnels, and beyond the caps. Nothing an application sent leaves
+// before the far side has accepted its stream, so that whatever fails before may be tried again elsewhere.
+import { randomInt } from 'node:crypto';
+import { ALPN_DIRECT, ALPN_TUNNEL } from '../../lib/api/contract.ts';
+import type { EffectivePolicy } from '../../lib/api/control.ts';
+import type { Reason } from '../../lib/api/reasons.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { OpenHalf } from '../relay/half.ts';
+import { tlsFailure } from '../tls/reason.ts';
+import { judgedBy, tunnelId } from '../tunnel/made.ts';
+import type { TunnelRegistry } from '../tunnel/registry.ts';
+import { type Answer, TunnelSession } from '../tunnel/session.ts';
+import type { TunnelStream } from '../tunnel/stream.ts';
+import { type ClientTunnel, dueAt, measure, SUSTAINED_LOOKS } from './clienttunnel.ts';
+import type { MeshConnection, MeshDialer } from './dial.ts';
+import { DirectTransport, directLeg } from './direct.ts';
+import { PeerTunnels, type PeerTunnelsDeps } from './peertunnels.ts';
+import type { Opened, OpenLimits, Target, Transport } from './transport.ts';
+
+/** What the transport needs from the rest of the proxy. */
+export interface TunnelTransportDeps {
+  readonly clock: Clock;
+  readonly dialer: MeshDialer;
+  readonly openHalf: OpenHalf;
+  readonly registry: TunnelRegistry;
+  /** The connections part of the policy in force. */
+  limits(): EffectivePolicy['connections'];
+}
+
+/** Most streams in one tunnel; two tunnels hold twice as many as a policy's default lets in. */
+export const MAX_STREAMS = 10_000;
+/** A tunnel without a stream for so long is closed: a handshake costs less than what it holds. */
+const IDLE_MS = 60_000;
+/** A tunnel that is due and could not be replaced is due again after this. */
+const RETRY_MS = 5_000;
+/** Endpoints beyond which those without a tunnel are forgotten. */
+const MAX_PEERS = 1_024;
+/** New credentials: tunnels in use are replaced within this time, not all at once. */
+const REFRESH_WITHIN_MS = 3_000;
+/** A tunnel may end while an OPEN is under way, and so may the next one. */
+const MAX_TRIES = 3;
+/** What a background handshake may take. */
+const BACKGROUND: OpenLimits = { connectTimeoutMs: 2_000, handshakeTimeoutMs: 10_000 };
+
+type Failed = Extract<Opened, { ok: false }>;
+
+/** Opens streams. */
+export class TunnelTransport implements Transport {
+  readonly name = 'tunnel';
+  readonly #deps: TunnelTransportDeps;
+  readonly #direct: DirectTransport;
+  readonly #peers = new Map<string, PeerTunnels>();
+  readonly #peerDeps: PeerTunnelsDeps;
+
+  constructor(deps: TunnelTransportDeps) {
+    this.#deps = deps;
+    this.#direct = new DirectTransport(deps);
+    this.#peerDeps = {
+      dial: (target, limits) => deps.dialer.dial(target, limits, [ALPN_TUNNEL, ALPN_DIRECT]),
+      adopt: (target, connection) => this.#adopt(target, connection),
+      isCurrent: (tunnel) => this.#isCurrent(tunnel),
+      breach: (tunnel) => this.#breach(tunnel),
+      nowMs: () => this.#nowMs(),
+    };
+  }
+
+  async open(target: Target, limits: OpenLimits): Promise<Opened> {
+    if (this.#deps.limits().transport === 'Direct') return this.#direct.open(target, limits);
+    const startedAt = performance.now();
+    let last: Failed = this.#failure('upstream_unreachable', 'no tunnel lasted', startedAt);
+    for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+      const own = this.#deps.dialer.standing();
+      if (!own.ok) return { ...own, fault: 'own', ms: performance.now() - startedAt };
+      const peer = this.#peer(target);
+      const ready = peer.ready();
+      const place = ready === undefined ? await peer.find(limits) : undefined;
+      if (place?.kind === 'failed') return place.failure;
+      if (place?.kind === 'direct') return this.#openDirect(place.connection, target, limits);
+      const tunnel = ready ?? place?.tunnel;
+      if (tunnel === undefined) break;
+      const opened = await this.#openStream(tunnel, { limits, startedAt });
+      if (opened !== undefined) return opened;
+      last = this.#failure('upstream_unreachable', 'the tunnel ended before the answer', startedAt);
+    }
+    return last;
+  }
+
+  /** New credentials or another policy: tunnels are replaced, or given up. */
+  refresh(): void {
+    if (this.#deps.limits().transport === 'Direct') {
+      return this.#deps.registry.retire(({ facts }) => facts.direction === 'outbound');
+    }
+    const nowMs = this.#nowMs();
+    for (const peer of this.#peers.values()) {
+      peer.hasten((tunnel) => (this.#isCurrent(tunnel) ? Infinity : nowMs + randomInt(REFRESH_WITHIN_MS)));
+    }
+    return undefined;
+  }
+
+  /** Undefined: not answered, another tunnel may be tried. */
+  async #openStream(
+    tunnel: ClientTunnel,
+    { limits, startedAt }: { readonly limits: OpenLimits; readonly startedAt: number },
+  ): Promise<Opened | undefined> {
+    const breach = this.#breach(tunnel);
+    if (breach !== undefined) {
+      tunnel.session.cut(breach);
+      return this.#failure(breach, `${tunnel.peer.identity} may not be reached`, startedAt);
+    }
+    const { stream, answer } = await this.#ask(tunnel, limits);
+    const ms = performance.now() - startedAt;
+    switch (answer.kind) {
+      case 'accepted':
+        return {
+          ok: true,
+          leg: {
+            half: stream,
+            tls: tunnel.tls,
+            peer: tunnel.peer,
+            ownNotAfter: tunnel.generation.notAfter,
+            tunnel: { id: tunnel.id, stream: stream.id },
+          },
+          ms,
+        };
+      case 'refused':
+        return this.#failure(answer.reason, 'the far side refused the stream', startedAt);
+      case 'late':
+        return this.#failure('upstream_unreachable', 'no answer to the stream in time', startedAt);
+      case 'elsewhere':
+        return undefined;
+    }
+  }
+
+  #ask(
+    tunnel: ClientTunnel,
+    { source }: OpenLimits,
+  ): Promise<{ readonly stream: TunnelStream; readonly answer: Answer }> {
+    return new Promise((resolve) => {
+      const opening = { port: tunnel.place.port, source, startedMs: this.#nowMs() };
+      const stream: TunnelStream = tunnel.session.open(opening, (answer) => resolve({ stream, answer }));
+    });
+  }
+
+  #openDirect(connection: MeshConnection | undefined, target: Target, limits: OpenLimits): Promise<Opened> {
+    if (connection === undefined) return this.#direct.open(target, limits);
+    return Promise.resolve({ ok: true, leg: directLeg(connection, this.#deps.openHalf), ms: 0 });
+  }
+
+  #adopt(target: Target, connection: MeshConnection): ClientTunnel | undefined {
+    const { socket, raw, tls, peer, generation } = connection;
+    if (tls.alpn !== ALPN_TUNNEL) return undefined;
+    const peers = this.#peer(target);
+    const half = this.#deps.openHalf(socket, { under: raw, explain: (error) => tlsFailure(error).reason });
+    const judged = judgedBy({ direction: 'outbound', ...target, tls, peer, ownNotAfter: generation.notAfter });
+    const nowMs = this.#nowMs();
+    const session = new TunnelSession({
+      half,
+      role: 'dialling',
+      maxStreams: MAX_STREAMS,
+      nowMs: () => this.#nowMs(),
+      events: {
+        retired: () => peers.drop(tunnel),
+        ended: (end) => {
+          peers.drop(tunnel);
+          this.#deps.registry.ended(tunnel, end);
+        },
+      },
+    });
+    const tunnel: ClientTunnel = {
+      id: tunnelId(socket),
+      session,
+      ...judged,
+      place: target,
+      tls,
+      peer,
+      generation,
+      dueMs: dueAt(nowMs, judged.endMs, this.#deps.limits().maxAgeMs),
+      heat: 0,
+      bulkLooks: 0,
+      seenBytes: 0,
+      isDue: false,
+      look: (lookMs) => this.#look(peers, tunnel, lookMs),
+    };
+    this.#deps.registry.add(tunnel);
+    return tunnel;
+  }
+
+  #look(peers: PeerTunnels, tunnel: ClientTunnel, nowMs: number): void {
+    const { session } = tunnel;
+    measure(tunnel);
+    if (session.isRetired) return;
+    const emptyMs = nowMs - (session.emptySinceMs ?? nowMs);
+    if (emptyMs >= IDLE_MS || (tunnel.isDue && emptyMs > 0)) {
+      peers.drop(tunnel);
+      return session.retire();
+    }
+    if (nowMs >= tunnel.dueMs) {
+      tunnel.isDue = true;
+      tunnel.dueMs = nowMs + RETRY_MS;
+      peers.refresh(BACKGROUND);
+    } else if (tunnel.bulkLooks >= SUSTAINED_LOOKS) peers.widen(BACKGROUND);
+    return undefined;
+  }
+
+  #peer(target: Target): PeerTunnels {
+    const key = `${target.address} ${target.port} ${target.identity}`;
+    const known = this.#peers.get(key);
+    if (known !== undefined) return known;
+    if (this.#peers.size >= MAX_PEERS) this.#sweep();
+    const peer = new PeerTunnels(this.#peerDeps, target);
+    this.#peers.set(key, peer);
+    return peer;
+  }
+
+  #sweep(): void {
+    for (const [key, peer] of this.#peers) if (peer.isEmpty) this.#peers.delete(key);
+  }
+
+  #isCurrent({ generation }: ClientTunnel): boolean {
+    const own = this.#deps.dialer.standing();
+    return own.ok && own.generation === generation;
+  }
+
+  #breach({ peer }: ClientTunnel): Reason | undefined {
+    const own = this.#deps.dialer.standing();
+    if (!own.ok) return own.reason;
+    const verdict = own.generation.judgeAgain(peer, this.#deps.clock.now());
+    return verdict.ok ? undefined : verdict.reason;
+  }
+
+  #failure(reason: Reason, detail: string, startedAt: number): Failed {
+    return { ok: false, reason, detail, fault: 'endpoint', ms: performance.now() - startedAt };
+  }
+
+  #nowMs(): number {
+    return this.#deps.clock.now().getTime();
+  }
+}

@@ -80,7 +80,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     ({ serial, issuer, keyId }) => keyId !== undefined && serials.note(serial, issuer, keyId),
   );
   const peers = new Peers({ ...stores, reports, trust, serials, podCertificates: deps.podCertificates, clock });
-  const remote = remoteFactories({ config, client, clock, logger, stores, peers });
+  const remote = remoteFactories({ config, client, clock, logger, kubeMetrics, stores, peers });
   const acme = acmeFactory({ ...shared, ...stores, reports, namespace });
   const factories = { selfSigned: ofAuthority, ca: ofAuthority, acme, ...remote };
   const registry = new IssuerRegistry({ issuers: stores.issuers, factories, logger });

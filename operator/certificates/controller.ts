@@ -11,6 +11,7 @@ import type { Metrics } from '../../lib/runtime/metrics.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { Passwords } from '../delivery/passwords.ts';
 import type { Issuers } from '../issuers/issuers.ts';
+import { OpenOrders } from '../issuers/orders.ts';
 import type { Cluster } from './cluster.ts';
 import { type Executed, Executor } from './execute.ts';
 import { type CertificateStores, certificateFeeds, everything } from './feeds.ts';
@@ -55,6 +56,7 @@ const workers = 32;
 export class CertificateController {
   readonly #deps: CertificateDeps;
   readonly #recent: RecentSecrets;
+  readonly #orders: OpenOrders;
   readonly #gatherer: Gatherer;
   readonly #executor: Executor;
   readonly #pacer: Pacer;
@@ -65,13 +67,15 @@ export class CertificateController {
     this.#deps = deps;
     const { client, clock, logger, stores, cluster } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
+    this.#orders = new OpenOrders({ ...deps, changed: (key) => this.#controller.enqueue(key) });
     this.#gatherer = new Gatherer({
       ...deps,
+      orders: this.#orders,
       secrets: this.#recent,
       owners: new Owners(client, clock),
       passwords: new Passwords(client, clock),
     });
-    this.#executor = new Executor(deps);
+    this.#executor = new Executor({ ...deps, orders: this.#orders });
     this.#pacer = new Pacer(clock, (key) => this.#controller.enqueue(key));
     this.#metrics = certificateMetrics(
       deps.metrics,
@@ -104,6 +108,7 @@ export class CertificateController {
       await this.#controller.run(signal);
     } finally {
       for (const end of ends) end();
+      await this.#orders.close();
     }
   }
 
@@ -114,6 +119,7 @@ export class CertificateController {
       const plan = planFor(gathered.snapshot);
       this.#note(key, gathered, plan);
       const { action } = plan;
+      if (action.kind !== 'issue' && plan.keepsOrder !== true) this.#orders.drop(key);
       if (action.kind === 'keep') return this.#later(plan);
       waits = action.kind === 'issue' && !this.#pacer.ask(key, expiresMs(gathered));
       if (waits) return undefined;
@@ -188,9 +194,13 @@ export class CertificateController {
   #note(key: string, gathered: Gathered, { blocked, renewAt }: Plan): void {
     const { outcomes, notices, audit } = this.#deps;
     const { current, pods, failure } = gathered.snapshot;
-    if (blocked !== undefined && outcomes.get(key)?.blocked?.reason !== blocked.reason) {
+    const before = outcomes.get(key)?.blocked;
+    const isNews =
+      blocked?.reason === 'OrderPending' ? before?.message !== blocked.message : before?.reason !== blocked?.reason;
+    if (blocked !== undefined && isNews) {
       notices.blocked(gathered, blocked);
-      audit.record(refusedRecord(gathered, blocked));
+      // Somebody has still to decide.
+      if (blocked.reason !== 'OrderPending') audit.record(refusedRecord(gathered, blocked));
     }
     const isThere = pods > 0 || current.kind !== 'absent';
     outcomes.note(key, isThere ? { current, blocked, renewAt, failure } : undefined);

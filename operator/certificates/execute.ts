@@ -10,20 +10,22 @@ import type { KubeInput, Secret } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import { generateKey, privateKeyPem } from '../../lib/pki/keys.ts';
 import { contentOf, keystoreParts } from '../delivery/keystores.ts';
-import type { SignedLeaf } from '../issuers/issuer.ts';
+import type { LeafOrder, SignedLeaf } from '../issuers/issuer.ts';
 import type { Issuers } from '../issuers/issuers.ts';
+import type { OpenOrders } from '../issuers/orders.ts';
 import { previousAnnotation } from '../revocation/known.ts';
 import type { Gathered } from './gather.ts';
 import type { Action } from './plan.ts';
 import { renewalTime } from './schedule.ts';
 import { dataOf, rewrittenInput, secretInput, serviceOf } from './secret.ts';
-import type { CurrentSecret, Wanted } from './snapshot.ts';
+import { type CurrentSecret, type Wanted, wantedKey } from './snapshot.ts';
 
 /** What executing works with. */
 export interface ExecuteDeps {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'apply' | 'delete'>;
   readonly clock: Pick<Clock, 'now'>;
   readonly issuers: Issuers;
+  readonly orders: Pick<OpenOrders, 'leaf'>;
   readonly trustDomain: string;
 }
 
@@ -31,6 +33,8 @@ export interface ExecuteDeps {
 export type Executed =
   | { readonly kind: 'written'; readonly secret: Secret; readonly leaf?: SignedLeaf }
   | { readonly kind: 'deleted' }
+  /** The signer takes its time; the order is open. */
+  | { readonly kind: 'ordered' }
   /** Another writer made a Secret of ours first: this is it. */
   | { readonly kind: 'overtaken'; readonly secret: Secret }
   /** A Secret of somebody else has the name. */
@@ -58,18 +62,15 @@ export class Executor {
   }
 
   async #issue(wanted: Wanted, gathered: Gathered, signal: AbortSignal): Promise<Executed> {
-    const { issuers, trustDomain, clock } = this.#deps;
+    const { issuers, clock } = this.#deps;
     const { key, current } = gathered.snapshot;
     const [namespace = '', service = ''] = key.split('/');
-    const issuer = issuers.named(wanted.issuer);
     const state = issuers.state(wanted.issuer, clock.now());
-    if ('ready' in issuer || !state.ready)
-      throw new AppError('pki_invalid', 'the issuer can no longer sign', { retryable: true });
-    const keys = await generateKey(wanted.key);
-    const identity = { trustDomain, namespace, service };
-    const { dnsNames, lifetimeMs } = wanted;
-    const leaf = await issuer.sign({ ...keys, identity, dnsNames, lifetimeMs, now: clock.now() }, signal);
-    const keyPem = privateKeyPem(keys.privateKey);
+    if (!state.ready) throw new AppError('pki_invalid', 'the issuer can no longer sign', { retryable: true });
+    const ordered = await this.#ordered(key, wanted, signal);
+    if (ordered === undefined) return { kind: 'ordered' };
+    const { leaf, privateKey } = ordered;
+    const keyPem = privateKeyPem(privateKey);
     const { trustBundle, bundleFingerprint } = state;
     const input = secretInput({
       namespace,
@@ -91,6 +92,18 @@ export class Executor {
     });
     const written = await this.#write(input, gathered, signal);
     return written.kind === 'written' ? { ...written, leaf } : written;
+  }
+
+  /** A leaf with a key of its own; undefined while the signer takes its time. */
+  #ordered(key: string, wanted: Wanted, signal: AbortSignal): ReturnType<OpenOrders['leaf']> {
+    const { orders, trustDomain, clock } = this.#deps;
+    const [namespace = '', service = ''] = key.split('/');
+    const { issuer, dnsNames, lifetimeMs } = wanted;
+    const make = async (): Promise<LeafOrder> => {
+      const keys = await generateKey(wanted.key);
+      return { ...keys, identity: { trustDomain, namespace, service }, dnsNames, lifetimeMs, now: clock.now() };
+    };
+    return orders.leaf(key, { issuer, wanted: wantedKey(wanted), make }, signal);
   }
 
   async #rewrite(gathered: Gathered, signal: AbortSignal): Promise<Executed> {

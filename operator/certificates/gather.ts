@@ -21,6 +21,7 @@ import {
 import type { Passwords } from '../delivery/passwords.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
 import type { Issuers } from '../issuers/issuers.ts';
+import type { OpenOrders } from '../issuers/orders.ts';
 import { hasPodCertificate } from '../podcertificates/requests.ts';
 import { type Cluster, hasSidecar } from './cluster.ts';
 import type { Owners } from './owners.ts';
@@ -45,6 +46,7 @@ export interface GatherDeps {
   readonly owners: Owners;
   readonly passwords: Passwords;
   /** Who is revoked; nobody, where it is not given. */
+  readonly orders: Pick<OpenOrders, 'of'>;
   readonly revocations?: RevocationLookup;
   readonly trustDomain: string;
   readonly clusterDomain: string;
@@ -129,6 +131,7 @@ export class Gatherer {
     if (revocations === undefined) return {};
     const [namespace = '', service = ''] = key.split('/');
     const identity = revocations.byIdentity(spiffeId(trustDomain, namespace, service));
+      order: this.#deps.orders.of(key),
     const serial = current.kind === 'held' ? revocations.bySerial(current.facts.serial) : undefined;
     return identity === undefined && serial === undefined ? {} : { revoked: { identity, serial } };
   }

@@ -1,6 +1,7 @@
 // What to do about one service's certificate, and when to look again: a pure function of a snapshot. Checks are asked in
 // order and the first that is violated gives the reason. What is valid stays until something better is signed.
 import type { OwnerReference } from '../../lib/api/tlspolicy.ts';
+import type { OpenOrder } from '../issuers/orders.ts';
 import {
   absenceNeed,
   changeNeed,
@@ -25,6 +26,7 @@ export type BlockReason =
   | 'IssuerMissing'
   | 'IssuerNotReady'
   | 'IssuerExpiring'
+  | 'OrderPending' // the signer has not answered, or a person has to approve
   | 'DeliveryMismatch' // the policy wants no key in a Secret, and pods read one
   | 'IdentityRevoked'
   | 'KeystorePasswordMissing';
@@ -45,6 +47,8 @@ export interface Plan {
   readonly nextCheck?: Date;
   /** When the current certificate will be renewed. */
   readonly renewAt?: Date;
+  /** A certificate is wanted, though not to be asked for now: an order that is open stays open. */
+  readonly keepsOrder?: boolean;
 }
 
 /** How long a Secret without an owner outlives the last pod of its service: a rollout that deletes pods first takes less. */
@@ -56,6 +60,8 @@ const issuerCheckMs = 60_000;
 /** How often to look at the password of keystores: one that is missing, and one that may have changed. */
 const missingPasswordCheckMs = 15_000;
 const passwordCheckMs = 300_000;
+/** A renewal that waits for its signer is no news before this. */
+const patienceMs = 600_000;
 /** A renewal must lengthen the certificate's life by at least this part of the lifetime to be worth it. */
 const worthwhile = 0.05;
 
@@ -73,7 +79,7 @@ export function planFor(snapshot: Snapshot): Plan {
 /** To a revoked identity nothing is issued until that is lifted; what it has is left, since everybody refuses it. */
 function unlessRevoked({ revoked, key }: Snapshot, plan: Plan): Plan {
   if (revoked?.identity === undefined || plan.blocked?.reason === 'SecretNotOurs') return plan;
-  const { nextCheck: _due, ...rest } = plan;
+  const { nextCheck: _due, keepsOrder: _order, ...rest } = plan;
   const name = key.split('/')[1] ?? '';
   const message = `the identity of service "${name}" is revoked by TLSRevocation "${revoked.identity}": no certificate is issued until that is lifted`;
   const action = plan.action.kind === 'issue' ? keep : plan.action;
@@ -163,11 +169,14 @@ function recordedWants(current: Held): Wanted {
 
 /** Something is to be issued: unless the issuer cannot, an earlier try failed just now, or it would not help. */
 function issuing(snapshot: Snapshot, wanted: Wanted, need: Need<IssueReason>): Plan {
-  const { issuer, now, current, failure } = snapshot;
+  const { issuer, now, current, failure, order } = snapshot;
+  const isOpen = order?.wanted === wantedKey(wanted);
+  if (isOpen && !order.settled) return { action: keep, keepsOrder: true, ...waiting(snapshot, wanted.issuer, order) };
   if (!issuer.ready) {
     const { reason, message } = issuer;
-    return { action: keep, blocked: { reason, message }, nextCheck: after(now, issuerCheckMs) };
+    return { action: keep, keepsOrder: isOpen, blocked: { reason, message }, nextCheck: after(now, issuerCheckMs) };
   }
+  if (isOpen) return { action: { kind: 'issue', ...need, wanted } };
   // The lifetime of a CA of the outside is its own choice.
   if (need.reason === 'NearingExpiry' && current.kind === 'held' && issuer.mesh) {
     const gainMs =
@@ -182,6 +191,19 @@ function issuing(snapshot: Snapshot, wanted: Wanted, need: Need<IssueReason>): P
     if (now < again) return { action: keep, nextCheck: again };
   }
   return { action: { kind: 'issue', ...need, wanted } };
+}
+
+/** What is said of an order that is open: nothing for a while, as long as a certificate is there that holds. */
+function waiting(
+  { current, now }: Snapshot,
+  issuer: string,
+  { since, waitsFor }: OpenOrder,
+): Pick<Plan, 'blocked' | 'nextCheck'> {
+  const sayAt = after(since, patienceMs);
+  const isValid = current.kind === 'held' && now < current.facts.notAfter;
+  if (isValid && now < sayAt) return { nextCheck: sayAt };
+  const message = `its order to issuer "${issuer}" is open since ${since.toISOString()}: ${waitsFor}`;
+  return { blocked: { reason: 'OrderPending', message } };
 }
 
 function retryTime({ current, key, now, issuer }: Snapshot, failure: NonNullable<Snapshot['failure']>): Date {

@@ -2,6 +2,7 @@
 import type { KeyAlgorithm, OwnerReference } from '../../lib/api/tlspolicy.ts';
 import type { KeystoreState } from '../delivery/keystores.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
+import type { OpenOrder } from '../issuers/orders.ts';
 
 /** How the certificate should be. */
 export interface Wanted {
@@ -95,6 +96,8 @@ export interface Snapshot {
   /** The issuer of `wanted`, or the recorded one when nothing is wanted. */
   readonly issuer: IssuerState;
   readonly failure: Failure | undefined;
+  /** An order that was placed for the service and has brought nothing yet. */
+  readonly order?: OpenOrder | undefined;
   /** Names of the TLSRevocations by which its identity, or the certificate that it has, is revoked. */
   readonly revoked?: { readonly identity: string | undefined; readonly serial: string | undefined };
   /** Whether the keystores beside the certificate are as they should be. */

@@ -1,4 +1,4 @@
-// The port to whoever signs leaves. What is behind it (the CA in memory, later Vault, ACME, a Kubernetes signer) decides
+// The port to whoever signs leaves. What is behind it (the CA in memory, Vault, an ACME server, a Kubernetes signer) decides
 // neither when to issue nor what to ask for: that is operator/certificates.
 import type { KeyObject } from 'node:crypto';
 import type { RotationStatus, TLSIssuerStatus } from '../../lib/api/tlsissuer.ts';
@@ -14,6 +14,8 @@ export interface LeafOrder {
   readonly now: Date;
   /** PEM of the certificate that the new one takes the place of; for issuers that wish to know (RFC 9773 section 5). */
   readonly replaces?: string;
+  /** Told, by a slow issuer, what the order waits for now: a sentence for a person. */
+  readonly waits?: (why: string) => void;
 }
 
 /** The same, where somebody else holds the private key. `request` (PKCS#10, DER) proves that and names nothing. */
@@ -64,6 +66,8 @@ export type IssuerState =
 export interface Issuer {
   state(now: Date): IssuerState;
   /** Rejects with an AppError when it cannot sign; `retryable` says whether later may do. */
+  /** Its orders may wait for somebody else, a person even, for hours: nobody stands by meanwhile (orders.ts). */
+  readonly slow?: boolean;
   sign(order: LeafOrder, signal: AbortSignal): Promise<SignedLeaf>;
   /** As `sign`, for a key that stays with its holder. Absent where only keys that were made here can be signed for. */
   signFor?(order: KeylessOrder, signal: AbortSignal): Promise<SignedLeaf>;

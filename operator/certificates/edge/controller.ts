@@ -1,5 +1,5 @@
 // Keeps the edge certificate of every service whose policy asks for one: gather -> plan -> order -> write. Few at a time: each order
-// waits for a CA that comes to look. Runs on the leader alone.
+// has a CA come to look. Runs on the leader alone.
 import { fieldManagers } from '../../../lib/api/contract.ts';
 import type { OwnerReference, TLSPolicy } from '../../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../../lib/clock.ts';
@@ -16,8 +16,9 @@ import type { Metrics } from '../../../lib/runtime/metrics.ts';
 import { type AuditTrail, askedByObject, certificateDigest } from '../../audit/audit.ts';
 import type { Reports } from '../../control/report.ts';
 import { AcmeError } from '../../issuers/acme/problem.ts';
-import type { SignedLeaf } from '../../issuers/issuer.ts';
+import type { LeafOrder, SignedLeaf } from '../../issuers/issuer.ts';
 import type { Issuers } from '../../issuers/issuers.ts';
+import { OpenOrders } from '../../issuers/orders.ts';
 import type { Cluster } from '../cluster.ts';
 import { type CertificateStores, edgeFeeds } from '../feeds.ts';
 import type { RevocationLookup } from '../gather.ts';
@@ -55,7 +56,7 @@ export interface EdgeDeps {
   readonly clusterDomain: string;
 }
 
-/** Orders that are under way at once. */
+/** Services that are looked at at once; how many orders a CA is given at once is its issuer's business. */
 const workers = 4;
 
 type Issue = Extract<EdgeAction, { kind: 'issue' }>;
@@ -66,6 +67,7 @@ export class EdgeController {
   readonly #recent: RecentSecrets;
   readonly #advice: Advice;
   readonly #gatherer: EdgeGatherer;
+  readonly #orders: OpenOrders;
   readonly #controller: Controller;
 
   constructor(deps: EdgeDeps) {
@@ -73,7 +75,8 @@ export class EdgeController {
     const { clock, logger, stores, cluster, kubeMetrics: metrics } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
     this.#advice = new Advice(clock, logger);
-    this.#gatherer = new EdgeGatherer({ ...deps, recent: this.#recent, advice: this.#advice });
+    this.#orders = new OpenOrders({ ...deps, changed: (key) => this.#controller.enqueue(key) });
+    this.#gatherer = new EdgeGatherer({ ...deps, orders: this.#orders, recent: this.#recent, advice: this.#advice });
     observeEdges(deps.metrics, deps.outcomes);
     this.#controller = new Controller({
       name: 'edge certificates',
@@ -101,6 +104,7 @@ export class EdgeController {
       await this.#controller.run(signal);
     } finally {
       for (const end of ends) end();
+      await this.#orders.close();
     }
   }
 
@@ -109,10 +113,11 @@ export class EdgeController {
     const plan = planEdge(gathered.snapshot);
     this.#note(key, gathered, plan);
     const { action } = plan;
+    if (action.kind !== 'issue' && plan.keepsOrder !== true) this.#orders.drop(key);
     if (action.kind === 'keep') return this.#later(key, plan);
     try {
       if (action.kind === 'delete') await this.#delete(gathered, action.message, signal);
-      else await this.#issue(action, gathered, signal);
+      else if (!(await this.#issue(action, gathered, signal))) return { after: 0 };
       this.#deps.outcomes.succeeded(key);
     } catch (error) {
       signal.throwIfAborted();
@@ -123,35 +128,41 @@ export class EdgeController {
     return { after: 0 };
   }
 
-  async #issue({ wanted, reason, message }: Issue, gathered: GatheredEdge, signal: AbortSignal): Promise<void> {
-    const { issuers, trustDomain, clock, owners, logger } = this.#deps;
-    const { key, current } = gathered.snapshot;
-    const [namespace = '', service = ''] = key.split('/');
-    const issuer = issuers.named(wanted.issuer);
-    if ('ready' in issuer) throw new AppError('issuer_failed', issuer.message, { retryable: true });
+  /** False while the CA takes its time. */
+  async #issue(action: Issue, gathered: GatheredEdge, signal: AbortSignal): Promise<boolean> {
+    const { clock, owners, logger } = this.#deps;
+    const { key } = gathered.snapshot;
+    const { wanted, reason, message } = action;
     const startedMs = clock.now().getTime();
     const owning = await owners.of(gathered.pods, signal);
-    const keys = await generateKey(wanted.key);
-    const leaf = await issuer.sign(
-      {
-        ...keys,
-        identity: { trustDomain, namespace, service },
-        dnsNames: wanted.dnsNames,
-        // The CA decides; most profiles have one lifetime alone.
-        lifetimeMs: 0,
-        now: clock.now(),
-        ...(current.kind === 'held' ? { replaces: current.chain } : {}),
-      },
-      signal,
-    );
-    await this.#write({ leaf, keyPem: privateKeyPem(keys.privateKey), owning, wanted }, gathered, signal);
+    const ordered = await this.#ordered(wanted, gathered, signal);
+    if (ordered === undefined) return false;
+    const { leaf, privateKey } = ordered;
+    await this.#write({ leaf, keyPem: privateKeyPem(privateKey), owning, wanted }, gathered, signal);
     const { serial, notAfter } = leaf;
     const ms = clock.now().getTime() - startedMs;
     logger.info(
       { service: key, reason, why: message, serial, notAfter: notAfter.toISOString(), ms },
       'edge certificate issued',
     );
-    this.#issued(gathered, { wanted, reason, message, kind: 'issue' }, leaf);
+    this.#issued(gathered, action, leaf);
+    return true;
+  }
+
+  #ordered(wanted: WantedEdge, { snapshot }: GatheredEdge, signal: AbortSignal): ReturnType<OpenOrders['leaf']> {
+    const { trustDomain, clock } = this.#deps;
+    const { key, current } = snapshot;
+    const [namespace = '', service = ''] = key.split('/');
+    const make = async (): Promise<LeafOrder> => ({
+      ...(await generateKey(wanted.key)),
+      identity: { trustDomain, namespace, service },
+      dnsNames: wanted.dnsNames,
+      // The CA decides; most profiles have one lifetime alone.
+      lifetimeMs: 0,
+      now: clock.now(),
+      ...(current.kind === 'held' ? { replaces: current.chain } : {}),
+    });
+    return this.#orders.leaf(key, { issuer: wanted.issuer, wanted: wantedEdgeKey(wanted), make }, signal);
   }
 
   async #write(

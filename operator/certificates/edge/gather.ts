@@ -10,6 +10,7 @@ import { resources } from '../../../lib/kube/resources.ts';
 import { certificateSettings } from '../../../lib/policy/effective.ts';
 import type { Reports } from '../../control/report.ts';
 import type { Issuers } from '../../issuers/issuers.ts';
+import type { OpenOrders } from '../../issuers/orders.ts';
 import { type Cluster, hasSidecar } from '../cluster.ts';
 import type { CertificateStores } from '../feeds.ts';
 import type { RevocationLookup } from '../gather.ts';
@@ -32,6 +33,7 @@ export interface EdgeGatherDeps {
   readonly revocations?: RevocationLookup;
   readonly recent: RecentSecrets;
   readonly advice: Advice;
+  readonly orders: Pick<OpenOrders, 'of'>;
   readonly trustDomain: string;
   readonly clusterDomain: string;
 }
@@ -83,6 +85,7 @@ export class EdgeGatherer {
       issuer: issuers.state(wanted?.issuer ?? '', now),
       advisedAt,
       failure: outcomes.failure(key),
+      order: this.#deps.orders.of(key),
       revoked: this.#revoked({ namespace, service }, current),
     };
     return { snapshot, secret, policy, pods };

@@ -1,6 +1,7 @@
 // What to do about one service's edge certificate, and when to look again: a pure function of a snapshot. What is valid stays until
 // something better was signed. A CA of the world is asked seldom: it counts, and each try costs.
 import { edgeSecretName } from '../../../lib/api/contract.ts';
+import type { OpenOrder } from '../../issuers/orders.ts';
 import { outsideWaitMs, renewalTime } from '../schedule.ts';
 import type { CertificateFacts, Failure } from '../snapshot.ts';
 import { type EdgeSnapshot, type WantedEdge, wantedEdgeKey } from './snapshot.ts';
@@ -23,7 +24,8 @@ export type EdgeBlock =
   | 'NamesRefused'
   | 'IssuerMissing'
   | 'IssuerNotReady'
-  | 'NoSidecar';
+  | 'NoSidecar'
+  | 'OrderPending'; // the CA has not made up its mind for long
 
 export type EdgeAction =
   | { readonly kind: 'keep' }
@@ -36,11 +38,15 @@ export interface EdgePlan {
   readonly blocked?: { readonly reason: EdgeBlock; readonly message: string };
   readonly nextCheck?: Date;
   readonly renewAt?: Date;
+  /** A certificate is wanted, though not to be ordered now: an order that is open stays open. */
+  readonly keepsOrder?: boolean;
 }
 
 /** How often to look at what no watch of ours shows. */
 const checkMs = 30_000;
 const sidecarCheckMs = 5_000;
+/** An order that takes so long is worth saying. */
+const orderMs = 600_000;
 /** However late a CA's window lies: the last tenth of a life is for things that go wrong. */
 const latestPart = 0.9;
 
@@ -100,7 +106,7 @@ function dueNeed(facts: CertificateFacts, renewAt: Date, now: Date): Need | unde
 
 /** Something is to be ordered: unless it may not be, the issuer cannot, nobody could prove it, or it failed just now. */
 function ordering(snapshot: EdgeSnapshot, wanted: WantedEdge, [reason, message]: Need): EdgePlan {
-  const { now, fault, issuer, reporting, failure } = snapshot;
+  const { now, fault, issuer, reporting, failure, order } = snapshot;
   const held = (block: EdgeBlock, why: string, ms: number): EdgePlan => ({
     action: keep,
     blocked: { reason: block, message: why },
@@ -111,6 +117,10 @@ function ordering(snapshot: EdgeSnapshot, wanted: WantedEdge, [reason, message]:
     return held('IdentityRevoked', `${why}: nothing is ordered for it until that is lifted`, checkMs);
   }
   if (fault !== undefined) return held('NamesRefused', fault, checkMs);
+  const isOpen = order?.wanted === wantedEdgeKey(wanted);
+  if (isOpen) {
+    return order.settled ? { action: { kind: 'issue', reason, message, wanted } } : waiting(wanted.issuer, order, now);
+  }
   if (!issuer.ready) return held(issuer.reason, issuer.message, checkMs);
   if (reporting === 0) return held('NoSidecar', 'no sidecar of the service is connected yet', sidecarCheckMs);
   if (failure !== undefined && failure.wantedKey === wantedEdgeKey(wanted)) {
@@ -118,6 +128,14 @@ function ordering(snapshot: EdgeSnapshot, wanted: WantedEdge, [reason, message]:
     if (now < again) return { action: keep, nextCheck: again };
   }
   return { action: { kind: 'issue', reason, message, wanted } };
+}
+
+/** What is said of an order that is open: nothing for a while, since proving a name takes its time. */
+function waiting(issuer: string, { since, waitsFor }: OpenOrder, now: Date): EdgePlan {
+  const sayAt = after(since, orderMs);
+  if (now < sayAt) return { action: keep, keepsOrder: true, nextCheck: sayAt };
+  const message = `its order to issuer "${issuer}" is open since ${since.toISOString()}: ${waitsFor}`;
+  return { action: keep, keepsOrder: true, blocked: { reason: 'OrderPending', message } };
 }
 
 function retryTime({ current, now }: EdgeSnapshot, { count: failures, lastAt, notBefore }: Failure): Date {

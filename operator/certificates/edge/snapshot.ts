@@ -1,6 +1,7 @@
 // What the planner of edge certificates looks at: everything that bears on one service's at one moment. Data only.
 import type { KeyAlgorithm, OwnerReference } from '../../../lib/api/tlspolicy.ts';
 import type { IssuerState } from '../../issuers/issuer.ts';
+import type { OpenOrder } from '../../issuers/orders.ts';
 import type { CertificateFacts, Failure } from '../snapshot.ts';
 
 /** How the edge certificate should be. */
@@ -48,6 +49,8 @@ export interface EdgeSnapshot {
   /** When the CA wants the certificate to be renewed, if it says so. */
   readonly advisedAt: Date | undefined;
   readonly failure: Failure | undefined;
+  /** An order that was placed for the service and has brought nothing yet. */
+  readonly order?: OpenOrder | undefined;
   /** Names of the TLSRevocations by which the service's identity, or this very certificate, is revoked. */
   readonly revoked?: { readonly identity: string | undefined; readonly serial: string | undefined };
 }

@@ -11,6 +11,7 @@ import { createRequest } from '../../../lib/pki/csr.ts';
 import { Backoff } from '../../../lib/runtime/backoff.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
 import type { AuditTrail } from '../../audit/audit.ts';
+import { Gate } from '../gate.ts';
 import type { IssuerState, LeafOrder, RunningIssuer, SignedLeaf } from '../issuer.ts';
 import type { Renewal, RenewalAdvice } from '../renewal.ts';
 import { type Account, AccountKeeper, rotateReason } from './account.ts';
@@ -19,7 +20,7 @@ import { judgeChain } from './chain.ts';
 import type { ChallengeDesk } from './desk.ts';
 import { Rfc2136Solver } from './dns01.ts';
 import { type AcmeTransport, httpsTransport } from './http.ts';
-import { type OrderRequest, obtainChain } from './order.ts';
+import { collectChain, type OrderRequest, placeOrder } from './order.ts';
 import { AcmeError } from './problem.ts';
 import { AcmeSession } from './session.ts';
 import { SidecarSolver } from './sidecars.ts';
@@ -45,6 +46,8 @@ export interface AcmeDeps {
 const checkMs = 3_600_000;
 const annotationMs = 5_000;
 const retry = { initialMs: 2_000, maxMs: 300_000 };
+/** Orders whose names are being proved at once; the others wait for their turn, and nobody for them. */
+const mostAtOnce = 8;
 /** An ACME server states no end of its CA; leaves have their own. */
 const noEnd = new Date(Date.UTC(9999, 0, 1));
 
@@ -58,12 +61,14 @@ export function createAcmeIssuer(object: TLSIssuer, deps: AcmeDeps): RunningIssu
 }
 
 class AcmeIssuer implements RunningIssuer, RenewalAdvice {
+  readonly slow = true;
   readonly #name: string;
   readonly #spec: AcmeIssuerSpec;
   readonly #deps: AcmeDeps;
   readonly #transport: AcmeTransport;
   readonly #session: AcmeSession;
   readonly #accounts: AccountKeeper;
+  readonly #gate = new Gate(mostAtOnce);
   #opening: Promise<Account> | undefined;
   /** Reason of the last replacement of the account key that needs no further look. */
   #rotated: string | undefined;
@@ -179,7 +184,7 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice {
 
   async #order(order: LeafOrder, signal: AbortSignal): Promise<SignedLeaf> {
     const { clock, logger } = this.#deps;
-    const { dnsNames, privateKey, publicKey, identity, replaces } = order;
+    const { dnsNames, privateKey, publicKey, identity, replaces, waits = () => undefined } = order;
     if (dnsNames.length === 0) throw new AcmeError('NameRefused', 'a certificate of an ACME server needs a DNS name');
     const signer = await this.#account(signal);
     const solver = (settings: AcmeSolver): Solver => this.#solver(settings, identity);
@@ -190,7 +195,9 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice {
       replaces: await this.#nameOf(replaces, signal),
     };
     const deps = { session: this.#session, clock, logger, signer, solvers: this.#spec.solvers, solver };
-    const pem = await obtainChain(deps, request, signal);
+    waits(`the ACME server is asked for ${dnsNames.join(', ')}`);
+    const placed = await this.#gate.through(() => placeOrder(deps, request, signal), signal);
+    const pem = await collectChain(deps, placed, { waits, signal });
     return judgeChain(pem, { key: publicKey, dnsNames, now: clock.now() });
   }
 

@@ -1,5 +1,6 @@
 // One order from its beginning to the chain that came of it (RFC 8555 section 7.4): names are proved together, what was put up to
-// prove them is taken down whatever happens, and everything waits as the server says and for no longer than a stated time.
+// prove them is taken down whatever happens, and everything waits as the server says and for no longer than a stated time. In two steps: the
+// first keeps the CA and sidecars busy, the second only waits.
 import type { KeyObject } from 'node:crypto';
 import type { AcmeSolver } from '../../../lib/api/tlsissuer.ts';
 import type { Clock } from '../../../lib/clock.ts';
@@ -41,18 +42,54 @@ interface Proof {
   readonly authorizationUrl: string;
 }
 
-/** Longest time for a whole order, and for taking things down after it. */
-const orderMs = 10 * 60_000;
+/** Longest time for proving names, for the CA's own deliberation after it, and for taking things down. */
+const proveMs = 10 * 60_000;
+const deliberateMs = 24 * 3_600_000;
 const withdrawMs = 30_000;
 
-/** Orders a certificate; the chain as PEM, not judged yet. Rejects with an AcmeError, or the signal's reason. */
-export async function obtainChain(deps: OrderDeps, request: OrderRequest, signal: AbortSignal): Promise<string> {
-  const limit = deadline(deps.clock, orderMs, `the ACME order for ${request.dnsNames.join(', ')}`, signal);
+/** An order whose names are proved and for which the CA has our request. */
+export interface PlacedOrder {
+  readonly url: string;
+}
+
+/** Places an order and proves its names, within ten minutes. Rejects with an AcmeError, or the signal's reason. */
+export async function placeOrder(deps: OrderDeps, request: OrderRequest, signal: AbortSignal): Promise<PlacedOrder> {
+  const { session, signer, clock } = deps;
+  const limit = deadline(clock, proveMs, `proving ${request.dnsNames.join(', ')} to the ACME server`, signal);
   try {
     const { url, order } = await newOrder(deps, request, limit.signal);
     await prove(deps, order, limit.signal);
     await ready(deps, url, limit.signal);
-    return await collect(deps, { url, finalize: urlOf(order, 'finalize', 'order'), csr: request.csr }, limit.signal);
+    const payload = { csr: request.csr.toString('base64url') };
+    const finalize = urlOf(order, 'finalize', 'order');
+    await session.post({ doing: 'finalize', url: finalize, signer, payload }, limit.signal);
+    return { url };
+  } finally {
+    limit.end();
+  }
+}
+
+/**
+ * The chain of an order as PEM, not judged yet. A CA may take a day for it, and may be away in between: `waits` is told how it stands.
+ * Rejects with an AcmeError when the CA gives the order up.
+ */
+export async function collectChain(
+  { session, signer, clock }: Pick<OrderDeps, 'session' | 'signer' | 'clock'>,
+  { url }: PlacedOrder,
+  { waits, signal }: { readonly waits: (why: string) => void; readonly signal: AbortSignal },
+): Promise<string> {
+  const limit = deadline(clock, deliberateMs, `the ACME server's work on order ${url}`, signal);
+  const settled = (order: Members): string | undefined => {
+    if (order['status'] === 'valid') return urlOf(order, 'certificate', 'order');
+    if (order['status'] === 'invalid') throw failedOrder(order);
+    waits(`the ACME server has not made up its mind about order ${url}`);
+    return undefined;
+  };
+  try {
+    const request = { doing: 'order', url, signer };
+    const certificateUrl = await session.until(request, settled, limit.signal, (why) => waits(`order ${url}: ${why}`));
+    const accept = 'application/pem-certificate-chain';
+    return (await session.post({ doing: 'certificate', url: certificateUrl, signer, accept }, limit.signal)).body;
   } finally {
     limit.end();
   }
@@ -185,24 +222,6 @@ async function ready({ session, signer }: OrderDeps, url: string, signal: AbortS
     return order['status'] === 'pending' ? undefined : true;
   };
   await session.until({ doing: 'order', url, signer }, settled, signal);
-}
-
-async function collect(
-  { session, signer }: OrderDeps,
-  { url, finalize, csr }: { readonly url: string; readonly finalize: string; readonly csr: Buffer },
-  signal: AbortSignal,
-): Promise<string> {
-  const payload = { csr: csr.toString('base64url') };
-  await session.post({ doing: 'finalize', url: finalize, signer, payload }, signal);
-  const settled = (order: Members): string | undefined => {
-    if (order['status'] === 'valid') return urlOf(order, 'certificate', 'order');
-    if (order['status'] === 'invalid') throw failedOrder(order);
-    return undefined;
-  };
-  const certificateUrl = await session.until({ doing: 'order', url, signer }, settled, signal);
-  const accept = 'application/pem-certificate-chain';
-  const reply = await session.post({ doing: 'certificate', url: certificateUrl, signer, accept }, signal);
-  return reply.body;
 }
 
 function failedOrder(order: Members): AcmeError {

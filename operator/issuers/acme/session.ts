@@ -51,6 +51,8 @@ const directoryMs = 3_600_000;
 /** A server that refuses every nonce would be asked for ever. One that refuses every second one is still spoken to. */
 const mostNonces = 40;
 const keptNonces = 16;
+/** A server that takes its time may ask for an hour of patience. */
+const longestPollMs = 3_600_000;
 
 /** The conversation. */
 export class AcmeSession {
@@ -94,17 +96,30 @@ export class AcmeSession {
     }
   }
 
-  /** Asks for an object until `settled` gives something for it, waiting as the server says; at most until the signal ends it. */
+  /**
+   * Asks for an object until `settled` gives something for it, waiting as the server says; at most until the signal ends it. With
+   * `bearing` a server that is away or overloaded is only told of, and asked again.
+   */
   async until<T>(
     request: SignedRequest,
     settled: (object: Readonly<Record<string, unknown>>) => T | undefined,
     signal: AbortSignal,
+    bearing?: (why: string) => void,
   ): Promise<T> {
     for (let looks = 1; ; looks += 1) {
-      const reply = await this.post(request, signal);
-      const value = settled(reply.object());
+      const reply = await this.post(request, signal).catch((error: unknown) => {
+        const passes =
+          error instanceof AcmeError && ['Unreachable', 'ServerFailed', 'RateLimited'].includes(error.reason);
+        if (bearing === undefined || !passes) throw error;
+        bearing(error.message);
+        return error;
+      });
+      const value = reply instanceof AcmeError ? undefined : settled(reply.object());
       if (value !== undefined) return value;
-      await this.#clock.sleep(pollMs(looks, reply.retryAfterMs), signal);
+      await this.#clock.sleep(
+        pollMs(looks, reply.retryAfterMs, bearing === undefined ? undefined : longestPollMs),
+        signal,
+      );
     }
   }
 

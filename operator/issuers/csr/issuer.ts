@@ -5,16 +5,19 @@ import type { Clock } from '../../../lib/clock.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import type { KubeClient } from '../../../lib/kube/client.ts';
 import { isKube } from '../../../lib/kube/errors.ts';
+import type { KubeMetrics } from '../../../lib/kube/metrics.ts';
 import { resources } from '../../../lib/kube/resources.ts';
 import { createRequest } from '../../../lib/pki/csr.ts';
 import { formatIdentity } from '../../../lib/pki/identity.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
+import { aborted } from '../../../lib/runtime/signals.ts';
 import type { IssuerState, LeafOrder, RunningIssuer, SignedLeaf } from '../issuer.ts';
 import { judgeLeaf } from '../judge.ts';
 import { IssuerError } from '../problem.ts';
 import type { Followers } from '../staging.ts';
 import { Watchman } from '../watchman.ts';
 import { GivenAuthorities } from './authorities.ts';
+import { RequestDesk } from './desk.ts';
 import { signedThroughApi } from './request.ts';
 
 /** What an issuer of this kind works with. */
@@ -22,10 +25,11 @@ export interface CsrDeps {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly kubeMetrics: KubeMetrics;
   readonly followers: Followers;
   /** To be called when what `state` says may have changed. */
   readonly changed: () => void;
-  /** How long approval and signing may take together; half a minute by default. */
+  /** How long approval and signing may take together; a day by default. */
   readonly waitMs?: number;
 }
 
@@ -42,11 +46,15 @@ export function createCsrIssuer(object: TLSIssuer, deps: CsrDeps): RunningIssuer
 }
 
 class CsrIssuer implements RunningIssuer {
+  readonly slow = true;
   readonly #name: string;
   readonly #spec: KubernetesCsrIssuerSpec;
   readonly #deps: CsrDeps;
   readonly #authorities: GivenAuthorities | IssuerError;
   readonly #watchman: Watchman;
+  readonly #desk: RequestDesk;
+  /** Resolves when we are known to have the rights that the desk needs. */
+  readonly #permitted = Promise.withResolvers<void>();
 
   constructor(name: string, spec: KubernetesCsrIssuerSpec, deps: CsrDeps) {
     this.#name = name;
@@ -54,6 +62,7 @@ class CsrIssuer implements RunningIssuer {
     this.#deps = deps;
     this.#authorities = givenBy(name, spec);
     this.#watchman = new Watchman(name, this.#authorities instanceof IssuerError ? undefined : this.#authorities, deps);
+    this.#desk = new RequestDesk(name, deps);
   }
 
   state(now: Date): IssuerState {
@@ -70,12 +79,18 @@ class CsrIssuer implements RunningIssuer {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    await this.#watchman.run((stop) => this.#look(stop), signal);
+    await Promise.all([this.#watchman.run((stop) => this.#look(stop), signal), this.#follow(signal)]);
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    await Promise.race([this.#permitted.promise, aborted(signal)]);
+    await this.#desk.run(signal);
   }
 
   async #look(signal: AbortSignal): Promise<number> {
     const authorities = this.#usable();
     await this.#checkRights(signal);
+    this.#permitted.resolve();
     authorities.advance(this.#deps.followers);
     return authorities.isMoving ? movingMs : checkMs;
   }
@@ -88,11 +103,14 @@ class CsrIssuer implements RunningIssuer {
         `not every peer trusts its CA yet: ${waitingFor[0] ?? 'a look is due'}`,
       );
     }
-    const { identity, dnsNames, privateKey, lifetimeMs } = order;
+    const { identity, dnsNames, privateKey, lifetimeMs, waits = () => undefined } = order;
     const names = { uris: [formatIdentity(identity)], dnsNames, ipAddresses: [] };
-    const wanted = { spec: this.#spec, issuer: this.#name, request: createRequest(names, privateKey), lifetimeMs };
-    const pem = await signedThroughApi(wanted, this.#deps, signal);
-    return judgeLeaf({ pem, order, intermediates: [], anchors: trusted, now: this.#deps.clock.now() }).leaf;
+    const request = createRequest(names, privateKey);
+    const wanted = { spec: this.#spec, issuer: this.#name, request, lifetimeMs, waits };
+    const pem = await signedThroughApi(wanted, { ...this.#deps, desk: this.#desk }, signal);
+    // Who trusts what may have changed in the meantime.
+    const anchors = this.#usable().trusted;
+    return judgeLeaf({ pem, order, intermediates: [], anchors, now: this.#deps.clock.now() }).leaf;
   }
 
   #usable(): GivenAuthorities {
@@ -104,8 +122,9 @@ class CsrIssuer implements RunningIssuer {
   async #checkRights(signal: AbortSignal): Promise<void> {
     const { signerName, approve } = this.#spec;
     const group = 'certificates.k8s.io';
-    if (!(await this.#may({ group, resource: 'certificatesigningrequests', verb: 'create' }, signal))) {
-      throw new IssuerError('RightMissing', 'the operator may not make CertificateSigningRequests');
+    for (const verb of ['create', 'list', 'watch']) {
+      if (await this.#may({ group, resource: 'certificatesigningrequests', verb }, signal)) continue;
+      throw new IssuerError('RightMissing', `the operator may not ${verb} CertificateSigningRequests`);
     }
     if (approve !== true) return;
     const domain = `${signerName.split('/')[0] ?? ''}/*`;

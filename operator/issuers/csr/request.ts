@@ -1,4 +1,5 @@
-// One CertificateSigningRequest from making to deleting: what it asks for, how it is followed, and what its end means.
+// One CertificateSigningRequest from making to deleting: what it asks for, how it is followed for as long as somebody may take, and what
+// its end means.
 import { randomBytes } from 'node:crypto';
 import { fieldManagers, labels, MANAGED_BY } from '../../../lib/api/contract.ts';
 import type { KubernetesCsrIssuerSpec } from '../../../lib/api/tlsissuer.ts';
@@ -10,15 +11,16 @@ import type { CertificateSigningRequest } from '../../../lib/kube/object.ts';
 import { resources } from '../../../lib/kube/resources.ts';
 import { requestPem } from '../../../lib/pki/csr.ts';
 import { deadline } from '../../../lib/runtime/deadline.ts';
-import type { Logger } from '../../../lib/runtime/logger.ts';
+import { orAborted } from '../../../lib/runtime/signals.ts';
 import { IssuerError, quoted } from '../problem.ts';
+import type { RequestDesk } from './desk.ts';
 
 /** What following a request takes. */
 export interface RequestDeps {
-  readonly client: Pick<KubeClient, 'get' | 'create' | 'patch' | 'watch' | 'delete'>;
+  readonly client: Pick<KubeClient, 'create' | 'patch'>;
   readonly clock: Clock;
-  readonly logger: Logger;
-  /** How long approval and signing may take together; half a minute by default. */
+  readonly desk: Pick<RequestDesk, 'follow' | 'ask' | 'remove'>;
+  /** How long approval and signing may take together; a day by default. */
   readonly waitMs?: number;
 }
 
@@ -30,18 +32,27 @@ export interface SigningRequest {
   /** PKCS#10, DER. */
   readonly request: Buffer;
   readonly lifetimeMs: number;
+  /** Told whom the request waits for, as a sentence. */
+  readonly waits: (why: string) => void;
 }
 
-/** The order holds one of the operator's workers as long as it waits. */
-const defaultWaitMs = 30_000;
-const deleteMs = 10_000;
+/** Kubernetes itself deletes a request that nobody decided about after a day. */
+const defaultWaitMs = 24 * 3_600_000;
+/** Whoever denied a request is not asked again at once. */
+const deniedMs = 10 * 60_000;
 /** Least that the API takes (certificates.k8s.io/v1, expirationSeconds). */
 const leastSeconds = 600;
 const usages = ['digital signature', 'client auth', 'server auth'];
-/** Failures of the API server that end while the request waits. */
-const passing = ['Gone', 'Unavailable', 'Throttled'] as const;
-const againMs = 500;
 const { certificatesigningrequests } = resources;
+
+/** Label selector of the requests that Tabard makes. */
+export const ours = `${labels.managedBy}=${MANAGED_BY}`;
+
+/** Whether a request was made for a TLSIssuer: by its name, which is made here alone. */
+export function isRequestOf(issuer: string, { metadata }: Pick<CertificateSigningRequest, 'metadata'>): boolean {
+  const start = `tabard-${issuer}-`;
+  return metadata.name.startsWith(start) && /^[0-9a-f]{16}$/.test(metadata.name.slice(start.length));
+}
 
 /** The PEM that the signer put into the request. Rejects with IssuerError; the request is deleted in any case. */
 export async function signedThroughApi(
@@ -49,39 +60,92 @@ export async function signedThroughApi(
   deps: RequestDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  const { clock, waitMs = defaultWaitMs } = deps;
+  const { clock, desk, waitMs = defaultWaitMs } = deps;
+  const { spec } = wanted;
+  const name = `tabard-${wanted.issuer}-${randomBytes(8).toString('hex')}`;
   const limit = deadline(clock, waitMs, 'the signing of a CertificateSigningRequest', signal);
+  const course = new Course(name, wanted);
+  const end = desk.follow(name, (request) => course.becomes(request));
+  const over = new AbortController();
   let made: CertificateSigningRequest | undefined;
-  let newest: CertificateSigningRequest | undefined;
   try {
-    made = await make(wanted, deps, limit.signal);
-    newest = made;
-    if (wanted.spec.approve === true) newest = await approve(made, deps, limit.signal);
-    for await (const each of changesOf(newest, deps, limit.signal)) {
-      newest = each;
-      const pem = outcomeOf(each);
-      if (pem !== undefined) return pem;
-    }
-    throw limit.signal.reason;
+    made = await make(name, wanted, deps, limit.signal);
+    course.becomes(spec.approve === true ? await approve(made, deps, limit.signal) : made);
+    void desk.ask(name, over.signal);
+    return await orAborted(course.outcome, limit.signal);
   } catch (error) {
     signal.throwIfAborted();
-    throw limit.expired ? late(newest, wanted.spec, waitMs) : failureOf(error, wanted.spec);
+    throw limit.expired ? course.late(waitMs) : failureOf(error, spec);
   } finally {
     limit.end();
-    if (made !== undefined) await remove(made, deps);
+    over.abort();
+    if (made !== undefined) await desk.remove(made);
+    end();
+  }
+}
+
+/** What becomes of one request. */
+class Course {
+  readonly #name: string;
+  readonly #spec: KubernetesCsrIssuerSpec;
+  readonly #waits: (why: string) => void;
+  readonly #outcome = Promise.withResolvers<string>();
+  #newest: CertificateSigningRequest | undefined;
+
+  constructor(name: string, { spec, waits }: Pick<SigningRequest, 'spec' | 'waits'>) {
+    this.#name = name;
+    this.#spec = spec;
+    this.#waits = waits;
+    // Whoever gave up does not hear of it any more.
+    this.#outcome.promise.catch(() => undefined);
+  }
+
+  /** The certificate's PEM. Rejects with IssuerError when it ends without one. */
+  get outcome(): Promise<string> {
+    return this.#outcome.promise;
+  }
+
+  /** The request as it is now; undefined when it is gone. */
+  becomes(request: CertificateSigningRequest | undefined): void {
+    if (request === undefined) {
+      this.#outcome.reject(new IssuerError('SignerFailed', `somebody deleted the request ${this.#name}`));
+      return;
+    }
+    this.#newest = request;
+    const refused = refusalOf(request);
+    if (refused !== undefined) this.#outcome.reject(refused);
+    const certificate = request.status?.certificate ?? '';
+    if (certificate !== '') this.#outcome.resolve(Buffer.from(certificate, 'base64').toString('utf8'));
+    else if (refused === undefined) this.#waits(this.#waitingFor());
+  }
+
+  /** Why nothing came of it in time. */
+  late(waitMs: number): IssuerError {
+    const did = this.#isApproved ? 'signed' : 'approved';
+    const detail = `the request to ${this.#spec.signerName} was not ${did} within ${formatDuration(waitMs)}`;
+    const reason = this.#isApproved ? 'NotSigned' : 'NotApproved';
+    return new IssuerError(this.#newest === undefined ? 'Unreachable' : reason, detail);
+  }
+
+  #waitingFor(): string {
+    const { signerName } = this.#spec;
+    const request = `CertificateSigningRequest ${this.#name} to signer ${signerName}`;
+    return this.#isApproved ? `${request} is approved and not signed yet` : `${request} waits to be approved`;
+  }
+
+  get #isApproved(): boolean {
+    return this.#newest?.status?.conditions?.some(({ type }) => type === 'Approved') === true;
   }
 }
 
 function make(
-  { spec, issuer, request, lifetimeMs }: SigningRequest,
+  name: string,
+  { spec, request, lifetimeMs }: SigningRequest,
   { client }: RequestDeps,
   signal: AbortSignal,
 ): Promise<CertificateSigningRequest> {
   const input = {
-    metadata: {
-      name: `tabard-${issuer}-${randomBytes(8).toString('hex')}`,
-      labels: { [labels.managedBy]: MANAGED_BY },
-    },
+    metadata: { name, labels: { [labels.managedBy]: MANAGED_BY } },
     spec: {
       request: Buffer.from(requestPem(request)).toString('base64'),
       signerName: spec.signerName,
@@ -109,74 +173,15 @@ function approve(
   return client.patch(certificatesigningrequests, { name }, patch, options);
 }
 
-/** The request as it is and as it becomes; ends when the signal is aborted. */
-async function* changesOf(
-  first: CertificateSigningRequest,
-  deps: RequestDeps,
-  signal: AbortSignal,
-): AsyncGenerator<CertificateSigningRequest> {
-  const { name } = first.metadata;
-  let { resourceVersion } = first.metadata;
-  yield first;
-  while (!signal.aborted) {
-    const options = { fieldSelector: `metadata.name=${name}`, resourceVersion, timeoutSeconds: 300, idleMs: 300_000 };
-    try {
-      for await (const event of deps.client.watch(certificatesigningrequests, { ...options, signal })) {
-        ({ resourceVersion } = event);
-        if (event.type === 'BOOKMARK') continue;
-        if (event.type === 'DELETED') throw new IssuerError('SignerFailed', `somebody deleted the request ${name}`);
-        yield event.object;
-      }
-    } catch (error) {
-      // A watch that broke or is too old begins anew from what there is.
-      if (!isKube(error, ...passing)) throw error;
-      const now = await reread(name, deps, signal);
-      ({ resourceVersion } = now.metadata);
-      yield now;
-    }
-  }
-}
-
-/** The request as it is; asks until the API server answers or the signal is aborted. */
-async function reread(
-  name: string,
-  { client, clock }: RequestDeps,
-  signal: AbortSignal,
-): Promise<CertificateSigningRequest> {
-  for (;;) {
-    try {
-      return await client.get(certificatesigningrequests, { name }, { signal });
-    } catch (error) {
-      if (!isKube(error, ...passing)) throw error;
-      await clock.sleep(againMs, signal);
-    }
-  }
-}
-
-/** The certificate's PEM; undefined while the request is open. Throws IssuerError when it ended without one. */
-function outcomeOf({ metadata: { name }, status }: CertificateSigningRequest): string | undefined {
-  for (const [type, reason] of [
-    ['Denied', 'Denied'],
-    ['Failed', 'SignerFailed'],
-  ] as const) {
-    const found = status?.conditions?.find((each) => each.type === type);
-    if (found === undefined) continue;
-    const said = quoted([found.reason, found.message].filter((each) => (each ?? '') !== '').join(': '));
-    throw new IssuerError(reason, `request ${name} is ${type}${said === '' ? '' : `: ${said}`}`);
-  }
-  const certificate = status?.certificate ?? '';
-  return certificate === '' ? undefined : Buffer.from(certificate, 'base64').toString('utf8');
-}
-
-function late(
-  newest: CertificateSigningRequest | undefined,
-  { signerName }: KubernetesCsrIssuerSpec,
-  waitMs: number,
-): IssuerError {
-  const approved = newest?.status?.conditions?.some(({ type }) => type === 'Approved') === true;
-  const did = approved ? 'signed' : 'approved';
-  const detail = `the request to ${signerName} was not ${did} within ${formatDuration(waitMs)}`;
-  return new IssuerError(newest === undefined ? 'Unreachable' : approved ? 'NotSigned' : 'NotApproved', detail);
+/** Why a request ended without a certificate; undefined while it is open, or signed. */
+function refusalOf({ metadata: { name }, status }: CertificateSigningRequest): IssuerError | undefined {
+  const found = status?.conditions?.find(({ type }) => type === 'Denied' || type === 'Failed');
+  if (found === undefined) return undefined;
+  const said = quoted([found.reason, found.message].filter((each) => (each ?? '') !== '').join(': '));
+  const detail = `request ${name} is ${found.type}${said === '' ? '' : `: ${said}`}`;
+  return found.type === 'Denied'
+    ? new IssuerError('Denied', detail, { retryAfterMs: deniedMs })
+    : new IssuerError('SignerFailed', detail);
 }
 
 function failureOf(error: unknown, { signerName }: KubernetesCsrIssuerSpec): IssuerError {
@@ -185,18 +190,4 @@ function failureOf(error: unknown, { signerName }: KubernetesCsrIssuerSpec): Iss
   if (isKube(error, 'Forbidden', 'Unauthorized')) return new IssuerError('RightMissing', detail, { cause: error });
   if (isKube(error, 'Invalid')) return new IssuerError('SpecInvalid', detail, { cause: error });
   return new IssuerError('Unreachable', detail, { cause: error });
-}
-
-/** Also when the order was given up: its own little time. What is left behind Kubernetes removes within a day. */
-async function remove({ metadata: { name, uid } }: CertificateSigningRequest, deps: RequestDeps): Promise<void> {
-  const limit = deadline(deps.clock, deleteMs, 'deleting a CertificateSigningRequest');
-  try {
-    await deps.client.delete(certificatesigningrequests, { name }, { uid, signal: limit.signal });
-  } catch (error) {
-    if (!isKube(error, 'NotFound')) {
-      deps.logger.warn({ request: name, reason: messageOf(error) }, 'a signing request was not deleted');
-    }
-  } finally {
-    limit.end();
-  }
 }

@@ -1,6 +1,5 @@
 // Issuer `kubernetesCSR` on a real API server: with a signer of another make (OpenSSL, behind the API as any signer is), with a signer of
 // Kubernetes itself, and with the rights of a service account.
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +16,7 @@ import { createRequest, requestPem } from '../../../lib/pki/csr.ts';
 import { generateKey } from '../../../lib/pki/keys.ts';
 import { Metrics } from '../../../lib/runtime/metrics.ts';
 import { createCsrIssuer } from '../../../operator/issuers/csr/issuer.ts';
+import { OpensslCsrSigner, type SigningManner } from '../../support/csrsigner.ts';
 import { testAuthority } from '../../support/pki.ts';
 import { eventually, isKeyOf, leafOrder, RemoteIssuerBench, stated } from '../../support/remoteissuer.ts';
 
@@ -29,13 +29,13 @@ const connections: Connection[] = [];
 
 let plane: ControlPlane;
 let client: KubeClient;
-let signer: OpensslSigner;
+let signer: OpensslCsrSigner;
 let bench: RemoteIssuerBench | undefined;
 
 beforeAll(async () => {
   plane = await startControlPlane({ controllerManager: true });
   client = clientOf(plane.kubeconfig);
-  signer = new OpensslSigner();
+  signer = new OpensslCsrSigner(client, { signerName, folder });
 }, 1_200_000);
 
 afterAll(async () => {
@@ -62,79 +62,11 @@ function clientOf(kubeconfig: string): KubeClient {
   return connection.client;
 }
 
-function openssl(args: readonly string[], input = ''): string {
-  return execFileSync('openssl', args, { input, encoding: 'utf8', cwd: folder, stdio: ['pipe', 'pipe', 'pipe'] });
-}
-
-/** What the signer is to do otherwise than it was asked to. */
-interface Manner {
-  /** Signs this request in place of the one that came. */
-  readonly request?: string;
-  readonly days?: number;
-  /** Extensions to state in place of those asked for. */
-  readonly extensions?: string;
-}
-
-/** A signer with a CA of its own that signs approved requests, and approves them if it is told to. */
-class OpensslSigner {
-  readonly ca: string;
-  #stop = new AbortController();
-  #running: Promise<void> = Promise.resolve();
-
-  constructor() {
-    const name = ['-subj', '/CN=Another CA', '-days', '30', '-addext', 'keyUsage=critical,keyCertSign,cRLSign'];
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'ca.key'];
-    openssl(['req', '-x509', ...key, '-out', 'ca.crt', ...name]);
-    this.ca = readFileSync(join(folder, 'ca.crt'), 'utf8');
-  }
-
-  start(act: { readonly approve?: boolean; readonly deny?: boolean; readonly sign?: Manner | false } = {}): void {
-    this.#stop = new AbortController();
-    this.#running = this.#run(act, this.#stop.signal);
-  }
-
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-  }
-
-  async #run(act: Parameters<OpensslSigner['start']>[0] = {}, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const { items } = await client.list(certificatesigningrequests).catch(() => ({ items: [] }));
-      for (const each of items)
-        if (each.spec.signerName === signerName) await this.#take(each, act).catch(() => undefined);
-      await systemClock.sleep(50);
-    }
-  }
-
-  async #take(each: CertificateSigningRequest, act: Parameters<OpensslSigner['start']>[0] = {}): Promise<void> {
-    const { name } = each.metadata;
-    const has = (type: string): boolean => each.status?.conditions?.some((found) => found.type === type) === true;
-    const verdict = act.deny === true ? 'Denied' : act.approve === true ? 'Approved' : undefined;
-    if (verdict !== undefined && !has(verdict)) {
-      const condition = { type: verdict, status: 'True', reason: 'ByTest', message: 'the test says so' };
-      const patch = { status: { conditions: [condition] } };
-      await client.patch(certificatesigningrequests, { name }, patch, { subresource: 'approval' });
-    } else if (act.sign !== false && has('Approved') && each.status?.certificate === undefined) {
-      const certificate = Buffer.from(this.#sign(each, act.sign)).toString('base64');
-      await client.patch(certificatesigningrequests, { name }, { status: { certificate } }, { subresource: 'status' });
-    }
-  }
-
-  #sign({ spec }: CertificateSigningRequest, { request, days = 1, extensions = '' }: Manner = {}): string {
-    const pem = request ?? Buffer.from(spec.request, 'base64').toString();
-    const from = extensions === '' ? ['-copy_extensions', 'copyall'] : [];
-    writeFileSync(join(folder, 'ext.cnf'), `extendedKeyUsage=serverAuth,clientAuth\n${extensions}\n`);
-    const ca = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial'];
-    return openssl(['x509', '-req', ...ca, '-days', String(days), ...from, '-extfile', 'ext.cnf'], pem);
-  }
-}
-
 function start(spec: Partial<KubernetesCsrIssuerSpec> = {}, waitMs = 60_000, by = client): RemoteIssuerBench {
   const caBundle = Buffer.from(signer.ca).toString('base64');
   const whole = { signerName, caBundle, ...spec };
   bench = new RemoteIssuerBench({ kubernetesCSR: whole }, (object, deps) =>
-    createCsrIssuer(object, { ...deps, client: by, waitMs }),
+    createCsrIssuer(object, { ...deps, client: by, kubeMetrics: kubeMetrics(new Metrics()), waitMs }),
   );
   return bench;
 }
@@ -213,7 +145,7 @@ describe('a leaf signed through the API', () => {
 });
 
 function fingerprintOf(pem: string): string {
-  const text = openssl(['x509', '-noout', '-fingerprint', '-sha256'], pem);
+  const text = signer.openssl(['x509', '-noout', '-fingerprint', '-sha256'], pem);
   return (text.split('=')[1] ?? '').trim().replaceAll(':', '').toLowerCase();
 }
 
@@ -289,7 +221,7 @@ describe('a signer that does otherwise', () => {
   });
 });
 
-async function refuses(manner: Manner, why: string): Promise<void> {
+async function refuses(manner: SigningManner, why: string): Promise<void> {
   const issuer = start({ approve: true });
   signer.start({ sign: manner });
   await issuer.until('ready');
@@ -306,7 +238,7 @@ describe('a caBundle that is none', () => {
   });
 
   test('a leaf: the issuer says so', async () => {
-    openssl([
+    signer.openssl([
       'req',
       '-x509',
       '-newkey',
@@ -355,7 +287,11 @@ describe('the rights of the operator', () => {
 async function grant(): Promise<void> {
   const group = ['certificates.k8s.io'];
   const rules = [
-    { apiGroups: group, resources: ['certificatesigningrequests'], verbs: ['create', 'get', 'watch', 'delete'] },
+    {
+      apiGroups: group,
+      resources: ['certificatesigningrequests'],
+      verbs: ['create', 'get', 'list', 'watch', 'delete'],
+    },
     { apiGroups: group, resources: ['certificatesigningrequests/approval'], verbs: ['patch'] },
     { apiGroups: group, resources: ['signers'], resourceNames: [signerName], verbs: ['approve'] },
   ];

@@ -10,6 +10,7 @@ import {
   wantedKey,
 } from '../../../../operator/certificates/snapshot.ts';
 import type { IssuerState } from '../../../../operator/issuers/issuer.ts';
+import type { OpenOrder } from '../../../../operator/issuers/orders.ts';
 
 type Held = Extract<CurrentSecret, { kind: 'held' }>;
 
@@ -91,6 +92,14 @@ const of = (change: Partial<Held['facts']>, rest: Partial<Held> = {}): Held => (
   facts: { ...facts, ...change },
 });
 const want = (change: Partial<Wanted>): Wanted => ({ ...wanted, ...change });
+const ordered = (change: Partial<OpenOrder> = {}): OpenOrder => ({
+  wanted: wantedKey(wanted),
+  since: at(hour),
+  waitsFor: 'a person',
+  settled: false,
+  ...change,
+});
+
 const failed = (change: Partial<Failure> = {}): Failure => ({
   count: 1,
   lastAt: at(hour),
@@ -239,6 +248,32 @@ describe('the plan for a service with pods', () => {
       'renews for a little when it is worth it',
       { now: renewAt, issuer: { ...issuer, notAfter: at(day * 1.06) } },
       'issue NearingExpiry',
+    ],
+    [
+      'says for what a first certificate waits',
+      { current: { kind: 'absent' }, order: ordered() },
+      'blocked OrderPending',
+    ],
+    ['says nothing of a renewal that waits for a moment', { now: renewAt, order: ordered({ since: renewAt }) }, 'keep'],
+    [
+      'says that a renewal has waited for long',
+      { now: new Date(renewAt.getTime() + 600_000), order: ordered({ since: renewAt }) },
+      'blocked OrderPending',
+    ],
+    [
+      'leaves an order open while its issuer is unwell',
+      { current: { kind: 'absent' }, order: ordered(), issuer: notReady },
+      'blocked OrderPending',
+    ],
+    [
+      'fetches what an order came to, whatever failed before',
+      { current: { kind: 'absent' }, order: ordered({ settled: true }), failure: failed() },
+      'issue Missing',
+    ],
+    [
+      'does not wait for an order of something else',
+      { current: { kind: 'absent' }, order: ordered({ wanted: 'another' }) },
+      'issue Missing',
     ],
     ['waits after a failure', { current: { kind: 'absent' }, failure: failed() }, 'keep'],
     [

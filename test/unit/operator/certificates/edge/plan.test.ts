@@ -55,6 +55,7 @@ function word({ action, blocked }: EdgePlan): string {
   return action.kind === 'issue' ? action.reason : action.kind;
 }
 
+const ordered = (since: Date) => ({ wanted: wantedEdgeKey(wanted), since, waitsFor: 'the CA', settled: false });
 const failure = { count: 3, lastAt: now, wantedKey: wantedEdgeKey(wanted), message: 'no' };
 
 describe('the plan', () => {
@@ -103,6 +104,9 @@ describe('the plan', () => {
     ],
     ['the identity is revoked and nothing is due', { revoked: { identity: 'compromised', serial: undefined } }, 'keep'],
     ['no sidecar could answer', { current: { kind: 'absent' }, reporting: 0 }, 'NoSidecar'],
+    ['it was ordered a moment ago', { current: { kind: 'absent' }, order: ordered(now) }, 'keep'],
+    ['its order is open for long', { order: ordered(days(-1)), advisedAt: days(-2) }, 'OrderPending'],
+    ['its order came to an end', { current: { kind: 'absent' }, order: { ...ordered(now), settled: true } }, 'Missing'],
     ['it failed just now', { current: { kind: 'absent' }, failure }, 'keep'],
     [
       'it failed with other names',

@@ -28,8 +28,9 @@ describe('Retry-After', () => {
 
 describe('the pause before another look', () => {
   test('grows by itself, and is what the server says within bounds', () => {
-    expect([1, 2, 3, 20].map((looks) => pollMs(looks, undefined))).toEqual([250, 500, 1_000, 5_000]);
-    expect([0, 3_000, 3_600_000].map((asked) => pollMs(1, asked))).toEqual([100, 3_000, 60_000]);
+    expect([1, 2, 3, 20, 100].map((looks) => pollMs(looks, undefined))).toEqual([250, 500, 1_000, 5_000, 30_000]);
+    expect([0, 3_000, 7_200_000].map((asked) => pollMs(1, asked))).toEqual([100, 3_000, 60_000]);
+    expect(pollMs(1, 7_200_000, 3_600_000)).toBe(3_600_000);
   });
 });
 

@@ -164,7 +164,6 @@ export function issueLeaf(request: LeafRequest): IssuedLeaf {
       notBefore,
       notAfter,
       publicKey,
-      subjectKeyId: keyIdOf(publicKey),
       authorityKeyId: Buffer.from(authority.keyId, 'hex'),
       role: {
         kind: 'leaf',

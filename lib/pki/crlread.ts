@@ -7,6 +7,7 @@ import { AppError } from '../errors.ts';
 import { reasonOfCode } from './crl.ts';
 import { type DerElement, derElements, derMembers, derTags } from './der.ts';
 import { pathFacts } from './facts.ts';
+import { labelsOf } from './pem.ts';
 
 /** A revoked certificate as a list names it. */
 export interface ReadEntry {
@@ -111,8 +112,13 @@ export function crlFault(crl: ReadCrl, issuer: X509Certificate): 'foreign' | 'si
 function derOf(input: Buffer): Buffer {
   if (input.length === 0) return fail('it is empty');
   if (input[0] === 0x30) return input;
-  const found = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/.exec(input.toString('latin1'));
+  const text = input.toString('latin1');
+  const found = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/.exec(text);
   if (found === null) return fail('it is neither DER nor PEM of a revocation list');
+  // Who reads the first alone would let pass what the second refuses (nodejs/node#65576).
+  const labels = labelsOf(text);
+  if (labels.length > 1)
+    return fail(`it holds ${labels.length} PEM blocks (${[...new Set(labels)].join(', ')}); leave the one list`);
   return Buffer.from(found[1] ?? '', 'base64');
 }
 

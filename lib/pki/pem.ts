@@ -53,6 +53,8 @@ export function absence(text: string): string {
 
 /** A certificate in DER as PEM, in lines of 64 characters and with a newline at its end, as OpenSSL writes it. */
 export function certificatePem(der: Buffer): string {
-  const lines = der.toString('base64').replaceAll(/.{64}(?=.)/g, '$&\n');
-  return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
+  const text = der.toString('base64');
+  let lines = '';
+  for (let at = 0; at < text.length; at += 64) lines += `${text.slice(at, at + 64)}\n`;
+  return `-----BEGIN CERTIFICATE-----\n${lines}-----END CERTIFICATE-----\n`;
 }

@@ -48,19 +48,25 @@ export interface CertificateRequest {
   readonly notBefore: Date;
   readonly notAfter: Date;
   readonly publicKey: KeyObject;
-  readonly subjectKeyId: Buffer;
+  /** Default: that of the public key. */
+  readonly subjectKeyId?: Buffer;
   readonly authorityKeyId: Buffer;
   readonly role: Role;
 }
 
 /** Key identifier of a public key: the first 160 bits of SHA-256 of the key's bits (RFC 7093 section 2, method 1). */
 export function keyIdOf(publicKey: KeyObject): Buffer {
-  const info = read(publicKeyInfo(publicKey));
+  return keyIdIn(read(publicKeyInfo(publicKey)));
+}
+
+/** The same, of a SubjectPublicKeyInfo. */
+function keyIdIn(info: Node): Buffer {
   return createHash('sha256').update(childBytes(info, 1).subarray(1)).digest().subarray(0, 20);
 }
 
 /** A signed certificate in DER. For `prover` and what is thrown see `signed`. */
 export function signCertificate(request: CertificateRequest, signer: KeyObject, prover?: KeyObject): Buffer {
+  const info = read(publicKeyInfo(request.publicKey));
   const body = (algorithm: Node): Node =>
     sequence(
       tagged(0, [primitive(Type.INTEGER, Buffer.of(2))]),
@@ -69,8 +75,8 @@ export function signCertificate(request: CertificateRequest, signer: KeyObject, 
       read(request.issuerName),
       sequence(time(request.notBefore), time(request.notAfter)),
       read(request.subjectName),
-      read(publicKeyInfo(request.publicKey)),
-      tagged(3, [sequence(...extensionsOf(request))]),
+      info,
+      tagged(3, [sequence(...extensionsOf(request, request.subjectKeyId ?? keyIdIn(info)))]),
     );
   return signed(body, signer, prover);
 }
@@ -80,7 +86,7 @@ const usageIds: Readonly<Record<Usage, string>> = {
   clientAuth: '1.3.6.1.5.5.7.3.2',
 };
 
-function extensionsOf({ role, publicKey, subjectKeyId, authorityKeyId }: CertificateRequest): readonly Node[] {
+function extensionsOf({ role, publicKey, authorityKeyId }: CertificateRequest, subjectKeyId: Buffer): readonly Node[] {
   const keyIds = [
     extension(extensionIds.subjectKeyId, false, octets(subjectKeyId)),
     // The key id alone: an issuer and serial in here would tie leaves to one certificate of a cross-signed CA.

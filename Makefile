@@ -44,8 +44,8 @@ fuzz: deps ## Properties of certificates and names at length (TIMES=50, SEED, AR
 	@export TABARD_FUZZ=$(or $(TIMES),50) TABARD_FUZZ_SEED=$(or $(SEED),$$RANDOM); echo "SEED=$$TABARD_FUZZ_SEED"; \
 	npm run --silent test:unit -- $(or $(ARGS),$(FUZZED)) && $(if $(ARGS),true,npm run --silent test:integration -- test/integration/pki/names)
 
-bench-%: deps ## A benchmark by name: make bench-mesh
-	@node --expose-gc bench/$*.ts
+bench-%: deps ## A benchmark by name: make bench-mesh (ARGS are the benchmark's own)
+	@node --disable-warning=ExperimentalWarning --expose-gc bench/$*.ts $(ARGS)
 
 ##@ Develop
 build: deps ## Bundle the entry points into dist/

@@ -13,7 +13,7 @@ function haproxyConfig(place: Place): string {
     role === 'client' ? `ssl ${files} sni str(${dnsNameOf(peerService)}) verifyhost ${dnsNameOf(peerService)}` : '';
   return `global
   nbthread 1
-  maxconn 15000
+  maxconn 4000
 defaults
   mode tcp
   timeout connect 10s
@@ -58,10 +58,10 @@ function nginxConfig(place: Place): string {
   return `load_module ${tools.nginxStream};
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 20000;
+worker_rlimit_nofile 9000;
 pid ${scratch}/nginx.pid;
 error_log stderr error;
-events { worker_connections 15000; }
+events { worker_connections 8000; }
 stream {
   server {
     listen 0.0.0.0:${portOf(place)} ${role === 'server' ? 'ssl' : ''} backlog=4096;

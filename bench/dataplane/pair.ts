@@ -1,6 +1,7 @@
 // The two proxies of one contestant: started and timed, loaded, looked at, ended.
 import type { ChildProcess } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Netns } from '../../test/support/capture/netns.ts';
 import { applicationPort, type Contestant, dnsNameOf, type Place, type Proxy } from './contestant.ts';
@@ -37,8 +38,12 @@ export interface Load {
   readonly connections: number;
   readonly seconds?: number;
   readonly rate?: number;
+  /** Units in all, instead of a length. */
+  readonly units?: number;
   readonly body?: number;
   readonly beside?: boolean;
+  /** A handshake without a certificate. */
+  readonly anonymous?: boolean;
 }
 
 /** Memory of the two proxies, in megabytes. */
@@ -109,11 +114,12 @@ export class Pair {
   }
 
   async #generator(load: Load) {
-    const { shape, connections, seconds = 1, rate = 0, body, beside = false } = load;
+    const { shape, connections, seconds = 1, rate = 0, units = 0, body, beside = false, anonymous = false } = load;
     const { netns, place } = this.#pods.client;
     const to = `${place.server}:${applicationPort}`;
     const args = ['run', '-to', to, '-shape', shape, '-connections', `${connections}`, '-seconds', `${seconds}`];
-    args.push('-rate', `${rate}`, '-tls', place.tls, '-name', dnsNameOf(place.peerService));
+    args.push('-rate', `${rate}`, '-units', `${units}`, '-name', dnsNameOf(place.peerService));
+    args.push('-tls', anonymous ? '' : place.tls);
     if (body !== undefined) args.push('-body', `${body}`);
     if (beside) args.push('-beside');
     // A handshake is made with the server's proxy itself: nothing of the client's may be in between.
@@ -122,17 +128,17 @@ export class Pair {
     const lines = new Lines(child);
     const said = await lines.next().catch(async (cause: unknown) => {
       await end(child);
-      throw new Error(`${this.name}: ${shape} could not begin; ${this.said()}`, { cause });
+      throw new Error(`${this.name}: ${shape} could not begin\n${this.#said()}`, { cause });
     });
     if (said !== 'ready') throw new Error(`the load generator said ${said}`);
     return { lines, go: () => void child.stdin?.write('\n'), end: () => end(child) };
   }
 
-  /** Where the proxies' own output is, for the message of a failure. */
-  said(): string {
-    return Object.values(this.#pods)
-      .map(({ place }) => logOf(place))
-      .join(', ');
+  /** What the proxies printed last, for the message of a failure. */
+  #said(): string {
+    const last = ({ place }: PairPod): string =>
+      existsSync(logOf(place)) ? readFileSync(logOf(place), 'utf8').slice(-2_000) : '';
+    return Object.values(this.#pods).map(last).join('\n');
   }
 
   async #startOne(role: Place['role']): Promise<number | undefined> {
@@ -146,9 +152,15 @@ export class Pair {
     writeFileSync(log, '');
     const waiting = start(netns, 'proxy', { command: place.tools.load, args: ['ready', ...readyOf(proxy, place)] });
     const begun = performance.timeOrigin + performance.now();
-    this.#running.set(role, start(netns, 'proxy', proxy, log));
-    const at = await new Lines(waiting).next();
-    return Number(at) / 1e6 - begun;
+    const child = start(netns, 'proxy', proxy, log);
+    this.#running.set(role, child);
+    const died = once(child, 'exit').then(() => undefined);
+    const at = await Promise.race([new Lines(waiting).next().catch(() => undefined), died]);
+    if (at !== undefined) return Number(at) / 1e6 - begun;
+    await end(waiting);
+    throw new Error(
+      `${this.name}: the ${role}'s proxy did not become ready:\n${readFileSync(log, 'utf8').slice(-2_000)}`,
+    );
   }
 
   #cpu() {

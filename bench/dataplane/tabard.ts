@@ -65,5 +65,10 @@ const pair = (name: string, layer: Contestant['layer'], policy: Partial<Effectiv
   takesHandshakes: true,
 });
 
-/** Tabard's pairs. */
-export const tabardPairs: readonly Contestant[] = [pair('Tabard direct', 'L4', {})];
+const { connections } = defaultPolicy;
+
+/** Tabard's pairs: the default transport, and the other. */
+export const tabardPairs: readonly Contestant[] = [
+  pair('Tabard tunnel', 'L4', { connections: { ...connections, transport: 'Tunnel' } }),
+  pair('Tabard direct', 'L4', { connections: { ...connections, transport: 'Direct' } }),
+];

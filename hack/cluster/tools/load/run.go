@@ -22,6 +22,7 @@ type settings struct {
 	connections int
 	rate        float64
 	seconds     float64
+	units       int64
 	body        int
 	beside      bool
 	tls         tlsFiles
@@ -55,6 +56,7 @@ func run(args []string) error {
 	flags.IntVar(&s.connections, "connections", 32, "connections at once")
 	flags.Float64Var(&s.rate, "rate", 0, "units per second; 0 = as many as possible")
 	flags.Float64Var(&s.seconds, "seconds", 1, "length")
+	flags.Int64Var(&s.units, "units", 0, "units in all, instead of a length")
 	flags.IntVar(&s.body, "body", 10<<20, "bytes of a bulk body")
 	flags.BoolVar(&s.beside, "beside", false, "one connection more that transfers without end")
 	flags.StringVar(&s.tls.folder, "tls", "", "folder with tls.crt, tls.key, ca.crt")
@@ -136,6 +138,9 @@ func measure(s settings, workers []worker) result {
 	// Who cannot keep the rate up is not waited for without end.
 	latest := begun.Add(time.Duration(3 * s.seconds * float64(time.Second)))
 	due := func() (time.Time, bool) {
+		if s.units > 0 {
+			return time.Now(), next.Add(1) <= s.units
+		}
 		if s.rate == 0 {
 			now := time.Now()
 			return now, now.Before(end)

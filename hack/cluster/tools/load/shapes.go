@@ -63,11 +63,17 @@ func (s *streams) work() error {
 	return nil
 }
 
-// tlsFiles say with what a client of TLS shows itself, and whom it wants.
+// tlsFiles say with what a client of TLS shows itself, and whom it wants; without a folder it shows nothing and takes anybody.
 type tlsFiles struct {
 	folder string
 	name   string
 }
+
+// The one suite and group that all contestants are set to.
+const (
+	wantedSuite = tls.TLS_AES_128_GCM_SHA256
+	wantedGroup = tls.X25519
+)
 
 // handshaking makes a full handshake and one request, then goes.
 type handshaking struct {
@@ -76,7 +82,17 @@ type handshaking struct {
 }
 
 func newHandshaking(to string, files tlsFiles) (*handshaking, error) {
-	at := func(name string) string { return filepath.Join(files.folder, name) }
+	config, err := files.config()
+	return &handshaking{connecting{to: to, request: requestOf("/", true)}, config}, err
+}
+
+func (f tlsFiles) config() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: f.name, SessionTicketsDisabled: true}
+	if f.folder == "" {
+		config.InsecureSkipVerify = true
+		return config, nil
+	}
+	at := func(name string) string { return filepath.Join(f.folder, name) }
 	pair, err := tls.LoadX509KeyPair(at("tls.crt"), at("tls.key"))
 	if err != nil {
 		return nil, err
@@ -85,19 +101,12 @@ func newHandshaking(to string, files tlsFiles) (*handshaking, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(bundle) {
+	config.Certificates = []tls.Certificate{pair}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(bundle) {
 		return nil, errors.New("ca.crt holds no certificate")
 	}
-	config := &tls.Config{
-		MinVersion:             tls.VersionTLS13,
-		Certificates:           []tls.Certificate{pair},
-		RootCAs:                roots,
-		ServerName:             files.name,
-		CurvePreferences:       []tls.CurveID{tls.X25519},
-		SessionTicketsDisabled: true,
-	}
-	return &handshaking{connecting{to: to, request: requestOf("/", true)}, config}, nil
+	return config, nil
 }
 
 func (h *handshaking) work() error {
@@ -110,6 +119,9 @@ func (h *handshaking) work() error {
 	conn.SetDeadline(time.Now().Add(timeout))
 	if err := conn.Handshake(); err != nil {
 		return err
+	}
+	if state := conn.ConnectionState(); state.CipherSuite != wantedSuite || state.CurveID != wantedGroup {
+		return fmt.Errorf("agreed on %s and %s", tls.CipherSuiteName(state.CipherSuite), state.CurveID)
 	}
 	if _, err := conn.Write(h.request); err != nil {
 		return err

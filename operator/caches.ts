@@ -1,6 +1,7 @@
 // What the operator knows of the cluster: one store per kind, each kept by a reflector. Pods are watched by the label of
 // injection and Secrets by the label of what Tabard writes; everything else whole. Every replica has all of it.
 import { delivered, injectedKinds, labels, MANAGED_BY } from '../lib/api/contract.ts';
+import type { TLSBaseline, TLSRole } from '../lib/api/tlsbaseline.ts';
 import type { TLSIssuer } from '../lib/api/tlsissuer.ts';
 import type { TLSPolicy } from '../lib/api/tlspolicy.ts';
 import type { TLSRevocation } from '../lib/api/tlsrevocation.ts';
@@ -38,6 +39,8 @@ export interface Caches {
   readonly policies: Store<TLSPolicy>;
   readonly issuers: Store<TLSIssuer>;
   readonly revocations: Store<TLSRevocation>;
+  readonly baselines: Store<TLSBaseline>;
+  readonly roles: Store<TLSRole>;
   /** Those with app.kubernetes.io/managed-by=tabard, of all namespaces. */
   readonly secrets: Store<Secret>;
   /** All of Tabard's own namespace: keys and credentials that issuers name. */
@@ -126,6 +129,8 @@ export function createCaches(deps: CachesDeps): CacheSet {
       policies: keep(resources.tlspolicies, clusterIndexes.policies),
       issuers: keep(resources.tlsissuers),
       revocations: keep(resources.tlsrevocations),
+      baselines: keep(resources.tlsbaselines),
+      roles: keep(resources.tlsroles),
       secrets: keep(resources.secrets, { selection: ours, trim: secretTrimmer() }),
       ownSecrets: keep(resources.secrets, { selection: own }),
       ownConfigMaps: keep(resources.configmaps, { selection: own }),

@@ -112,6 +112,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     (again: () => void) => authority.subscribe(again),
     (again: () => void) => trust.subscribe(again),
     (again: () => void) => registry.subscribe(again),
+    (again: () => void) => stores.baselines.subscribe(again),
   ];
   const certificates = new CertificateController({
     ...shared,
@@ -181,6 +182,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     reports,
     issuers: issuersByName,
     edges,
+    rules: stores,
   });
   return {
     'issuers at work': (signal) => registry.run(signal),

@@ -1,6 +1,7 @@
 // The kinds that Tabard reads or writes, and where the API server serves them. A descriptor carries the object's type,
 // so that `client.get(resources.pods, ref)` is a Pod without a cast.
 import { GROUP, VERSION } from '../api/contract.ts';
+import type { TLSBaseline, TLSRole } from '../api/tlsbaseline.ts';
 import type { TLSIssuer } from '../api/tlsissuer.ts';
 import type { TLSPolicy } from '../api/tlspolicy.ts';
 import type { TLSRevocation } from '../api/tlsrevocation.ts';
@@ -76,6 +77,8 @@ export const resources = Object.freeze({
   tlspolicies: define<TLSPolicy>(`${GROUP}/${VERSION}`, 'tlspolicies', 'TLSPolicy'),
   tlsissuers: define<TLSIssuer>(`${GROUP}/${VERSION}`, 'tlsissuers', 'TLSIssuer', 'Cluster'),
   tlsrevocations: define<TLSRevocation>(`${GROUP}/${VERSION}`, 'tlsrevocations', 'TLSRevocation', 'Cluster'),
+  tlsbaselines: define<TLSBaseline>(`${GROUP}/${VERSION}`, 'tlsbaselines', 'TLSBaseline', 'Cluster'),
+  tlsroles: define<TLSRole>(`${GROUP}/${VERSION}`, 'tlsroles', 'TLSRole', 'Cluster'),
   clustertrustbundles: define<ClusterTrustBundle>(
     'certificates.k8s.io/v1',
     'clustertrustbundles',

@@ -1,10 +1,12 @@
 // The cluster as certificates see it, read from the caches: a service's pods, the policy that governs them, the Services that
 // select them. No I/O.
 import { isInjectedKind, labels, written } from '../../lib/api/contract.ts';
+import type { TLSBaseline } from '../../lib/api/tlsbaseline.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Pod, Service } from '../../lib/kube/object.ts';
 import type { Store, StoreOptions } from '../../lib/kube/store.ts';
 import { isServiceName, type NamedService } from '../../lib/pki/identity.ts';
+import { floorOf } from '../../lib/policy/baseline.ts';
 import { governing, type Labels, precedence, type Selected } from '../../lib/policy/select.ts';
 
 /** Indexes that the stores given to `Cluster` must declare. */
@@ -60,6 +62,8 @@ export interface ClusterStores {
   readonly pods: Store<Pod>;
   readonly services: Store<Service>;
   readonly policies: Store<TLSPolicy>;
+  /** Where there are any. */
+  readonly baselines?: Pick<Store<TLSBaseline>, 'list'>;
 }
 
 /** Answers from the caches. */
@@ -75,6 +79,11 @@ export class Cluster {
     const pods = this.#stores.pods.byIndex('tabardService', key).filter((pod) => !isFinished(pod));
     const isLeaving = ({ metadata }: Pod): boolean => metadata.deletionTimestamp !== undefined;
     return { live: pods.filter((pod) => !isLeaving(pod)), leaving: pods.filter(isLeaving) };
+  }
+
+  /** Longest lifetime of a certificate that the baselines allow, milliseconds; Infinity = any. */
+  longestMs(): number {
+    return floorOf(this.#stores.baselines?.list() ?? []).longestMs;
   }
 
   /** Keys of the services of a namespace that have pods of any state. */
@@ -112,18 +121,31 @@ export class Cluster {
   servicesOf(pods: readonly Pod[]): readonly NamedService[] {
     const [first] = pods;
     if (first === undefined) return [];
-    return this.#stores.services
-      .byIndex('namespace', first.metadata.namespace ?? '')
-      .filter((service) => pods.some((pod) => selectsPod(service, pod)))
-      .map(({ metadata, spec }) => ({ name: metadata.name, headless: spec?.clusterIP === 'None' }))
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .slice(0, maximumServices);
+    const found: NamedService[] = [];
+    for (const service of this.#stores.services.byIndex('namespace', first.metadata.namespace ?? '')) {
+      if (!selectsAny(service, pods)) continue;
+      found.push({ name: service.metadata.name, headless: service.spec?.clusterIP === 'None' });
+    }
+    return found.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, maximumServices);
   }
 }
 
-/** Whether a Service selects a pod. Without a selector it selects nothing; an ExternalName Service is an alias. */
-function selectsPod({ spec }: Service, { metadata }: Pod): boolean {
-  const selector = Object.entries(spec?.selector ?? {});
-  if (selector.length === 0 || spec?.type === 'ExternalName') return false;
-  return selector.every(([key, value]) => metadata.labels?.[key] === value);
+/**
+ * Whether a Service selects one of the pods. Without a selector it selects nothing; an ExternalName Service is an alias. Asked of every
+ * Service of a namespace for each certificate, several times: that took a third of all memory that issuing allocated.
+ */
+function selectsAny({ spec }: Service, pods: readonly Pod[]): boolean {
+  const selector = spec?.selector;
+  if (selector === undefined || spec?.type === 'ExternalName') return false;
+  for (const { metadata } of pods) if (isSelected(metadata.labels, selector)) return true;
+  return false;
+}
+
+function isSelected(podLabels: Labels | undefined, selector: Labels): boolean {
+  let any = false;
+  for (const name in selector) {
+    if (podLabels?.[name] !== selector[name]) return false;
+    any = true;
+  }
+  return any;
 }

@@ -155,7 +155,7 @@ export class Gatherer {
   ): Promise<Wanted> {
     const { cluster, trustDomain, clusterDomain, shortestMs } = this.#deps;
     const [namespace = '', service = ''] = key.split('/');
-    const { dnsNames: extra, ...settings } = certificateSettings(policy, shortestMs);
+    const { dnsNames: extra, ...settings } = certificateSettings(policy, shortestMs, cluster.longestMs());
     const owners = await this.#owners(key, pods, signal);
     // A CA of the outside proves names, and knows neither identities nor the names of Services.
     if (!this.#deps.issuers.signsIdentities(settings.issuer)) return { ...settings, uri: '', dnsNames: extra, owners };

@@ -11,12 +11,14 @@ import { type Cluster, hasSidecar } from './cluster.ts';
 import type { EdgeOutcomes } from './edge/outcomes.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { PlaintextSight } from './plaintext.ts';
+import { type RuleSight, type RuleSources, type RuleStanding, ruleFaults } from './rules.ts';
 import type { GovernedService, StatusInput } from './status.ts';
 
 /** What sidecars reported (operator/control): the members that a status is made from. */
 export interface ReportsView {
   ofPod(podUid: string): { readonly report: StatusReport } | undefined;
   plaintextClients(service: { readonly namespace: string; readonly service: string }): readonly PlaintextSight[];
+  ruleHits?(service: { readonly namespace: string; readonly service: string }): readonly RuleSight[];
   subscribe(listener: (service: { readonly namespace: string; readonly service: string }) => void): () => void;
 }
 
@@ -30,6 +32,8 @@ export interface GovernedSources {
   readonly issuers: { state(name: string, now: Date): IssuerState };
   /** Lowest lifetime of a leaf, milliseconds. */
   readonly shortestMs: number;
+  /** Baselines and roles. */
+  readonly rules?: RuleSources | undefined;
 }
 
 /** How long the sidecars must have been watched before their silence says that nobody comes without TLS. */
@@ -59,16 +63,38 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
       decidedBy: otherThan(policy, cluster.policyOf(live)),
     });
   }
+  const rules = ruleStanding(sources, policy, services, governed);
   return {
     policy,
     now,
-    faults: [...policyFaults(policy, shortestMs), ...lifetimeFaults(sources, policy, now)],
+    rules,
+    faults: [...policyFaults(policy, shortestMs), ...lifetimeFaults(sources, policy, now), ...(rules?.faults ?? [])],
     services,
     overruledBy: [...overruled].map(([name, pods]) => ({ name, pods })).sort((a, b) => a.name.localeCompare(b.name)),
     clients: services.flatMap(({ name }) => reports.plaintextClients({ namespace, service: name })),
     watched:
       watchedMs >= watchMs &&
       governed.every((pod) => !hasSidecar(pod) || reports.ofPod(pod.metadata.uid) !== undefined),
+  };
+}
+
+/** What is known of the policy's rules. A pod that has not reported yet is not judged. */
+function ruleStanding(
+  { rules, reports }: GovernedSources,
+  policy: TLSPolicy,
+  services: readonly GovernedService[],
+  governed: readonly Pod[],
+): RuleStanding | undefined {
+  if (rules === undefined) return undefined;
+  const namespace = policy.metadata.namespace ?? '';
+  const unenforced = governed.filter((pod) => {
+    const report = reports.ofPod(pod.metadata.uid)?.report;
+    return hasSidecar(pod) ? report !== undefined && report.authorization === undefined : true;
+  });
+  return {
+    ...ruleFaults(policy, rules),
+    unenforced: unenforced.map(({ metadata }) => metadata.name).sort(),
+    sights: services.flatMap(({ name }) => reports.ruleHits?.({ namespace, service: name }) ?? []),
   };
 }
 

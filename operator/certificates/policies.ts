@@ -4,6 +4,7 @@
 import type { Condition } from '../../lib/api/conditions.ts';
 import { fieldManagers } from '../../lib/api/contract.ts';
 import { sameJson } from '../../lib/api/equal.ts';
+import type { TLSBaseline, TLSRole } from '../../lib/api/tlsbaseline.ts';
 import type { TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
@@ -41,6 +42,8 @@ export interface PolicyDeps {
   readonly issuers: Pick<Issuers, 'state'>;
   /** Lowest lifetime of a leaf, milliseconds. */
   readonly shortestMs: number;
+  /** What else decides what holds of a policy. */
+  readonly rules?: { readonly baselines: Store<TLSBaseline>; readonly roles: Store<TLSRole> };
 }
 
 /** A status is written when nothing has changed for so long; longer by so much per service, since a large status costs more to write. */
@@ -76,7 +79,7 @@ export class PolicyController {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { stores, outcomes, edges, reports, certificates, clock } = this.#deps;
+    const { stores, outcomes, edges, reports, certificates, clock, rules } = this.#deps;
     this.#startedMs = clock.now().getTime();
     await stores.pods.synced(signal);
     const touched = (object: KubeObject | undefined): void => this.#touch(object?.metadata.namespace);
@@ -87,11 +90,13 @@ export class PolicyController {
       edges.subscribe((key) => this.#touch(key.split('/')[0])),
       reports.subscribe(({ namespace }) => this.#touch(namespace)),
       certificates.subscribe(({ namespace }) => this.#touch(namespace)),
+      rules?.baselines.subscribe(() => this.#touchAll()),
+      rules?.roles.subscribe(() => this.#touchAll()),
     ];
     try {
       await this.#controller.run(signal);
     } finally {
-      for (const end of ends) end();
+      for (const end of ends) end?.();
     }
   }
 
@@ -99,6 +104,10 @@ export class PolicyController {
   #policyChanged(before: TLSPolicy | undefined, after: TLSPolicy | undefined): void {
     if (before?.metadata.generation !== after?.metadata.generation) this.#touch((after ?? before)?.metadata.namespace);
     else if (after !== undefined) this.#later(keyOf(after.metadata));
+  }
+
+  #touchAll(): void {
+    for (const { metadata } of this.#deps.stores.policies.list()) this.#later(keyOf(metadata));
   }
 
   #touch(namespace: string | undefined): void {

@@ -8,6 +8,7 @@ import type { DeliveryProblem, PodCertificateSummary } from '../podcertificates/
 import { type EdgeService, edgeCondition } from './edge/status.ts';
 import type { Outcome } from './outcomes.ts';
 import { mergeClients, type PlaintextSight } from './plaintext.ts';
+import { enforcementCondition, overriddenCondition, type RuleStanding, ruleStatuses } from './rules.ts';
 
 /** A service with pods that the policy governs. */
 export interface GovernedService {
@@ -39,6 +40,8 @@ export interface StatusInput {
   readonly clients: readonly PlaintextSight[];
   /** Every live pod has reported, and for long enough that a plaintext client would have been seen. */
   readonly watched: boolean;
+  /** Of authorization rules and baselines. */
+  readonly rules?: RuleStanding | undefined;
 }
 
 type Verdict = Pick<WantedCondition, 'status' | 'reason' | 'message'>;
@@ -59,10 +62,12 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
     { type: 'Ready', ...readiness(services, now), ...observed },
     { type: 'Accepted', ...acceptance(input.faults), ...observed },
     { type: 'Conflicted', ...conflict(input), ...observed },
+    ...ruleConditions(input).map((condition) => ({ ...condition, ...observed })),
     ...(policy.spec.edge === undefined ? [] : [{ ...edgeCondition(edgesOf(services), now), ...observed }]),
   ];
   const listed = services.map((service) => serviceStatus(service, now));
   const expires = listed.flatMap(({ notAfter }) => notAfter ?? []).sort()[0];
+  const rules = ruleStatuses(policy, input.rules?.sights ?? [], now);
   const plaintextClients = mergeClients(policy.status?.plaintextClients, input.clients, now);
   return {
     ...observed,
@@ -71,10 +76,17 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
     servicesReady: `${listed.filter(({ ready }) => ready).length}/${listed.length}`,
     ...(expires === undefined ? {} : { expires }),
     plaintextClients,
+    ...(rules === undefined ? {} : { rules }),
     ...(isPermissive(policy)
       ? { strictReady: input.watched && listed.length > 0 && plaintextClients.length === 0 }
       : {}),
   };
+}
+
+function ruleConditions({ policy, rules }: StatusInput): readonly WantedCondition[] {
+  if (rules === undefined) return [];
+  const enforcement = enforcementCondition(policy, rules);
+  return [overriddenCondition(rules), ...(enforcement === undefined ? [] : [enforcement])];
 }
 
 function edgesOf(services: readonly GovernedService[]): readonly EdgeService[] {

@@ -41,12 +41,16 @@ export interface Reports {
   ofService(service: ReportedService): readonly PodReport[];
   /** Latest first; at most a hundred, none older than a week. */
   plaintextClients(service: ReportedService): readonly PlaintextClient[];
+  /** Authorization rules that matched calls of a service, since this replica runs. */
+  ruleHits(service: ReportedService): readonly { readonly name: string; readonly lastHit: Date }[];
   /** Told, synchronously, of the service whose reports changed. Returns the function that ends the subscription. */
   subscribe(listener: (service: ReportedService) => void): () => void;
 }
 
 /** Most plaintext clients that are remembered per service; the one seen longest ago goes. */
 const maximumClients = 100;
+/** Most rules that are remembered per service; the one that matched longest ago goes. A policy has at most 100. */
+const maximumRules = 500;
 /** How long a plaintext client is remembered, in milliseconds. */
 const clientMemoryMs = 7 * 86_400_000;
 
@@ -56,6 +60,8 @@ export class ReportStore implements Reports {
   readonly #pods = new Map<string, PodReport>();
   readonly #services = new Map<string, Map<string, PodReport>>();
   readonly #plaintext = new Map<string, Map<string, PlaintextClient>>();
+  /** By service, and there by the rule's name. */
+  readonly #rules = new Map<string, Map<string, Date>>();
   readonly #listeners = new Set<(service: ReportedService) => void>();
   readonly #accepted = new Set<(report: PodReport) => void>();
   /** Pods whose last report came to this replica itself. */
@@ -78,6 +84,10 @@ export class ReportStore implements Reports {
     if (clients === undefined) return [];
     this.#forgetOld(keyOf(service), clients);
     return [...clients.values()].reverse();
+  }
+
+  ruleHits(service: ReportedService): readonly { readonly name: string; readonly lastHit: Date }[] {
+    return [...(this.#rules.get(keyOf(service)) ?? [])].map(([name, lastHit]) => ({ name, lastHit }));
   }
 
   subscribe(listener: (service: ReportedService) => void): () => void {
@@ -134,6 +144,7 @@ export class ReportStore implements Reports {
     if (siblings === undefined) this.#services.set(key, new Map([[entry.podUid, entry]]));
     else siblings.set(entry.podUid, entry);
     this.#note(entry);
+    this.#noteRules(key, entry);
     this.#tell(entry);
   }
 
@@ -150,6 +161,20 @@ export class ReportStore implements Reports {
       clients.set(key, { address, service, port, lastSeen: receivedAt, refused, count: before + count });
     }
     this.#forgetOld(page, clients);
+  }
+
+  #noteRules(service: string, { receivedAt, report: { rules = [] } }: PodReport): void {
+    if (rules.length === 0) return;
+    const hits = this.#rules.get(service) ?? new Map<string, Date>();
+    this.#rules.set(service, hits);
+    for (const { name } of rules) {
+      hits.delete(name);
+      hits.set(name, receivedAt);
+    }
+    for (const name of hits.keys()) {
+      if (hits.size <= maximumRules) break;
+      hits.delete(name);
+    }
   }
 
   #forgetOld(service: string, clients: Map<string, PlaintextClient>): void {

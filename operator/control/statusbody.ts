@@ -1,5 +1,6 @@
 // The body of POST /v1/status, read strictly: it comes from a pod, and what it says ends up in the status of a TLSPolicy.
 // Members that are not known are ignored, so that a newer sidecar can speak to this operator. Pure.
+import type { RuleHits } from '../../lib/api/authorization.ts';
 import type { StatusReport } from '../../lib/api/control.ts';
 import { canonicalAddress } from '../mesh/address.ts';
 
@@ -56,7 +57,29 @@ export function readStatus(value: unknown): StatusBody {
   const seen = revocations === undefined ? {} : { revocations };
   const signer = readSigner(value['issuerKeyId']);
   if (typeof signer === 'string') return { ok: false, problem: signer };
-  return { ok: true, report: { ...texts, ...signer, ...authorities, ...seen, ...challenges, plaintext } };
+  const rules = readRules(value['authorization'], value['rules']);
+  if (typeof rules === 'string') return { ok: false, problem: rules };
+  return { ok: true, report: { ...texts, ...signer, ...authorities, ...seen, ...challenges, ...rules, plaintext } };
+}
+
+function readRules(form: unknown, rules: unknown): Pick<StatusReport, 'authorization' | 'rules'> | string {
+  if (form !== undefined && !isWithin(form, 2 ** 16)) return 'authorization is not a form of rules';
+  const authorization = form === undefined ? {} : { authorization: form };
+  if (rules === undefined) return authorization;
+  if (!Array.isArray(rules) || rules.length > maximumPlaintext || !(rules as readonly unknown[]).every(isRuleHits)) {
+    return `rules is not a list of at most ${maximumPlaintext} entries {name, outcome: allowed|denied|audited, count: > 0}`;
+  }
+  return { ...authorization, rules: rules.map(({ name, outcome, count }) => ({ name, outcome, count })) };
+}
+
+/** The names of baselines, which stand before those of their rules, may have dots. */
+const ruleName = /^[a-z0-9./-]{0,317}$/;
+
+function isRuleHits(value: unknown): value is RuleHits {
+  if (!isObject(value)) return false;
+  const { name, outcome, count } = value;
+  const isOutcome = outcome === 'allowed' || outcome === 'denied' || outcome === 'audited';
+  return isOutcome && typeof name === 'string' && ruleName.test(name) && isWithin(count, 2 ** 32);
 }
 
 /** SHA-256 of the CAs in the bundle, of which there are at most a hundred (lib/pki/bundle.ts). */

@@ -1,12 +1,25 @@
 // The effective policy of each pod, kept so that a change of a TLSPolicy touches only the pods for which it changes
 // something. Pure but for the function it is given.
+import type { Authorization } from '../../lib/api/authorization.ts';
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { MeshPod } from './workloads.ts';
+
+/** Rules may be long and are one object as long as they are equal (rulebook.ts); the rest is compared as text. */
+interface Known {
+  readonly policy: EffectivePolicy;
+  readonly text: string;
+  readonly authorization: Authorization | undefined;
+}
+
+function knownOf(policy: EffectivePolicy): Known {
+  const { authorization, ...rest } = policy;
+  return { policy, text: JSON.stringify(rest), authorization };
+}
 
 /** What holds for each pod, by uid. */
 export class Policies {
   readonly #policyOf: (pod: MeshPod) => EffectivePolicy;
-  readonly #known = new Map<string, { readonly policy: EffectivePolicy; readonly text: string }>();
+  readonly #known = new Map<string, Known>();
 
   constructor(policyOf: (pod: MeshPod) => EffectivePolicy) {
     this.#policyOf = policyOf;
@@ -17,16 +30,16 @@ export class Policies {
     const known = this.#known.get(pod.uid);
     if (known !== undefined) return known.policy;
     const policy = this.#policyOf(pod);
-    this.#known.set(pod.uid, { policy, text: JSON.stringify(policy) });
+    this.#known.set(pod.uid, knownOf(policy));
     return policy;
   }
 
   /** Works a pod's policy out again. True when it differs from what was known. */
   refresh(pod: MeshPod): boolean {
-    const policy = this.#policyOf(pod);
-    const text = JSON.stringify(policy);
-    if (this.#known.get(pod.uid)?.text === text) return false;
-    this.#known.set(pod.uid, { policy, text });
+    const next = knownOf(this.#policyOf(pod));
+    const known = this.#known.get(pod.uid);
+    if (known?.text === next.text && known.authorization === next.authorization) return false;
+    this.#known.set(pod.uid, next);
     return true;
   }
 

@@ -1,11 +1,13 @@
-// The effective policy of an injected pod, from the policies of its namespace and from what the Services that select it say
-// of their ports. Pure; the stores behind it are handed in.
+// The effective policy of an injected pod, from the policies of its namespace, the baselines and what the Services that select it
+// say of their ports. Pure; the stores behind it are handed in.
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Pod, Service } from '../../lib/kube/object.ts';
+import { noFloor, raised } from '../../lib/policy/baseline.ts';
 import { effectivePolicy } from '../../lib/policy/effective.ts';
 import { portProtocols } from '../../lib/policy/protocols.ts';
 import { governing } from '../../lib/policy/select.ts';
+import type { Rulebook } from './rulebook.ts';
 import { selects } from './services.ts';
 import type { MeshPod } from './workloads.ts';
 
@@ -17,15 +19,24 @@ export interface PolicySources {
   pod(key: string): Pod | undefined;
 }
 
-/** The function that a mesh asks for the policy of a pod (MeshDeps.policyOf). */
-export function policySource(sources: PolicySources): (pod: MeshPod) => EffectivePolicy {
+/** What a cluster without baselines and rules has. */
+const noRules: Pick<Rulebook, 'of' | 'floor'> = { of: () => undefined, floor: () => noFloor };
+
+/** The function that a mesh asks for the policy of a pod (MeshDeps.policyOf). `rules` are authorization rules and the baselines' floor. */
+export function policySource(
+  sources: PolicySources,
+  rules: Pick<Rulebook, 'of' | 'floor'> = noRules,
+): (pod: MeshPod) => EffectivePolicy {
   return ({ namespace, name, labels }) => {
     const { policy } = governing(sources.policiesIn(namespace), labels);
     const services = sources.servicesIn(namespace).filter(({ spec }) => {
       const { selector = {} } = spec ?? {};
       return Object.keys(selector).length > 0 && selects(selector, labels);
     });
-    return effectivePolicy(policy, portProtocols(services, podPorts(sources.pod(`${namespace}/${name}`))));
+    const spoken = portProtocols(services, podPorts(sources.pod(`${namespace}/${name}`)));
+    const effective = raised(effectivePolicy(policy, spoken), rules.floor());
+    const authorization = rules.of(policy);
+    return authorization === undefined ? effective : { ...effective, authorization };
   };
 }
 

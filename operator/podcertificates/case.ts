@@ -53,7 +53,7 @@ export async function look(
   const isThere = typeof pod !== 'string';
   const [, service = ''] = isThere ? (serviceKeyOf(pod) ?? '').split('/') : [];
   const policy = isThere ? cluster.selected(namespace, pod.metadata.labels ?? {}).policy : undefined;
-  const settings = certificateSettings(policy, shortestMs);
+  const settings = certificateSettings(policy, shortestMs, cluster.longestMs());
   const identity = { trustDomain, namespace, service };
   const now = clock.now();
   const issuer = issuers.named(settings.issuer);

@@ -21,6 +21,8 @@ beforeAll(async () => {
     'crd/tlspolicies.tabard.dev',
     'crd/tlsissuers.tabard.dev',
     'crd/tlsrevocations.tabard.dev',
+    'crd/tlsbaselines.tabard.dev',
+    'crd/tlsroles.tabard.dev',
   ]);
 }, 900_000);
 
@@ -237,7 +239,10 @@ describe('kubectl', () => {
     ['tlspolicy.spec.certificate.lifetime', 'from 10m to 90d'],
     ['tlspolicy.spec.certificate.renewAt', 'in percent of its lifetime'],
     ['tlspolicy.spec.ports.protocol', 'Passthrough when the application speaks TLS itself'],
-    ['tlspolicy.spec.authorization', 'Not supported by this version'],
+    ['tlspolicy.spec.authorization', 'judged for every connection after the peer proved itself'],
+    ['tlspolicy.spec.authorization.rules.from.serviceAccounts', 'of which all pods run with the account'],
+    ['tlsbaseline.spec.mode', 'in the order Mutual, ServerOnly, Permissive, Disabled'],
+    ['tlsrole.spec.permissions', 'one entry must match'],
     ['tlspolicy.status.conditions', 'Ready: everything asked for holds'],
     ['tlsissuer.spec.selfSigned.lifetime', 'Default 90d'],
   ])('explains %s', async (path, words) => {

@@ -185,12 +185,6 @@ export const refusedPolicies: readonly Refused[] = [
     says: 'must be a duration from 1m to 7d',
   },
   {
-    what: 'authorization, which is not there yet',
-    spec: '{authorization: {rules: [{name: web, effect: Deny}]}}',
-    field: 'spec.authorization',
-    says: 'not supported by this version of Tabard; rules here would not be enforced',
-  },
-  {
     what: 'HSTS, which is not there yet',
     spec: '{http: {hsts: {maxAge: 365d}}}',
     field: 'spec.http.hsts',

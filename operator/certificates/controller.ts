@@ -84,7 +84,7 @@ export class CertificateController {
     );
     this.#controller = new Controller({
       name: 'certificates',
-      feeds: certificateFeeds(stores, cluster),
+      feeds: certificateFeeds(stores, cluster, (secret) => this.#gatherer.knows(secret)),
       reconcile: (key, signal) => this.#reconcile(key, signal),
       clock,
       logger,
@@ -156,6 +156,8 @@ export class CertificateController {
     if (executed.kind === 'foreign') this.#gatherer.noteForeign(key);
     if (executed.kind === 'written' || executed.kind === 'overtaken')
       this.#recent.note(secretKeyOf(key), executed.secret);
+    if (executed.kind === 'written' && executed.made !== undefined)
+      this.#gatherer.noteWritten(executed.secret, executed.made, executed.made.trustBundle);
     if (executed.kind !== 'written' && executed.kind !== 'deleted') return;
     outcomes.succeeded(key);
     const ms = clock.now().getTime() - startedMs;

@@ -10,14 +10,14 @@ import type { KubeInput, Secret } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import { generateKey, privateKeyPem } from '../../lib/pki/keys.ts';
 import { contentOf, keystoreParts } from '../delivery/keystores.ts';
-import type { LeafOrder, SignedLeaf } from '../issuers/issuer.ts';
+import type { IssuerState, LeafOrder, SignedLeaf } from '../issuers/issuer.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { OpenOrders } from '../issuers/orders.ts';
 import { previousAnnotation } from '../revocation/known.ts';
 import type { Gathered } from './gather.ts';
 import type { Action } from './plan.ts';
 import { renewalTime } from './schedule.ts';
-import { dataOf, rewrittenInput, secretInput, serviceOf } from './secret.ts';
+import { dataOf, factsAsOrdered, type Made, rewrittenInput, secretInput, serviceOf } from './secret.ts';
 import { type CurrentSecret, type Wanted, wantedKey } from './snapshot.ts';
 
 /** What executing works with. */
@@ -29,9 +29,16 @@ export interface ExecuteDeps {
   readonly trustDomain: string;
 }
 
+type Ready = Extract<IssuerState, { ready: true }>;
+
 /** What came of it. */
 export type Executed =
-  | { readonly kind: 'written'; readonly secret: Secret; readonly leaf?: SignedLeaf }
+  | {
+      readonly kind: 'written';
+      readonly secret: Secret;
+      readonly leaf?: SignedLeaf;
+      readonly made?: Made & Pick<Ready, 'trustBundle'>;
+    }
   | { readonly kind: 'deleted' }
   /** The signer takes its time; the order is open. */
   | { readonly kind: 'ordered' }
@@ -91,7 +98,9 @@ export class Executor {
       notes: previousAnnotation(gathered.secret, clock.now()),
     });
     const written = await this.#write(input, gathered, signal);
-    return written.kind === 'written' ? { ...written, leaf } : written;
+    if (written.kind !== 'written') return written;
+    const facts = state.mesh ? factsAsOrdered(leaf, wanted) : undefined;
+    return { ...written, leaf, ...(facts === undefined ? {} : { made: { input, facts, trustBundle } }) };
   }
 
   /** A leaf with a key of its own; undefined while the signer takes its time. */

@@ -16,12 +16,16 @@ export interface CertificateStores extends ClusterStores {
   readonly issuers: Store<TLSIssuer>;
 }
 
-/** The feeds of `<namespace>/<service>` keys. */
-export function certificateFeeds(stores: CertificateStores, cluster: Cluster): readonly Feed[] {
+/** The feeds of `<namespace>/<service>` keys. A Secret that `isKnown` is one that was written here and looked at since. */
+export function certificateFeeds(
+  stores: CertificateStores,
+  cluster: Cluster,
+  isKnown: (secret: Secret) => boolean,
+): readonly Feed[] {
   const inNamespace = ({ metadata }: KubeObject): Iterable<string> => cluster.servicesIn(metadata.namespace ?? '');
   return [
     selective(stores.pods, podMatters, (pod) => [serviceKeyOf(pod) ?? []].flat()),
-    selective(stores.secrets, ({ metadata }) => metadata.resourceVersion, secretKeys),
+    selective(stores.secrets, ({ metadata }) => metadata.resourceVersion, secretKeys, isKnown),
     selective(stores.services, serviceMatters, inNamespace),
     selective(stores.policies, specMatters, inNamespace),
     selective(stores.issuers, specMatters, () => everything(stores, cluster)),
@@ -49,15 +53,17 @@ export function* everything({ secrets }: CertificateStores, cluster: Cluster): I
   for (const secret of secrets.list()) yield* secretKeys(secret);
 }
 
-/** A feed that passes a change on only if what matters differs. */
+/** A feed that passes a change on only if what matters differs, and not to what is known. */
 function selective<T extends KubeObject>(
   store: Store<T>,
   matters: (object: T) => unknown,
   keysOf: (object: T) => Iterable<string>,
+  isKnown: (object: T) => boolean = () => false,
 ): Feed {
   return {
     subscribe: (add) =>
       store.subscribe((before, after) => {
+        if (after !== undefined && isKnown(after)) return;
         if (before !== undefined && after !== undefined && text(matters(before)) === text(matters(after))) return;
         const keys = new Set<string>(before === undefined ? [] : keysOf(before));
         for (const key of after === undefined ? [] : keysOf(after)) keys.add(key);

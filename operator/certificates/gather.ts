@@ -25,8 +25,9 @@ import type { OpenOrders } from '../issuers/orders.ts';
 import { hasPodCertificate } from '../podcertificates/requests.ts';
 import { type Cluster, hasSidecar } from './cluster.ts';
 import type { Owners } from './owners.ts';
+import { SecretReader } from './reader.ts';
 import type { RecentSecrets } from './recent.ts';
-import { SecretReader, serviceOf } from './secret.ts';
+import { type Made, serviceOf } from './secret.ts';
 import type { CurrentSecret, Failure, Snapshot, Wanted } from './snapshot.ts';
 
 /** Names of the TLSRevocations by which an identity or a certificate is revoked (operator/revocation/book.ts). */
@@ -45,8 +46,8 @@ export interface GatherDeps {
   readonly secrets: RecentSecrets;
   readonly owners: Owners;
   readonly passwords: Passwords;
-  /** Who is revoked; nobody, where it is not given. */
   readonly orders: Pick<OpenOrders, 'of'>;
+  /** Who is revoked; nobody, where it is not given. */
   readonly revocations?: RevocationLookup;
   readonly trustDomain: string;
   readonly clusterDomain: string;
@@ -87,6 +88,16 @@ export class Gatherer {
     this.#foreign.add(key);
   }
 
+  /** What was just written, and what the API server answered. */
+  noteWritten(secret: Secret, made: Made, trustBundle: string): void {
+    this.#reader.written(secret, made, trustBundle);
+  }
+
+  /** Whether this version of a Secret was read, or written, before. */
+  knows(secret: Secret): boolean {
+    return this.#reader.knows(secret);
+  }
+
   /** Everything about one service now. Rejects only for the signal or when the API server cannot be asked. */
   async gather(key: string, failure: Failure | undefined, signal: AbortSignal): Promise<Gathered> {
     const { clock, cluster, issuers } = this.#deps;
@@ -120,6 +131,7 @@ export class Gatherer {
       current,
       issuer,
       failure,
+      order: this.#deps.orders.of(key),
       keystores: stateOfKeystores(keystores, own, current),
       ...this.#revoked(key, current),
     };
@@ -131,7 +143,6 @@ export class Gatherer {
     if (revocations === undefined) return {};
     const [namespace = '', service = ''] = key.split('/');
     const identity = revocations.byIdentity(spiffeId(trustDomain, namespace, service));
-      order: this.#deps.orders.of(key),
     const serial = current.kind === 'held' ? revocations.bySerial(current.facts.serial) : undefined;
     return identity === undefined && serial === undefined ? {} : { revoked: { identity, serial } };
   }

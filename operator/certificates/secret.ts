@@ -24,7 +24,7 @@ import { ParsedBundles } from './bundles.ts';
 import type { CertificateFacts, CurrentSecret, Wanted } from './snapshot.ts';
 
 /** Type of every Secret that is written; it cannot be changed on an existing one. */
-const secretType = 'kubernetes.io/tls';
+export const secretType = 'kubernetes.io/tls';
 
 /** The service that a Secret of ours is for; undefined when it is not ours. */
 export function serviceOf({ metadata }: Pick<KubeObject, 'metadata'>): string | undefined {
@@ -52,41 +52,6 @@ export function currentSecret(
     return { kind: 'held', facts, owners, trusted, ...recorded(secret, bundles) };
   } catch (error) {
     return { kind: 'broken', detail: messageOf(error), recreate, owners };
-  }
-}
-
-interface Read {
-  readonly version: string;
-  readonly trustBundle: string | undefined;
-  readonly current: CurrentSecret;
-}
-
-/** So many Secrets were just written, at most, and come again by the watch as other objects of the same version. */
-const justWritten = 1_000;
-
-/** Reads Secrets and remembers what was in each: the same version under the same bundle is parsed once. */
-export class SecretReader {
-  readonly #seen = new WeakMap<Secret, Read>();
-  readonly #latest = new Map<string, Read>();
-  readonly #bundles = new ParsedBundles();
-
-  /** See `currentSecret`. */
-  read(secret: Secret | undefined, trustBundle: string | undefined): CurrentSecret {
-    if (secret === undefined) return { kind: 'absent' };
-    const { uid, resourceVersion: version } = secret.metadata;
-    const known = this.#seen.get(secret) ?? this.#latest.get(uid);
-    const read =
-      known?.version === version && known.trustBundle === trustBundle
-        ? known
-        : { version, trustBundle, current: currentSecret(secret, trustBundle, this.#bundles) };
-    this.#seen.set(secret, read);
-    this.#latest.delete(uid);
-    this.#latest.set(uid, read);
-    for (const oldest of this.#latest.keys()) {
-      if (this.#latest.size <= justWritten) break;
-      this.#latest.delete(oldest);
-    }
-    return read.current;
   }
 }
 
@@ -120,7 +85,7 @@ function isTrusted(chain: Chain, trustBundle: string | undefined, bundles: Parse
 }
 
 /** What was written down beside the certificate. What cannot be read counts as not written. */
-function recorded(secret: Secret, bundles: ParsedBundles) {
+export function recorded(secret: Secret, bundles: ParsedBundles) {
   const notes = secret.metadata.annotations ?? {};
   const renewMs = Date.parse(notes[written.renewAt] ?? '');
   return {
@@ -144,6 +109,14 @@ export function dataOf(secret: Secret, key: string): string {
   return Buffer.from(secret.data?.[key] ?? '', 'base64').toString('utf8');
 }
 
+/** A certificate that this process made and wrote. */
+export interface Made {
+  /** What was sent. */
+  readonly input: KubeInput & { readonly data: Readonly<Record<string, string>> };
+  /** What it says, as it was put together. */
+  readonly facts: CertificateFacts;
+}
+
 /** What goes into a Secret. */
 export interface SecretContent {
   readonly namespace: string;
@@ -161,7 +134,7 @@ export interface SecretContent {
 }
 
 /** The Secret of a new certificate: everything in one object, so that key and certificate are never seen apart. */
-export function secretInput(content: SecretContent): KubeInput {
+export function secretInput(content: SecretContent): KubeInput & Pick<Made['input'], 'data'> {
   const { namespace, service, leaf, keyPem, trustBundle, wanted, renewAt, owners } = content;
   const notes = {
     [written.serial]: leaf.serial,
@@ -204,6 +177,13 @@ export function rewrittenInput(secret: Secret, { service, trustBundle, owners, k
   const annotated = { ...Object.fromEntries(kept), ...keystores.notes };
   const metadata = { ...head(secret.metadata.namespace ?? '', service, owners), annotations: annotated };
   return { metadata, type: secretType, data: { ...data, ...bundle, ...keystores.data } };
+}
+
+/** What a leaf says that was put together here; undefined for one of a signer elsewhere, which has to be read. */
+export function factsAsOrdered(leaf: SignedLeaf, { uri, dnsNames, key }: Wanted): CertificateFacts | undefined {
+  const { serial, notBefore, notAfter, authorityKeyId } = leaf;
+  if (authorityKeyId === undefined) return undefined;
+  return { serial, notBefore, notAfter, key, uris: [uri], dnsNames, otherNames: 0, authorityKeyId };
 }
 
 function head(namespace: string, service: string, owners: readonly OwnerReference[]) {

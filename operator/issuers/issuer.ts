@@ -30,6 +30,8 @@ export interface SignedLeaf {
   readonly serial: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
+  /** Key id of the CA, upper-case hex. Given only where the leaf was put together in this process: it says exactly what was ordered. */
+  readonly authorityKeyId?: string;
 }
 
 /** Whether an issuer can sign now, and what its leaves will show. */
@@ -64,10 +66,10 @@ export type IssuerState =
 
 /** One TLSIssuer at work. */
 export interface Issuer {
-  state(now: Date): IssuerState;
-  /** Rejects with an AppError when it cannot sign; `retryable` says whether later may do. */
   /** Its orders may wait for somebody else, a person even, for hours: nobody stands by meanwhile (orders.ts). */
   readonly slow?: boolean;
+  state(now: Date): IssuerState;
+  /** Rejects with an AppError when it cannot sign; `retryable` says whether later may do. */
   sign(order: LeafOrder, signal: AbortSignal): Promise<SignedLeaf>;
   /** As `sign`, for a key that stays with its holder. Absent where only keys that were made here can be signed for. */
   signFor?(order: KeylessOrder, signal: AbortSignal): Promise<SignedLeaf>;

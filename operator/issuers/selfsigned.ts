@@ -62,7 +62,8 @@ export class SelfSignedIssuer implements Issuer {
       ...(crlUrl === undefined ? {} : { crlUrl }),
     });
     const { certificate, serial, notBefore, notAfter } = leaf;
-    return Promise.resolve({ chain: certificate + current.chain, serial, notBefore, notAfter });
+    const chain = certificate + current.chain;
+    return Promise.resolve({ chain, serial, notBefore, notAfter, authorityKeyId: authority.keyId });
   }
 }
 

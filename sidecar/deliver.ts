@@ -39,9 +39,8 @@ export class Delivery {
 
   /** Takes an arrival to its end. */
   async deliver(arrival: Arrival): Promise<void> {
-    const { half, accepted, refuse, ...facts } = arrival;
+    const { half, source, destination, transport, tls, peer, ownNotAfter, tunnel } = arrival;
     const { conveyor, openHalf, authorizer } = this.#deps;
-    const { source, destination, peer } = facts;
     const { port } = destination;
     const denied = authorizer.admit({ identity: peer?.identity, address: source.address, port });
     if (denied !== undefined) return arrival.refuse(denied.reason, denied.detail);
@@ -50,7 +49,17 @@ export class Delivery {
       return arrival.refuse('upstream_unreachable', `the application does not accept: ${application.detail}`);
     }
     if (!arrival.accepted()) return application.leg.half.reset();
-    await conveyor.convey(half, application.leg.half, { direction: 'inbound', ...facts, port });
+    await conveyor.convey(half, application.leg.half, {
+      direction: 'inbound',
+      source,
+      destination,
+      port,
+      transport,
+      ...(tls === undefined ? {} : { tls }),
+      ...(peer === undefined ? {} : { peer }),
+      ...(ownNotAfter === undefined ? {} : { ownNotAfter }),
+      ...(tunnel === undefined ? {} : { tunnel }),
+    });
     return undefined;
   }
 }

@@ -124,7 +124,7 @@ export class PeerTunnels {
 
   /** The new one stands: those that it was made to replace take no more streams. */
   #retireOld(fresh: ClientTunnel): void {
-    for (const tunnel of [...this.#tunnels]) {
+    for (const tunnel of this.#tunnels) {
       const isReplaced = tunnel !== fresh && (tunnel.isDue || !this.#deps.isCurrent(tunnel));
       if (!isReplaced) continue;
       this.drop(tunnel);

@@ -31,8 +31,8 @@ export interface AcceptedStream {
   readonly stream: TunnelStream;
   readonly opening: Opening;
   /** The application's connection stands: false when the stream has gone meanwhile. */
-  accept(): boolean;
-  refuse(reason: Reason): void;
+  readonly accept: () => boolean;
+  readonly refuse: (reason: Reason) => void;
 }
 
 /** What the acceptor needs. */

@@ -7,22 +7,22 @@ import type { StreamPort, TunnelStream } from './stream.ts';
 
 /** The session's side of the port. */
 export interface PortDeps {
-  outbox(): Outbox;
-  queue(stream: TunnelStream): void;
-  hold(bytes: number): void;
-  forget(stream: TunnelStream): void;
+  readonly outbox: Outbox;
+  readonly queue: (stream: TunnelStream) => void;
+  readonly hold: (bytes: number) => void;
+  readonly forget: (stream: TunnelStream) => void;
 }
 
 /** The port of all streams of one session. */
 export function sessionPort({ outbox, queue, hold, forget }: PortDeps): StreamPort {
   return {
     get hasRoom() {
-      return outbox().hasRoom;
+      return outbox.hasRoom;
     },
-    sendData: (stream, bytes) => outbox().data(frameTypes.data, stream, bytes),
-    sendEnd: (stream) => outbox().control(frameTypes.end, stream),
-    sendReset: (stream, reason: Reason) => outbox().control(frameTypes.reset, stream, Uint8Array.of(codeOf(reason))),
-    sendWindow: (stream, bytes) => outbox().number(frameTypes.window, stream, bytes),
+    sendData: (stream, bytes) => outbox.data(frameTypes.data, stream, bytes),
+    sendEnd: (stream) => outbox.control(frameTypes.end, stream),
+    sendReset: (stream, reason: Reason) => outbox.control(frameTypes.reset, stream, Uint8Array.of(codeOf(reason))),
+    sendWindow: (stream, bytes) => outbox.number(frameTypes.window, stream, bytes),
     queue,
     hold,
     forget,

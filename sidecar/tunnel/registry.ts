@@ -66,7 +66,7 @@ export class TunnelRegistry {
 
   /** Cuts every tunnel for which `judge` gives a reason. */
   enforce(judge: (facts: LiveFacts) => Reason | undefined): void {
-    for (const { session, facts } of [...this.#tunnels]) {
+    for (const { session, facts } of this.#tunnels) {
       const reason = judge(facts);
       if (reason !== undefined) session.cut(reason);
     }
@@ -74,7 +74,7 @@ export class TunnelRegistry {
 
   /** Asks for no new streams: those that stand end in their own time. */
   retire(which: (tunnel: LiveTunnel) => boolean): void {
-    for (const tunnel of [...this.#tunnels]) if (which(tunnel)) tunnel.session.retire();
+    for (const tunnel of this.#tunnels) if (which(tunnel)) tunnel.session.retire();
   }
 
   /** Looks at every tunnel twice a second, until the signal is aborted. */
@@ -88,7 +88,7 @@ export class TunnelRegistry {
   /** One look at every tunnel. */
   look(): void {
     const nowMs = this.#deps.clock.now().getTime();
-    for (const tunnel of [...this.#tunnels]) {
+    for (const tunnel of this.#tunnels) {
       tunnel.session.look();
       if (nowMs >= tunnel.endMs) tunnel.session.cut(tunnel.endReason);
       else tunnel.look(nowMs);

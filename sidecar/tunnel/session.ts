@@ -3,21 +3,13 @@
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Half } from '../relay/half.ts';
 import { codeOf, ELSEWHERE, RETIRE, type Rule, reasonOf, ruleOf, rules } from './codes.ts';
-import { frameTypes, MAX_STREAM, PING_BYTES, readUint32 } from './frame.ts';
+import { frameTypes, PING_BYTES } from './frame.ts';
 import { pulseVerdict } from './life.ts';
 import { decodeOpening, encodeOpening, type Opening } from './opening.ts';
 import { Outbox } from './outbox.ts';
-import { sessionPort } from './port.ts';
 import { FrameReader } from './reader.ts';
-import { type StreamPort, TunnelStream } from './stream.ts';
-import { Turns } from './turns.ts';
-
-/** How an OPEN was answered. `elsewhere`: another tunnel may be tried. `late`: the peer is silent, or its application is. */
-export type Answer =
-  | { readonly kind: 'accepted' }
-  | { readonly kind: 'refused'; readonly reason: Reason }
-  | { readonly kind: 'elsewhere' }
-  | { readonly kind: 'late' };
+import type { TunnelStream } from './stream.ts';
+import { type Answer, StreamTable } from './table.ts';
 
 /**
  * What ended a tunnel. `closed` by us, `told` by the peer's GOAWAY, `lost` with its connection, `dead` for want of an answer, `violation`
@@ -31,6 +23,7 @@ export interface SessionEnd {
   /** Why its streams were reset; absent when none was left. */
   readonly reason?: Reason;
   readonly rule?: Rule | 'unknown_rule';
+  /** How many streams it took with it. */
   readonly streams: number;
 }
 
@@ -63,24 +56,13 @@ export interface SessionOptions {
 const MAX_HELD_BYTES = 33_554_432;
 /** Longest wait for the answer to an OPEN: the far side connects to its application before it answers. */
 const ANSWER_TIMEOUT_MS = 6_000;
-/** Longest wait for the end of a stream whose relay is done. */
-const LINGER_STREAM_MS = 60_000;
-
-interface Unanswered {
-  readonly sinceMs: number;
-  readonly answer: (answer: Answer) => void;
-}
 
 /** A tunnel. */
 export class TunnelSession {
   readonly #options: SessionOptions;
   readonly #outbox: Outbox;
   readonly #reader: FrameReader;
-  readonly #streams = new Map<number, TunnelStream>();
-  readonly #unanswered = new Map<number, Unanswered>();
-  readonly #turns = new Turns();
-  #next: number;
-  #held = 0;
+  readonly #table: StreamTable;
   #received = 0;
   #heardMs: number;
   #askedMs: number | undefined;
@@ -93,23 +75,24 @@ export class TunnelSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#next = options.firstStream ?? 1;
     this.#heardMs = this.#emptySinceMs = options.nowMs();
     this.#reader = new FrameReader({
-      data: (stream, bytes, lent) => this.#data(stream, bytes, lent),
-      frame: (type, stream, payload) => this.#frame(type, stream, payload),
-      violation: (rule) => this.#violation(rule),
+      data: (stream, bytes, lent) => this.#goesOn(this.#table.data(stream, bytes, lent)),
+      frame: (type, stream, payload) => this.#goesOn(this.#frame(type, stream, payload)),
+      violation: (rule) => void this.#goesOn(rule),
     });
-    this.#outbox = new Outbox({
+    const outbox = new Outbox({
       half: options.half,
       defer: options.defer ?? setImmediate,
-      onRoom: () => this.#turns.run(() => this.#outbox.hasRoom),
-      onFlood: () => this.#violation('flood'),
+      onRoom: () => this.#table.run(() => outbox.hasRoom),
+      onFlood: () => void this.#goesOn('flood'),
     });
+    this.#outbox = outbox;
+    this.#table = new StreamTable({ outbox, first: options.firstStream ?? 1, onEmpty: () => this.#emptied() });
     options.half.start({
       data: (bytes, lent) => this.#heard(bytes, lent),
       ended: () => this.#finish({ cause: 'lost' }),
-      drained: () => this.#outbox.drained(),
+      drained: () => outbox.drained(),
       closed: () => {
         this.#gone = true;
         this.#finish({ cause: 'lost' });
@@ -119,22 +102,22 @@ export class TunnelSession {
 
   /** Streams that are open or being opened. */
   get streams(): number {
-    return this.#streams.size;
+    return this.#table.size;
   }
 
   /** Whether another stream may be opened here. */
   get isUsable(): boolean {
-    return !this.#over && !this.#retired && !this.#suspect && !this.isFull && this.#next <= MAX_STREAM;
+    return !this.isRetired && !this.#suspect && !this.isFull;
   }
 
   /** At a cap. */
   get isFull(): boolean {
-    return this.#streams.size >= this.#options.maxStreams || this.#held >= MAX_HELD_BYTES;
+    return this.#table.size >= this.#options.maxStreams || this.#table.held >= MAX_HELD_BYTES;
   }
 
   /** No new streams: retired by either side, out of numbers, or over. */
   get isRetired(): boolean {
-    return this.#retired || this.#over || this.#next > MAX_STREAM;
+    return this.#retired || this.#over || this.#table.isSpent;
   }
 
   /** Its connection is closed. */
@@ -147,16 +130,19 @@ export class TunnelSession {
     return this.#received + this.#outbox.sent;
   }
 
+  /** Bytes that wait here for readers, and for the connection. */
+  get held(): number {
+    return this.#table.held + this.#outbox.length;
+  }
+
   /** Since when there is no stream; undefined while there is one. */
   get emptySinceMs(): number | undefined {
-    return this.#streams.size > 0 ? undefined : this.#emptySinceMs;
+    return this.#table.size > 0 ? undefined : this.#emptySinceMs;
   }
 
   /** Dialling side: asks for a stream. Bytes may be sent once it was accepted. */
   open(opening: Opening, answer: (answer: Answer) => void): TunnelStream {
-    const stream = this.#add(this.#next);
-    this.#next += 1;
-    this.#unanswered.set(stream.id, { sinceMs: this.#options.nowMs(), answer });
+    const stream = this.#table.ask(this.#options.nowMs(), answer);
     this.#outbox.control(frameTypes.open, stream.id, encodeOpening(opening));
     return stream;
   }
@@ -168,7 +154,7 @@ export class TunnelSession {
     this.#outbox.control(frameTypes.accept, stream.id);
   }
 
-  /** Accepting side: the stream is not carried. */
+  /** Accepting side: the stream is not carried. `elsewhere`: not in this tunnel. */
   refuse(stream: TunnelStream, reason: Reason | 'elsewhere'): void {
     if (stream.phase !== 'opening' || this.#over) return;
     const code = reason === 'elsewhere' ? ELSEWHERE : codeOf(reason);
@@ -198,13 +184,8 @@ export class TunnelSession {
   look(): void {
     if (this.#over) return;
     const nowMs = this.#options.nowMs();
-    const [oldest] = this.#unanswered.values();
-    const verdict = pulseVerdict({
-      nowMs,
-      heardMs: this.#heardMs,
-      askedMs: this.#askedMs,
-      openingMs: oldest?.sinceMs,
-    });
+    const openingMs = this.#table.oldestMs;
+    const verdict = pulseVerdict({ nowMs, heardMs: this.#heardMs, askedMs: this.#askedMs, openingMs });
     this.#suspect = verdict === 'suspect';
     if (verdict === 'dead') return this.#finish({ cause: 'dead', reason: 'reset' });
     if (verdict === 'ask') {
@@ -212,63 +193,8 @@ export class TunnelSession {
       this.#outbox.control(frameTypes.ping, 0, new Uint8Array(PING_BYTES));
     }
     // Whoever waits for a suspect would rather try another endpoint: nothing was sent.
-    this.#giveUp(this.#suspect ? nowMs : nowMs - ANSWER_TIMEOUT_MS);
-    return this.#sweep(nowMs);
-  }
-
-  /** Waits no longer for answers to what was asked before. */
-  #giveUp(beforeMs: number): void {
-    for (const [id, { sinceMs, answer }] of [...this.#unanswered]) {
-      if (sinceMs > beforeMs) return;
-      this.#unanswered.delete(id);
-      this.#streams.get(id)?.reset();
-      answer({ kind: 'late' });
-    }
-  }
-
-  /** Whether a stream may be opened by the peer now. */
-  #take(id: number, payload: Uint8Array): Rule | undefined {
-    const opening = decodeOpening(payload);
-    const { role, events } = this.#options;
-    if (role === 'dialling' || id < this.#next || id > MAX_STREAM || opening === undefined) return 'bad_open';
-    this.#next = id + 1;
-    const isFull = this.isFull;
-    const stream = this.#add(id);
-    if (isFull || events.opened === undefined) this.refuse(stream, 'overload');
-    else events.opened(stream, opening);
-    return undefined;
-  }
-
-  #add(id: number): TunnelStream {
-    const stream = new TunnelStream(this.#port, id);
-    this.#streams.set(id, stream);
-    return stream;
-  }
-
-  readonly #port: StreamPort = sessionPort({
-    outbox: () => this.#outbox,
-    hold: (bytes) => void (this.#held += bytes),
-    queue: (stream) => {
-      this.#turns.add(stream);
-      this.#outbox.arm();
-    },
-    forget: (stream) => this.#forget(stream),
-  });
-
-  #forget(stream: TunnelStream): void {
-    if (!this.#streams.delete(stream.id)) return;
-    const waiting = this.#unanswered.get(stream.id);
-    this.#unanswered.delete(stream.id);
-    waiting?.answer({ kind: 'elsewhere' });
-    if (this.#streams.size > 0) return;
-    this.#emptySinceMs = this.#options.nowMs();
-    this.#closeIfDone();
-  }
-
-  /** The side that dialled closes a tunnel that has served its time: it knows of every stream that is under way. */
-  #closeIfDone(): void {
-    const isDone = this.#retired && this.#streams.size === 0 && this.#options.role === 'dialling';
-    if (isDone) queueMicrotask(() => this.close());
+    this.#table.giveUp(this.#suspect ? nowMs : nowMs - ANSWER_TIMEOUT_MS);
+    return this.#table.sweep(nowMs);
   }
 
   #heard(bytes: Uint8Array, lent: boolean): void {
@@ -279,20 +205,9 @@ export class TunnelSession {
     this.#reader.push(bytes, lent);
   }
 
-  #data(id: number, bytes: Uint8Array, lent: boolean): boolean {
-    const stream = this.#streams.get(id);
-    const rule = stream === undefined ? this.#unknown(id) : stream.receive(bytes, lent);
-    if (rule !== undefined) this.#violation(rule);
-    return !this.#over;
-  }
-
-  #frame(type: number, id: number, payload: Uint8Array): boolean {
-    const rule = isOfTunnel(type) === (id === 0) ? this.#dispatch(type, id, payload) : 'wrong_scope';
-    if (rule !== undefined) this.#violation(rule);
-    return !this.#over;
-  }
-
-  #dispatch(type: number, id: number, payload: Uint8Array): Rule | undefined {
+  #frame(type: number, id: number, payload: Uint8Array): Rule | undefined {
+    const isOfTunnel = type === frameTypes.ping || type === frameTypes.pong || type === frameTypes.goaway;
+    if (isOfTunnel !== (id === 0)) return 'wrong_scope';
     switch (type) {
       case frameTypes.ping:
         if (payload.length < PING_BYTES) return 'bad_length';
@@ -304,45 +219,24 @@ export class TunnelSession {
         return payload.length === 0 ? 'bad_length' : this.#told(payload[0] ?? RETIRE);
       case frameTypes.open:
         return this.#take(id, payload);
-      default: {
-        const stream = this.#streams.get(id);
-        return stream === undefined ? this.#unknown(id) : this.#ofStream(type, stream, payload);
-      }
-    }
-  }
-
-  #ofStream(type: number, stream: TunnelStream, payload: Uint8Array): Rule | undefined {
-    switch (type) {
       case frameTypes.accept:
-        return this.#answered(stream, { kind: 'accepted' });
       case frameTypes.refuse:
-        return this.#answered(stream, refusal(payload[0] ?? 0));
-      case frameTypes.end:
-        return stream.receiveEnd();
-      case frameTypes.window:
-        return payload.length < 4 ? 'bad_length' : stream.receiveWindow(readUint32(payload, 0));
+        return this.#options.role === 'accepting' ? 'bad_answer' : this.#table.frame(type, id, payload);
       default:
-        return this.#reset(stream, reasonOf(payload[0] ?? 0));
+        return this.#table.frame(type, id, payload);
     }
   }
 
-  #reset(stream: TunnelStream, reason: Reason): undefined {
-    stream.lose(reason);
-  }
-
-  #answered(stream: TunnelStream, answer: Answer): Rule | undefined {
-    const waiting = this.#unanswered.get(stream.id);
-    if (waiting === undefined) return 'bad_answer';
-    this.#unanswered.delete(stream.id);
-    if (answer.kind === 'accepted') stream.accepted();
-    else stream.lose('reset');
-    waiting.answer(answer);
+  #take(id: number, payload: Uint8Array): Rule | undefined {
+    const { role, events } = this.#options;
+    const opening = decodeOpening(payload);
+    if (role === 'dialling' || opening === undefined) return 'bad_open';
+    const isFull = this.isFull;
+    const stream = this.#table.take(id);
+    if (stream === undefined) return 'bad_open';
+    if (isFull || events.opened === undefined) this.refuse(stream, 'overload');
+    else events.opened(stream, opening);
     return undefined;
-  }
-
-  /** Frames of a stream that has ended may still be under way; of one that never was there are none. */
-  #unknown(id: number): Rule | undefined {
-    return id === 0 ? 'wrong_scope' : id >= this.#next ? 'unknown_stream' : undefined;
   }
 
   #told(code: number): undefined {
@@ -356,47 +250,41 @@ export class TunnelSession {
     this.#finish({ cause: 'told', ...(rule === undefined ? { reason: reasonOf(code) } : { reason: 'reset', rule }) });
   }
 
-  #sweep(nowMs: number): void {
-    for (const stream of this.#streams.values()) {
-      if (stream.phase !== 'lingering') continue;
-      if (stream.lingersSinceMs === 0) stream.lingersSinceMs = nowMs;
-      else if (nowMs - stream.lingersSinceMs >= LINGER_STREAM_MS) stream.reset();
-    }
+  #emptied(): void {
+    this.#emptySinceMs = this.#options.nowMs();
+    this.#closeIfDone();
   }
 
-  #violation(rule: Rule): void {
-    this.#finish({ cause: 'violation', reason: 'malformed', rule }, rules[rule]);
+  /** The side that dialled closes a tunnel that has served its time: it knows of every stream that is under way. */
+  #closeIfDone(): void {
+    const isDone = this.#retired && this.#table.size === 0 && this.#options.role === 'dialling';
+    if (isDone) queueMicrotask(() => this.close());
+  }
+
+  /** Ends the tunnel if a rule was broken. True: it is not over. */
+  #goesOn(broken: Rule | undefined): boolean {
+    if (broken !== undefined) this.#finish({ cause: 'violation', reason: 'malformed', rule: broken }, rules[broken]);
+    return !this.#over;
   }
 
   #goaway(code: number): void {
     this.#sentGoaway = true;
-    this.#outbox.control(frameTypes.goaway, 0, goawayPayload(code, this.#next - 1));
+    const last = this.#table.next - 1;
+    this.#outbox.control(frameTypes.goaway, 0, Uint8Array.of(code, last >>> 24, last >>> 16, last >>> 8, last));
   }
 
   /** Ends it; without a code the peer is told nothing. */
   #finish(end: Omit<SessionEnd, 'streams'>, code?: number): void {
     if (this.#over) return;
     this.#over = true;
-    const streams = this.#streams.size;
     const { half, events } = this.#options;
+    const streams = this.#table.size;
     if (code !== undefined && !(code === RETIRE && this.#sentGoaway)) this.#goaway(code);
-    for (const stream of [...this.#streams.values()]) stream.lose(end.reason ?? 'reset');
+    this.#table.loseAll(end.reason ?? 'reset');
     this.#outbox.finish();
     if (end.cause === 'dead') half.reset();
     else half.destroy();
-    const reason = end.reason ?? (streams > 0 ? 'reset' : undefined);
+    const reason = end.reason ?? (streams > 0 ? ('reset' as const) : undefined);
     events.ended({ ...end, ...(reason === undefined ? {} : { reason }), streams });
   }
-}
-
-function refusal(code: number): Answer {
-  return code === ELSEWHERE ? { kind: 'elsewhere' } : { kind: 'refused', reason: reasonOf(code) };
-}
-
-function isOfTunnel(type: number): boolean {
-  return type === frameTypes.ping || type === frameTypes.pong || type === frameTypes.goaway;
-}
-
-function goawayPayload(code: number, last: number): Uint8Array {
-  return Uint8Array.of(code, last >>> 24, last >>> 16, last >>> 8, last);
 }

@@ -1,8 +1,9 @@
 // Two tunnel sessions over one link in memory, with what they tell.
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Opening } from '../../sidecar/tunnel/opening.ts';
-import { type Answer, type SessionEnd, TunnelSession } from '../../sidecar/tunnel/session.ts';
+import { type SessionEnd, TunnelSession } from '../../sidecar/tunnel/session.ts';
 import type { TunnelStream } from '../../sidecar/tunnel/stream.ts';
+import type { Answer } from '../../sidecar/tunnel/table.ts';
 import { type LinkedHalf, type LinkOptions, linkedHalves } from './linkedhalves.ts';
 
 /** Settings of a pair. */

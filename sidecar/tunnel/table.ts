@@ -1,0 +1,183 @@
+// The streams of one tunnel by their numbers: which there are, which have no answer yet, and what frames of streams mean for them.
+import type { Reason } from '../../lib/api/reasons.ts';
+import { ELSEWHERE, type Rule, reasonOf } from './codes.ts';
+import { frameTypes, MAX_STREAM, readUint32 } from './frame.ts';
+import type { Outbox } from './outbox.ts';
+import { sessionPort } from './port.ts';
+import { type StreamPort, TunnelStream } from './stream.ts';
+import { Turns } from './turns.ts';
+
+/** How an OPEN was answered. `elsewhere`: another tunnel may be tried. `late`: the peer is silent, or its application is. */
+export type Answer =
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'refused'; readonly reason: Reason }
+  | { readonly kind: 'elsewhere' }
+  | { readonly kind: 'late' };
+
+/** Settings of a table. */
+export interface StreamTableOptions {
+  readonly outbox: Outbox;
+  /** Number of the first stream. */
+  readonly first: number;
+  /** The last stream has gone. */
+  readonly onEmpty: () => void;
+}
+
+/** Longest wait for the end of a stream whose relay is done. */
+const LINGER_STREAM_MS = 60_000;
+
+interface Unanswered {
+  readonly sinceMs: number;
+  readonly answer: (answer: Answer) => void;
+}
+
+/** Streams. */
+export class StreamTable {
+  readonly #streams = new Map<number, TunnelStream>();
+  readonly #unanswered = new Map<number, Unanswered>();
+  readonly #turns = new Turns();
+  readonly #port: StreamPort;
+  readonly #onEmpty: () => void;
+  #next: number;
+  #held = 0;
+
+  constructor({ outbox, first, onEmpty }: StreamTableOptions) {
+    this.#next = first;
+    this.#onEmpty = onEmpty;
+    this.#port = sessionPort({
+      outbox,
+      hold: (bytes) => void (this.#held += bytes),
+      queue: (stream) => {
+        this.#turns.add(stream);
+        outbox.arm();
+      },
+      forget: (stream) => this.#forget(stream),
+    });
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /** Bytes that wait in all of them. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** The number that comes next. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** All numbers are used up. */
+  get isSpent(): boolean {
+    return this.#next > MAX_STREAM;
+  }
+
+  /** When the oldest OPEN without an answer was sent. */
+  get oldestMs(): number | undefined {
+    for (const { sinceMs } of this.#unanswered.values()) return sinceMs;
+    return undefined;
+  }
+
+  /** The next stream of our own. */
+  ask(nowMs: number, answer: (answer: Answer) => void): TunnelStream {
+    const stream = this.#add(this.#next);
+    this.#unanswered.set(stream.id, { sinceMs: nowMs, answer });
+    return stream;
+  }
+
+  /** A stream of the peer's; undefined when its number does not rise. */
+  take(id: number): TunnelStream | undefined {
+    return id < this.#next || id > MAX_STREAM ? undefined : this.#add(id);
+  }
+
+  /** DATA came. Answers the rule that it breaks. */
+  data(id: number, bytes: Uint8Array, lent: boolean): Rule | undefined {
+    const stream = this.#streams.get(id);
+    return stream === undefined ? this.#unknown(id) : stream.receive(bytes, lent);
+  }
+
+  /** Another frame of a stream came. */
+  frame(type: number, id: number, payload: Uint8Array): Rule | undefined {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) return this.#unknown(id);
+    switch (type) {
+      case frameTypes.accept:
+        return this.#answered(stream, { kind: 'accepted' });
+      case frameTypes.refuse:
+        return this.#answered(stream, refusal(payload[0] ?? 0));
+      case frameTypes.end:
+        return stream.receiveEnd();
+      case frameTypes.window:
+        return payload.length < 4 ? 'bad_length' : stream.receiveWindow(readUint32(payload, 0));
+      default:
+        stream.lose(reasonOf(payload[0] ?? 0));
+        return undefined;
+    }
+  }
+
+  /** There is room to send in. */
+  run(hasRoom: () => boolean): void {
+    this.#turns.run(hasRoom);
+  }
+
+  /** Waits no longer for answers to what was asked up to then. */
+  giveUp(askedMs: number): void {
+    for (const [id, { sinceMs, answer }] of this.#unanswered) {
+      if (sinceMs > askedMs) return;
+      this.#unanswered.delete(id);
+      this.#streams.get(id)?.reset();
+      answer({ kind: 'late' });
+    }
+  }
+
+  /** Ends what lingers for too long. */
+  sweep(nowMs: number): void {
+    for (const stream of this.#streams.values()) {
+      if (stream.phase !== 'lingering') continue;
+      if (stream.lingersSinceMs === 0) stream.lingersSinceMs = nowMs;
+      else if (nowMs - stream.lingersSinceMs >= LINGER_STREAM_MS) stream.reset();
+    }
+  }
+
+  /** The tunnel is over. */
+  loseAll(reason: Reason): void {
+    for (const stream of this.#streams.values()) stream.lose(reason);
+  }
+
+  #add(id: number): TunnelStream {
+    const stream = new TunnelStream(this.#port, id);
+    this.#streams.set(id, stream);
+    this.#next = id + 1;
+    return stream;
+  }
+
+  #answered(stream: TunnelStream, answer: Answer): Rule | undefined {
+    const waiting = this.#unanswered.get(stream.id);
+    if (waiting === undefined) return 'bad_answer';
+    this.#unanswered.delete(stream.id);
+    if (answer.kind === 'accepted') stream.accepted();
+    else stream.lose('reset');
+    waiting.answer(answer);
+    return undefined;
+  }
+
+  /** Frames of a stream that has ended may still be under way; of one that never was there are none. */
+  #unknown(id: number): Rule | undefined {
+    return id === 0 ? 'wrong_scope' : id >= this.#next ? 'unknown_stream' : undefined;
+  }
+
+  #forget(stream: TunnelStream): void {
+    if (!this.#streams.delete(stream.id)) return;
+    const waiting = this.#unanswered.get(stream.id);
+    this.#unanswered.delete(stream.id);
+    waiting?.answer({ kind: 'elsewhere' });
+    if (this.#streams.size === 0) this.#onEmpty();
+  }
+}
+
+function refusal(code: number): Answer {
+  return code === ELSEWHERE ? { kind: 'elsewhere' } : { kind: 'refused', reason: reasonOf(code) };
+}

@@ -4,7 +4,7 @@ import { createHash, type X509Certificate } from 'node:crypto';
 import { messageOf } from '../errors.ts';
 import { parseCertificates } from '../pki/bundle.ts';
 import { parsePrivateKey } from '../pki/keys.ts';
-import { keyMismatch, parseChain } from '../pki/pair.ts';
+import { type Chain, keyMismatch, parseChain } from '../pki/pair.ts';
 import { chainVerdict } from '../pki/verify.ts';
 
 /** The three texts of a certificate Secret (lib/api/contract.ts, `secretKeys`), all PEM. */
@@ -58,21 +58,32 @@ export function fingerprintOf(texts: CredentialTexts): string {
   return hash.digest('hex');
 }
 
-/**
- * Judges a set of texts at a moment: everything parses, the key is the leaf's, the chain leads to a CA of the bundle,
- * and all of it is within its time.
- */
-export function judgeCredentials(texts: CredentialTexts, now: Date): CredentialVerdict {
+/** A chain with its key that can be stood with, whoever trusts it, or why not. `detail` never holds key material. */
+export type PairVerdict =
+  | { readonly good: true; readonly chain: Chain }
+  | { readonly good: false; readonly fault: CredentialFault; readonly detail: string };
+
+/** Judges the two texts that are shown: both parse in the strict form, each certificate is followed by its CA, the key is the leaf's. */
+export function judgePair(texts: Pick<CredentialTexts, 'certificate' | 'key'>): PairVerdict {
   const chain = attempt(() => parseChain(texts.certificate));
   if (!chain.done) return refuse('certificate_invalid', chain.detail);
   const key = attempt(() => parsePrivateKey(texts.key));
   if (!key.done) return refuse('key_invalid', key.detail);
   const mismatch = keyMismatch(chain.value, key.value);
-  if (mismatch !== undefined) return refuse('key_mismatch', mismatch);
+  return mismatch === undefined ? { good: true, chain: chain.value } : refuse('key_mismatch', mismatch);
+}
+
+/**
+ * Judges a set of texts at a moment: everything parses, the key is the leaf's, the chain leads to a CA of the bundle,
+ * and all of it is within its time.
+ */
+export function judgeCredentials(texts: CredentialTexts, now: Date): CredentialVerdict {
+  const pair = judgePair(texts);
+  if (!pair.good) return pair;
   const bundle = attempt(() => parseCertificates(texts.trustBundle));
   if (!bundle.done) return refuse('bundle_invalid', bundle.detail);
-  const { leaf } = chain.value;
-  const path = chainVerdict({ ...chain.value, bundle: bundle.value, now });
+  const { leaf } = pair.chain;
+  const path = chainVerdict({ ...pair.chain, bundle: bundle.value, now });
   if (!path.ok) return refuse(path.reason, path.detail);
   const { serialNumber: serial, validFromDate: notBefore, validToDate: notAfter } = leaf;
   return {
@@ -105,7 +116,7 @@ export class MemoryCertificateSource implements CertificateSource {
   }
 }
 
-function refuse(fault: CredentialFault, detail: string): CredentialVerdict {
+function refuse(fault: CredentialFault, detail: string): Extract<PairVerdict, { readonly good: false }> {
   return { good: false, fault, detail };
 }
 

@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import type { Clock } from '../../lib/clock.ts';
 import { AppError, messageOf, systemCode } from '../../lib/errors.ts';
+import { parseCertificates } from '../../lib/pki/bundle.ts';
 import { deadline } from '../../lib/runtime/deadline.ts';
 
 /** What is sent. */
@@ -50,10 +51,13 @@ export interface HttpsOptions {
 export class HttpsClient {
   readonly #options: HttpsOptions;
   readonly #agent: Agent;
+  /** What is wrong with `trust`. */
+  readonly #trustFault: string | undefined;
 
   constructor(options: HttpsOptions) {
     this.#options = options;
     const { trust } = options;
+    this.#trustFault = trust === undefined ? undefined : faultOfTrust(trust);
     this.#agent = new Agent({ keepAlive: true, maxFreeSockets: 4, ...(trust === undefined ? {} : { ca: trust }) });
   }
 
@@ -61,6 +65,9 @@ export class HttpsClient {
   async send(wanted: HttpsRequest, signal: AbortSignal): Promise<HttpsAnswer> {
     const { clock, timeoutMs } = this.#options;
     const where = `${wanted.url.origin}${wanted.url.pathname}`;
+    if (this.#trustFault !== undefined) {
+      throw new HttpsError('untrusted', `${where} is not asked: caBundle is not usable: ${this.#trustFault}`);
+    }
     const limit = deadline(clock, timeoutMs, `the answer of ${where}`, signal);
     try {
       const incoming = await this.#exchange(wanted, limit.signal);
@@ -105,6 +112,19 @@ export class HttpsClient {
       chunks.push(bytes);
     }
     return Buffer.concat(chunks).toString('utf8');
+  }
+}
+
+/**
+ * Node takes a text without certificates for an empty store, and an empty text for none at all, which would be the system's roots: who
+ * names CAs trusts no others, and wants to be told that none was found.
+ */
+function faultOfTrust(trust: string): string | undefined {
+  try {
+    parseCertificates(trust);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
   }
 }
 

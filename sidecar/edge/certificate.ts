@@ -1,10 +1,9 @@
 // The edge certificate of this pod's service: a second one, of a CA that the world trusts, for callers from outside of the mesh.
-// Judged before it is used: it parses, the key is its own, it is in its time. Whether a CA that anybody trusts signed it is for
-// those who meet it. Pure but for the parsing, which node:crypto does.
-import { createHash, createPrivateKey } from 'node:crypto';
-import { messageOf } from '../../lib/errors.ts';
-import { parseCertificates } from '../../lib/pki/bundle.ts';
+// Judged before it is used, as the mesh's own is: both texts parse strictly, the key is its own, its chain is in order, it is in its time.
+// Whether a CA that anybody trusts signed it is for those who meet it. Pure but for the parsing, which node:crypto does.
+import { createHash } from 'node:crypto';
 import { parseAlternativeNames } from '../../lib/pki/identity.ts';
+import { judgePair } from '../../lib/runtime/credentials.ts';
 
 /** A certificate that may be shown. */
 export interface EdgeCertificate {
@@ -27,41 +26,27 @@ export type EdgeVerdict =
 
 /** Judges the two texts of the mounted files. */
 export function judgeEdge(certificate: string, key: string, now: Date): EdgeVerdict {
-  try {
-    const [leaf] = parseCertificates(certificate);
-    if (leaf === undefined || !leaf.checkPrivateKey(readKey(key)))
-      return bad('the key does not belong to the certificate');
-    const { serialNumber: serial, validFromDate, validToDate: notAfter } = leaf;
-    if (now < validFromDate) return bad(`it is valid only from ${validFromDate.toISOString()}`);
-    if (now >= notAfter) return bad(`it expired at ${notAfter.toISOString()}`);
-    const names = (parseAlternativeNames(leaf.subjectAltName ?? '') ?? [])
-      .filter(({ kind }) => kind === 'DNS')
-      .map(({ value }) => value.toLowerCase());
-    if (names.length === 0) return bad('it names no DNS name');
-    const fingerprint = createHash('sha256')
-      .update(`${certificate.length}\n`)
-      .update(certificate)
-      .update(key)
-      .digest('hex');
-    return { good: true, edge: { certificate, key, serial, notAfter, names, fingerprint } };
-  } catch (error) {
-    return bad(messageOf(error));
-  }
+  const pair = judgePair({ certificate, key });
+  if (!pair.good) return pair;
+  const { serialNumber: serial, validFromDate, validToDate: notAfter, subjectAltName } = pair.chain.leaf;
+  if (now < validFromDate) return bad(`it is valid only from ${validFromDate.toISOString()}`);
+  if (now >= notAfter) return bad(`it expired at ${notAfter.toISOString()}`);
+  const names = (parseAlternativeNames(subjectAltName ?? '') ?? [])
+    .filter(({ kind }) => kind === 'DNS')
+    .map(({ value }) => value.toLowerCase());
+  if (names.length === 0) return bad('it names no DNS name');
+  const fingerprint = createHash('sha256')
+    .update(`${certificate.length}\n`)
+    .update(certificate)
+    .update(key)
+    .digest('hex');
+  return { good: true, edge: { certificate, key, serial, notAfter, names, fingerprint } };
 }
 
 /** Whether a certificate is for a name (RFC 9525 section 6.3: a wildcard is a whole first label, and stands for one). */
 export function isFor({ names }: Pick<EdgeCertificate, 'names'>, serverName: string): boolean {
   const rest = serverName.slice(serverName.indexOf('.') + 1);
   return names.includes(serverName) || (serverName.includes('.') && names.includes(`*.${rest}`));
-}
-
-function readKey(pem: string) {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    // The parser's own message is not passed on: it could quote the key.
-    throw new TypeError('the key does not parse');
-  }
 }
 
 function bad(detail: string): EdgeVerdict {

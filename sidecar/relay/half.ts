@@ -53,7 +53,7 @@ export interface Half {
 /** What the maker of a half has to know of a socket. */
 export interface HalfOptions {
   /** What an error of the socket means; `reset` where nothing is said. */
-  explain?(error: Error): Reason;
+  readonly explain?: (error: Error) => Reason;
   /** The TCP socket under a TLS socket: only it can be reset, and it takes the other along. */
   readonly under?: Socket;
 }

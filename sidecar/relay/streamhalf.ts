@@ -21,7 +21,7 @@ export const openStreamHalf: OpenHalf = (socket, { explain, under } = {}) => {
 export interface StreamHalfOptions {
   /** Ends the stream so that its peer sees a reset; called when it is not destroyed yet. */
   reset(): void;
-  explain?(error: Error): Reason;
+  readonly explain?: (error: Error) => Reason;
 }
 
 /** A half over any stream. */
@@ -61,6 +61,8 @@ export class StreamHalf implements Half {
       queueMicrotask(() => events.closed(this.#outcome()));
       return;
     }
+    // The end was read with the handshake, and said to nobody.
+    if (stream.readableEnded) queueMicrotask(() => events.ended());
     stream.on('data', (chunk: Buffer) => events.data(chunk, false));
     stream.on('end', () => events.ended());
     stream.on('drain', () => events.drained());

@@ -10,6 +10,9 @@ import type { Authority } from '../../lib/pki/ca.ts';
 import { FakeControl } from './control.ts';
 import { DAY_MS, type TestLeaf, testAuthority } from './pki.ts';
 import { type SelfOptions, startSidecar, type TestSidecar, type TestSidecarOptions, testSelf } from './sidecar.ts';
+import { until } from './until.ts';
+
+export { until };
 
 /** What an application does with a connection. */
 export type Behaviour = (socket: Socket) => void;
@@ -24,15 +27,6 @@ export interface Pod extends TestSidecar {
 
 /** Sends back what it gets. */
 export const echo: Behaviour = (socket) => void socket.pipe(socket);
-
-/** Waits for a condition, looked at every ten milliseconds; throws after `ms`. */
-export async function until(condition: () => boolean, what: string, ms: number = 4_000): Promise<void> {
-  const end = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not so after ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 /** Everything that a socket receives until its end; `error` is the code of the error that ended it, if any. */
 export async function received(socket: Socket): Promise<{ readonly text: string; readonly error: string | undefined }> {

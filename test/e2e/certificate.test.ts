@@ -1,6 +1,5 @@
 // Workloads that terminate TLS themselves (`inject: "certificate"`) under a real kubelet: Node, Go and nginx with the mounted folder, called in mutual TLS
-// from a pod with a sidecar and from another without. Certificates are renewed and the CA rotates under the calls; nothing fails. The answer to
-// cert-manager#1440 #1453 and windows-gmsa#135, in which applications go on with what they read at their start.
+// from a pod with a sidecar and from another without. Certificates are renewed and the CA rotates under the calls; nothing fails.
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -196,7 +195,7 @@ test('a caller with its certificate is known by it, one without is refused', asy
 
 const rotation = async (): Promise<Raw> => ((await k.get('tlsissuer', issuer))['status'] ?? {}) as Raw;
 
-test('a renewal and a rotation of the CA under steady calls: 0 failed, no restart, every server shows the new certificate', async () => {
+test('a renewal and a rotation of the CA under steady calls: 0 failed, no restart, every server shows the new certificate (cert-manager#1168 #1440 #1453, autocert#58, windows-gmsa#135)', async () => {
   const first = await shown([]);
   const startedAt = JSON.parse((await report('outside'))['node']?.said ?? '{}').started as string;
   const { caFingerprint: former } = await rotation();

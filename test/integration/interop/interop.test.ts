@@ -127,7 +127,7 @@ describe('real servers and clients', () => {
   );
 });
 
-describe('keystores (cert-manager#2789 #6783, trust-manager#17: JKS and PKCS#12)', () => {
+describe('keystores (cert-manager#2789 #3373 #6783, trust-manager#17, csi-driver#130; no root in the keystore: cert-manager#3428)', () => {
   const stores = ['keystore.p12', 'truststore.p12'] as const;
 
   test.each(stores)('%s is opened by openssl pkcs12, under its password alone', async (file) => {

@@ -117,7 +117,7 @@ async function until(deps: Deps, condition: () => boolean | Promise<boolean>): P
 const ready = ({ serving }: ReturnType<typeof replica>) => serving.obstacles().length === 0;
 
 describe('the serving certificate', () => {
-  test('is made on the first start, shared, told to the API server, and good for its name', async () => {
+  test('is made on the first start, shared, told to the API server, and good for its name (cert-manager#4713: unknown authority)', async () => {
     const deps = kubeDeps();
     await makeConfiguration(deps);
     const one = replica(deps);
@@ -143,7 +143,7 @@ describe('the serving certificate', () => {
     await one.end();
   });
 
-  test('is not ready, but made, while the configuration does not exist', async () => {
+  test('is not ready, but made, while the API server was not told of it (cert-manager#4133: an install that is called done too soon)', async () => {
     const deps = kubeDeps();
     const one = replica(deps);
     await until(deps, () => one.served.length > 0);
@@ -166,7 +166,7 @@ describe('the serving certificate', () => {
     await two.end();
   });
 
-  test('over many lives of certificate and CA, what any replica serves is always trusted, and old CAs go', async () => {
+  test('over many lives of certificate and CA, what any replica serves is always trusted, and old CAs go (vault-k8s#764: bad certificate after a day)', async () => {
     const deps = kubeDeps();
     await makeConfiguration(deps);
     const replicas = [replica(deps, 3 * minute), replica(deps, 3 * minute)];

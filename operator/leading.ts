@@ -41,6 +41,7 @@ import { CrlKeeper } from './revocation/crl/keeper.ts';
 import { distributionPoints } from './revocation/crl/points.ts';
 import { listAuthorities } from './revocation/imports/authorities.ts';
 import { CrlImporter } from './revocation/imports/importer.ts';
+import { UpstreamRevoker } from './revocation/upstream/controller.ts';
 import type { MeshTrust } from './trust/mesh.ts';
 import { recordFederation } from './trust/trail.ts';
 
@@ -159,6 +160,14 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     book: deps.revocations,
     trustDomain,
   });
+  const upstream = new UpstreamRevoker({
+    ...shared,
+    ...stores,
+    events,
+    book: deps.revocations,
+    podCertificates: deps.podCertificates,
+    signers: issuersByName,
+  });
   const crls = new CrlKeeper({
     ...shared,
     book: deps.revocations,
@@ -193,6 +202,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     'edge certificates': (signal) => edge.run(signal),
     policies: (signal) => policies.run(signal),
     revocations: (signal) => revocations.run(signal),
+    'upstream revocations': (signal) => upstream.run(signal),
     'revocation lists': (signal) => crls.run(signal),
     'imported revocation lists': (signal) => importer.run(signal),
     ...deliveryParts({ ...shared, config, metrics, events, trust, offers }),

@@ -29,6 +29,19 @@ export interface TLSRevocationSpec {
   readonly comment?: string;
 }
 
+/** What the CA outside of the cluster that signed a certificate was told. */
+export interface UpstreamRevocation {
+  /** Upper-case hex. */
+  readonly serial: string;
+  /** Name of the TLSIssuer. */
+  readonly issuer: string;
+  /** `Pending`: it is told, again if need be. `NotPossible`: it will not be told any more. */
+  readonly state: 'Pending' | 'Revoked' | 'NotPossible';
+  readonly message: string;
+  /** Base64 of its DER, while the CA may have to be shown it. */
+  readonly certificate?: string;
+}
+
 export interface TLSRevocationStatus {
   readonly observedGeneration?: number;
   readonly conditions?: readonly Condition[];
@@ -43,6 +56,8 @@ export interface TLSRevocationStatus {
   readonly enforced?: string;
   /** Sidecars that do not enforce it yet, as `namespace/pod`; at most 20. */
   readonly lagging?: readonly string[];
+  /** Certificates of issuers outside of the cluster; at most 50. */
+  readonly upstream?: readonly UpstreamRevocation[];
 }
 
 /** Cluster-scoped. */

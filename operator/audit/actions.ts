@@ -11,6 +11,9 @@ export const auditActions = {
   CertificateRevoked: 'an identity, a serial or a pod is refused from now on',
   RevocationLifted: 'a revocation was taken back or ran out',
   RevocationEnforced: 'every live sidecar enforces a revocation',
+  CertificateRevokedUpstream: 'the CA outside of the cluster that signed a certificate revoked it',
+  UpstreamRevocationFailed:
+    'the CA outside of the cluster that signed a certificate did not revoke it; it is told again where that can help',
   CrlPublished: 'a revocation list was signed',
   CrlImported: 'a revocation list of a foreign CA was taken in',
   CrlRefused: 'a revocation list of a foreign CA was not taken in',
@@ -37,6 +40,7 @@ export const alarming: ReadonlySet<AuditAction> = new Set<AuditAction>([
   'CertificateRefused',
   'CertificateFailed',
   'CertificateRevoked',
+  'UpstreamRevocationFailed',
   'CrlRefused',
   'CaDistrusted',
   'CaRefused',

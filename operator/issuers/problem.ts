@@ -24,6 +24,7 @@ export const issuerHints = {
   SignerFailed: "the signer gave the request up; look into the signer's log",
   NotApproved: 'approve the request, set approve: true, or run an approver for this signer',
   NotSigned: 'no signer answered; check that one runs for this signerName',
+  NotRevoked: 'the certificate is refused by all sidecars all the same; it is tried again',
   RightMissing: 'let the chart give the operator the right: list the signer in issuers.signers',
 } as const;
 
@@ -44,6 +45,7 @@ const passing: ReadonlySet<IssuerReason> = new Set([
   'SignerFailed',
   'NotApproved',
   'NotSigned',
+  'NotRevoked',
 ]);
 
 /** Reasons that concern the issuer as a whole and not one order: `state` says them until a look finds otherwise. */

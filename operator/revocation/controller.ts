@@ -96,8 +96,9 @@ export class RevocationController {
     const object = this.#deps.revocations.get(name);
     if (object === undefined || entry === undefined) return undefined;
     const next = this.#statusOf(object, entry.standing);
-    const { status } = object;
-    if (!sameJson(next, status)) {
+    // What other CAs were told is another controller's to write.
+    const { upstream: _, ...own } = object.status ?? {};
+    if (!sameJson(next, own)) {
       if (!(await this.#write(name, next, signal))) return undefined;
       this.#say(object, next);
     }

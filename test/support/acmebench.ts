@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { leashed } from '../../hack/leash.ts';
 import type { SelfSnapshot } from '../../lib/api/control.ts';
 import type { AcmeIssuerSpec, TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -21,6 +22,7 @@ import { SecretDesk } from '../../operator/issuers/acme/desk.ts';
 import { createAcmeIssuer } from '../../operator/issuers/acme/issuer.ts';
 import type { IssuerState, LeafOrder, RunningIssuer, SignedLeaf } from '../../operator/issuers/issuer.ts';
 import type { RenewalAdvice } from '../../operator/issuers/renewal.ts';
+import type { Revoking } from '../../operator/issuers/revoke.ts';
 import { ControlBench } from './controlbench.ts';
 import { type KubeDeps, kubeDeps } from './kubedeps.ts';
 import { pod } from './meshbench.ts';
@@ -31,7 +33,7 @@ export const system = 'tabard-system';
 
 /** An issuer at work. */
 export interface RunningAcme {
-  readonly issuer: RunningIssuer & RenewalAdvice;
+  readonly issuer: RunningIssuer & RenewalAdvice & Revoking;
   /** Resolves with the state once the issuer is ready, or has said why not. */
   settled(): Promise<IssuerState>;
   /** Orders a certificate for shop/web with a new key. */
@@ -222,7 +224,7 @@ export async function startSidecarProcess(
   const program = resolve(import.meta.dirname, 'sidecarprocess.ts');
   const identity = 'spiffe://cluster.local/ns/tabard-system/svc/tabard-operator';
   const args = [String(of.applicationPort), String(of.controlPort), identity, folder, of.podUid];
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...args], {
+  const child = spawn(...leashed(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...args]), {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');

@@ -113,16 +113,30 @@ function pebbleConfig(
 }
 
 /** Tells pebble something at its management port. */
-export async function postManagement({ management, trust }: PebbleServer, path: string, body: unknown): Promise<void> {
+export async function postManagement(pebble: PebbleServer, path: string, body: unknown): Promise<void> {
+  await askManagement(pebble, path, body);
+}
+
+/** Whether pebble says that a certificate is revoked, and for which reason (RFC 5280 code). */
+export async function revocationAt(
+  pebble: PebbleServer,
+  serial: string,
+): Promise<{ readonly Status: string; readonly Reason?: number }> {
+  const said = await askManagement(pebble, `/cert-status-by-serial/${serial.toLowerCase().replace(/^0+/, '')}`);
+  return JSON.parse(said) as { readonly Status: string; readonly Reason?: number };
+}
+
+async function askManagement({ management, trust }: PebbleServer, path: string, body?: unknown): Promise<string> {
   const outgoing = request(new URL(path, management), {
-    method: 'POST',
+    method: body === undefined ? 'GET' : 'POST',
     ca: trust,
     headers: { 'user-agent': 'tabard-test' },
   });
-  outgoing.end(JSON.stringify(body));
+  outgoing.end(body === undefined ? undefined : JSON.stringify(body));
   const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
   const said = await text(answer);
   if (answer.statusCode !== 200) throw new Error(`pebble answered ${String(answer.statusCode)} to ${path}: ${said}`);
+  return said;
 }
 
 /** A DNS server that answers every question for an address with this one, 127.0.0.1 by default. */

@@ -14,6 +14,7 @@ import type { AuditTrail } from '../../audit/audit.ts';
 import { Gate } from '../gate.ts';
 import type { IssuerState, LeafOrder, RunningIssuer, SignedLeaf } from '../issuer.ts';
 import type { Renewal, RenewalAdvice } from '../renewal.ts';
+import type { RevokedLeaf, Revoking, Unrevocable } from '../revoke.ts';
 import { type Account, AccountKeeper, rotateReason } from './account.ts';
 import { certificateId, lookAgainMs, momentIn, parseWindow } from './ari.ts';
 import { judgeChain } from './chain.ts';
@@ -22,6 +23,7 @@ import { Rfc2136Solver } from './dns01.ts';
 import { type AcmeTransport, httpsTransport } from './http.ts';
 import { collectChain, type OrderRequest, placeOrder } from './order.ts';
 import { AcmeError } from './problem.ts';
+import { revokeAt } from './revoke.ts';
 import { AcmeSession } from './session.ts';
 import { SidecarSolver } from './sidecars.ts';
 import { challengeTypeOf, type Solver } from './solvers.ts';
@@ -54,13 +56,13 @@ const noEnd = new Date(Date.UTC(9999, 0, 1));
 type NotReady = Extract<IssuerState, { ready: false }>;
 
 /** The issuer for a TLSIssuer of kind acme. It is made anew when the spec changes. */
-export function createAcmeIssuer(object: TLSIssuer, deps: AcmeDeps): RunningIssuer & RenewalAdvice {
+export function createAcmeIssuer(object: TLSIssuer, deps: AcmeDeps): RunningIssuer & RenewalAdvice & Revoking {
   const { acme } = object.spec;
   if (acme === undefined) throw new TypeError(`TLSIssuer ${object.metadata.name} is not of kind acme`);
   return new AcmeIssuer(object.metadata.name, acme, deps);
 }
 
-class AcmeIssuer implements RunningIssuer, RenewalAdvice {
+class AcmeIssuer implements RunningIssuer, RenewalAdvice, Revoking {
   readonly slow = true;
   readonly #name: string;
   readonly #spec: AcmeIssuerSpec;
@@ -107,6 +109,11 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice {
       this.#accounts.forget();
       return await this.#order(order, signal);
     }
+  }
+
+  async revoke(leaf: RevokedLeaf, signal: AbortSignal): Promise<Unrevocable | undefined> {
+    const signer = await this.#account(signal);
+    return revokeAt({ session: this.#session, signer }, leaf, signal);
   }
 
   async renewal(chain: string, signal: AbortSignal): Promise<Renewal | undefined> {

@@ -14,6 +14,7 @@ export interface Directory {
   readonly newAccount: string;
   readonly newOrder: string;
   readonly keyChange: string;
+  readonly revokeCert: string | undefined;
   readonly renewalInfo: string | undefined;
   /** Names of profiles; undefined when the server knows none. */
   readonly profiles: readonly string[] | undefined;
@@ -205,6 +206,7 @@ function readDirectory(object: Readonly<Record<string, unknown>>, url: string): 
     newAccount: urlOf(object, 'newAccount', what),
     newOrder: urlOf(object, 'newOrder', what),
     keyChange: urlOf(object, 'keyChange', what),
+    revokeCert: typeof object['revokeCert'] === 'string' ? urlOf(object, 'revokeCert', what) : undefined,
     renewalInfo: typeof object['renewalInfo'] === 'string' ? urlOf(object, 'renewalInfo', what) : undefined,
     profiles: typeof profiles === 'object' && profiles !== null ? Object.keys(profiles) : undefined,
     externalAccountRequired: meta['externalAccountRequired'] === true,

@@ -11,6 +11,7 @@ import type { Logger } from '../../../lib/runtime/logger.ts';
 import type { IssuerState, KeylessOrder, LeafOrder, RunningIssuer, SignedLeaf } from '../issuer.ts';
 import { judgeLeaf } from '../judge.ts';
 import { IssuerError } from '../problem.ts';
+import type { RevokedLeaf, Revoking } from '../revoke.ts';
 import { type Followers, Staging, type UpstreamAuthority } from '../staging.ts';
 import { Watchman } from '../watchman.ts';
 import type { Credentials } from './credentials.ts';
@@ -43,7 +44,7 @@ export function createVaultIssuer(object: TLSIssuer, deps: VaultDeps): RunningIs
   return new VaultIssuer(object, vault, deps);
 }
 
-class VaultIssuer implements RunningIssuer {
+class VaultIssuer implements RunningIssuer, Revoking {
   readonly #name: string;
   readonly #spec: VaultIssuerSpec;
   readonly #deps: VaultDeps;
@@ -76,6 +77,17 @@ class VaultIssuer implements RunningIssuer {
   /** The request names nothing: it takes a role that takes names from what is sent with it (`use_csr_sans=false`). */
   signFor(order: KeylessOrder, signal: AbortSignal): Promise<SignedLeaf> {
     return this.#signed(order, signal);
+  }
+
+  /** The token's policy needs `update` on <path>/revoke. */
+  async revoke(leaf: RevokedLeaf, signal: AbortSignal): Promise<undefined> {
+    try {
+      await this.#engineOnce().revoke(leaf, signal);
+    } catch (error) {
+      if (!(error instanceof IssuerError) || error.reason !== 'Forbidden') throw error;
+      const detail = `the token may not revoke: let its policy grant update on ${this.#spec.path}/revoke`;
+      throw new IssuerError('NotRevoked', detail, { cause: error });
+    }
   }
 
   async run(signal: AbortSignal): Promise<void> {

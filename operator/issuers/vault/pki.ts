@@ -1,11 +1,13 @@
 // The PKI engine of Vault: which CA a role signs with, whether our token may have it sign, and the signing of a request of ours.
 // Never `issue` (Vault would make the key) and never `sign-verbatim` (no role would judge the names).
+import { X509Certificate } from 'node:crypto';
 import type { VaultIssuerSpec } from '../../../lib/api/tlsissuer.ts';
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { requestPem } from '../../../lib/pki/csr.ts';
 import { formatIdentity } from '../../../lib/pki/identity.ts';
 import type { KeylessOrder } from '../issuer.ts';
 import { IssuerError } from '../problem.ts';
+import type { RevokedLeaf } from '../revoke.ts';
 import { authorityOf, type UpstreamAuthority } from '../staging.ts';
 import { suffix, type VaultCall, type VaultReply } from './api.ts';
 import { segmentOf, segmentsOf } from './path.ts';
@@ -89,6 +91,28 @@ export class PkiEngine {
     if (typeof certificate !== 'string') throw new IssuerError('BadAnswer', 'Vault answered without a certificate');
     const above = [own, ...(Array.isArray(chain) ? chain : [])].filter((each) => typeof each === 'string');
     return { pem: [certificate, ...above].join('\n') };
+  }
+
+  /**
+   * Has a leaf revoked. With the certificate where it is known: of roles that store none (`no_store`) the engine knows no serial. Rejects
+   * with IssuerError.
+   */
+  async revoke(
+    { serial, certificate }: Pick<RevokedLeaf, 'serial' | 'certificate'>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const path = `${this.#mount}/revoke`;
+    const even = serial.length % 2 === 0 ? serial : `0${serial}`;
+    const body =
+      certificate === undefined
+        ? { serial_number: (even.toLowerCase().match(/../g) ?? []).join(':') }
+        : { certificate: new X509Certificate(certificate).toString() };
+    const reply = await this.#session.request({ method: 'POST', path, body }, signal);
+    if (reply.status < 300) return;
+    throw new IssuerError(
+      reply.status === 404 ? 'NotFound' : 'NotRevoked',
+      `${path}: HTTP ${reply.status}${suffix(reply.said)}`,
+    );
   }
 
   #signPath(issuer: string | undefined): string {

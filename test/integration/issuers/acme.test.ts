@@ -14,6 +14,7 @@ import {
   type AcmeServer,
   type PebbleServer,
   postManagement,
+  revocationAt,
   startDns,
   startPebble,
 } from '../../support/acmeservers.ts';
@@ -112,6 +113,26 @@ describe('a certificate', () => {
       await acme.settled();
       const { notAfter } = await acme.order(['short.example.test']);
       expect(notAfter.getTime() - Date.now()).toBeLessThan(6.1 * day);
+      await acme.stop();
+    },
+    orderMs,
+  );
+
+  test(
+    'is revoked at the CA with the reason, once and again, and not without the certificate',
+    async () => {
+      const acme = await bench.acme('revoked', settings(pebble));
+      await acme.settled();
+      const { chain, serial } = await acme.order(['revoked.example.test']);
+      const certificate = leafOf(chain).raw;
+      const signal = AbortSignal.timeout(60_000);
+      expect(await revocationAt(pebble, serial)).toMatchObject({ Status: 'Valid' });
+      const leaf = { serial, certificate, reason: 'keyCompromise' } as const;
+      expect(await acme.issuer.revoke(leaf, signal)).toBeUndefined();
+      expect(await revocationAt(pebble, serial)).toMatchObject({ Status: 'Revoked', Reason: 1 });
+      expect(await acme.issuer.revoke(leaf, signal)).toBeUndefined();
+      const { never } = (await acme.issuer.revoke({ ...leaf, certificate: undefined }, signal)) ?? {};
+      expect(never).toContain('wants to see the certificate');
       await acme.stop();
     },
     orderMs,

@@ -6,6 +6,7 @@ import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { createRequest, requestPem } from '../../../lib/pki/csr.ts';
 import { generateKey } from '../../../lib/pki/keys.ts';
 import type { SignedLeaf } from '../../../operator/issuers/issuer.ts';
+import { canRevoke } from '../../../operator/issuers/revoke.ts';
 import type { Credentials } from '../../../operator/issuers/vault/credentials.ts';
 import { createVaultIssuer } from '../../../operator/issuers/vault/issuer.ts';
 import { testAuthority } from '../../support/pki.ts';
@@ -316,5 +317,55 @@ describe('a lease', () => {
     await issuer.until('ready');
     await issuer.sign();
     expect(await vault.leases()).toBe(before + 1);
+  });
+});
+
+describe('a leaf that is revoked', () => {
+  const never = AbortSignal.timeout(170_000);
+
+  test.each([
+    ['by its serial, where the role stores certificates', false, 'the serial'],
+    ['by the certificate itself, where the role stores none', true, 'the certificate'],
+  ])('is on the list of Vault: %s', async (_name, noStore, what) => {
+    await vault.admin('POST', 'pki/roles/mesh', { ...meshRole, no_store: noStore });
+    const issuer = start();
+    await issuer.until('ready');
+    const { chain, serial } = await issuer.sign();
+    const certificate = what === 'the serial' ? undefined : new X509Certificate(chain).raw;
+    const signer = issuer.issuer;
+    if (!canRevoke(signer)) throw new Error('it cannot be told');
+    await signer.revoke({ serial, certificate, reason: 'keyCompromise' }, never);
+    // Told again, Vault is content.
+    await signer.revoke({ serial, certificate, reason: 'keyCompromise' }, never);
+    const { data } = await vault.admin('LIST', 'pki/certs/revoked');
+    const plain = (text: string): string => text.replaceAll(/[:-]/g, '').toUpperCase().replace(/^0+/, '');
+    expect((data as { readonly keys: readonly string[] }).keys.map(plain)).toContain(plain(serial));
+    await vault.admin('POST', 'pki/roles/mesh', meshRole);
+  });
+
+  test('that Vault does not know is not had, and says what Vault said', async () => {
+    const issuer = start();
+    await issuer.until('ready');
+    const signer = issuer.issuer;
+    if (!canRevoke(signer)) throw new Error('it cannot be told');
+    const revoking = signer.revoke({ serial: '0ABC', certificate: undefined, reason: 'unspecified' }, never);
+    await expect(revoking).rejects.toMatchObject({ retryable: true, message: expect.stringContaining('pki/revoke') });
+  });
+
+  test('waits for the right to say so', async () => {
+    const policy = JSON.stringify({ path: { 'pki/sign/mesh': { capabilities: ['update'] } } });
+    await vault.admin('POST', 'sys/policies/acl/signs', { policy });
+    const { auth } = await vault.admin('POST', 'auth/token/create', { policies: ['signs'] });
+    const { client_token: token } = auth as { readonly client_token: string };
+    const issuer = start({}, () => token);
+    await issuer.until('ready');
+    const { serial } = await issuer.sign();
+    const signer = issuer.issuer;
+    if (!canRevoke(signer)) throw new Error('it cannot be told');
+    const revoking = signer.revoke({ serial, certificate: undefined, reason: 'unspecified' }, never);
+    await expect(revoking).rejects.toMatchObject({
+      reason: 'NotRevoked',
+      message: expect.stringContaining('grant update on pki/revoke'),
+    });
   });
 });

@@ -184,6 +184,7 @@ const revocation: Whole<Pick<TLSRevocation, 'spec' | 'status'>> = {
     sidecars: { total: 1, enforcing: 1 },
     enforced: '',
     lagging: [''],
+    upstream: [{ serial: '', issuer: '', state: 'Pending', message: '', certificate: '' }],
   },
 };
 

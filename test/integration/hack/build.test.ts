@@ -49,6 +49,28 @@ describe('buildBundles', () => {
     expect(readFileSync(join(root, 'dist/sidecar.LICENSES.txt'), 'utf8')).toMatch(/^==== pino /m);
   });
 
+  test('takes of client-node what reads kubeconfigs, without its models', async () => {
+    write(
+      'operator/main.ts',
+      `import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
+      const config = new KubeConfig();
+      config.loadFromClusterAndUser({ name: 'c', server: 'https://10.0.0.1', skipTLSVerify: true }, { name: 'u', token: 't' });
+      const options = {};
+      await config.applyToHTTPSOptions(options);
+      const dispatcher = await new Promise((setDispatcher) => {
+        const rest = { setHeaderParam: () => undefined, setAgent: () => undefined };
+        config.applySecurityAuthentication({ ...rest, setDispatcher });
+      });
+      console.log(config.getCurrentCluster().server, options.headers.Authorization, typeof dispatcher.dispatch);`,
+    );
+    const [bundle] = await buildBundles({ root, programs: ['operator'] });
+    write('dist/package.json', '{"type":"module"}');
+    rmSync(join(root, 'node_modules'));
+    const said = execFileSync(process.execPath, [bundle?.path ?? ''], { encoding: 'utf8' });
+    expect(said).toBe('https://10.0.0.1 Bearer t function\n');
+    expect(readFileSync(bundle?.path ?? '', 'utf8')).not.toContain('V1PodSpec');
+  });
+
   test('keeps to ASCII, so that the text of a program takes one byte per character of memory', async () => {
     write('sidecar/main.ts', "console.log('a – b');");
     const [bundle] = await buildBundles({ root, programs: ['sidecar'] });

@@ -4,6 +4,7 @@ import type { Call, Decision } from '../lib/api/decide.ts';
 import { type Reason, reasonHints } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
+import type { Exchange } from './http1/gate.ts';
 import { Lru } from './lru.ts';
 import type { Direction } from './relay/live.ts';
 import type { RelayEnd } from './relay/relay.ts';
@@ -55,6 +56,14 @@ export interface Carried {
   readonly tunnel?: TunnelFacts;
   readonly end: RelayEnd;
   readonly ms: number;
+}
+
+/** An HTTP request and its answer. */
+export interface Requested {
+  readonly source: Place;
+  readonly destination: Place;
+  readonly peer?: PeerFacts;
+  readonly exchange: Exchange;
 }
 
 interface Limit {
@@ -149,6 +158,31 @@ export class AccessLog {
       'connection',
     );
   }
+
+  /** One line per request if the policy asks for it, with the names of OpenTelemetry's semantic conventions for HTTP. Never the query. */
+  request({ source, destination, peer, exchange }: Requested): void {
+    if (!this.#all()) return;
+    const { method, target, host, status, ms } = exchange;
+    this.#logger.info(
+      {
+        peer: peer?.identity,
+        'client.address': source.address,
+        'client.port': source.port,
+        'server.address': host,
+        'server.port': destination.port,
+        'http.request.method': method,
+        'url.path': withoutQuery(target),
+        'http.response.status_code': status,
+        ms: Math.round(ms),
+      },
+      'request',
+    );
+  }
+}
+
+/** A query may hold what is nobody's business. */
+function withoutQuery(target: string): string {
+  return target.split('?', 1)[0] ?? target;
 }
 
 /** `address:port`, IPv6 in brackets. */

@@ -28,6 +28,7 @@ import type { OriginalDestinationReader } from './destination/original.ts';
 import { drain } from './drain.ts';
 import type { EdgeSource } from './edge/files.ts';
 import { EdgeFront } from './edge/front.ts';
+import { HttpFront } from './http1/front.ts';
 import { Inbound } from './inbound.ts';
 import { CaptureListener, type ListenerOptions } from './listener.ts';
 import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
@@ -138,7 +139,8 @@ export class Core {
     });
     this.#conveyor = this.#makeConveyor();
     const { openHalf } = deps;
-    this.#delivery = new Delivery({ conveyor: this.#conveyor, openHalf, authorizer: this.#authorizer });
+    const http = new HttpFront({ policy: () => this.#self.current()?.policy, log: this.#log });
+    this.#delivery = new Delivery({ conveyor: this.#conveyor, openHalf, authorizer: this.#authorizer, http });
     this.#tunnels = this.#makeTunnels();
     this.#challenges = new ChallengeAnswers({ challenges: () => this.#self.current()?.challenges ?? [], logger });
     this.inbound = this.#makeInbound();

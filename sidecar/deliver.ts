@@ -4,6 +4,7 @@ import type { Reason } from '../lib/api/reasons.ts';
 import type { Place } from './accesslog.ts';
 import type { Authorizer } from './authorize.ts';
 import type { Conveyor, Passage } from './convey.ts';
+import type { HttpFront } from './http1/front.ts';
 import type { Half, OpenHalf } from './relay/half.ts';
 import { openPlain } from './transport/plain.ts';
 
@@ -13,6 +14,8 @@ export interface DeliveryDeps {
   readonly openHalf: OpenHalf;
   /** Authorization rules. */
   readonly authorizer: Pick<Authorizer, 'admit'>;
+  /** Reads HTTP where the policy wants something of it. */
+  readonly http: HttpFront;
 }
 
 /** What arrived. Its peer was judged. */
@@ -40,7 +43,7 @@ export class Delivery {
   /** Takes an arrival to its end. */
   async deliver(arrival: Arrival): Promise<void> {
     const { half, source, destination, transport, tls, peer, ownNotAfter, tunnel } = arrival;
-    const { conveyor, openHalf, authorizer } = this.#deps;
+    const { conveyor, openHalf, authorizer, http } = this.#deps;
     const { port } = destination;
     const denied = authorizer.admit({ identity: peer?.identity, address: source.address, port });
     if (denied !== undefined) return arrival.refuse(denied.reason, denied.detail);
@@ -49,7 +52,7 @@ export class Delivery {
       return arrival.refuse('upstream_unreachable', `the application does not accept: ${application.detail}`);
     }
     if (!arrival.accepted()) return application.leg.half.reset();
-    await conveyor.convey(half, application.leg.half, {
+    await conveyor.convey(half, http.before(application.leg.half, arrival), {
       direction: 'inbound',
       source,
       destination,

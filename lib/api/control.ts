@@ -33,6 +33,8 @@ export interface EffectivePolicy {
     readonly transport?: 'Tunnel' | 'Direct';
   };
   readonly accessLog: 'None' | 'Denied' | 'All';
+  /** What is done to HTTP where a port speaks it. `hsts` is the value of Strict-Transport-Security. Absent = bytes pass unread. */
+  readonly http?: { readonly hsts: string };
   /**
    * What holds while news of revocations does not arrive: Hard refuses peers once the last news is older than `maxAgeMs`. Present
    * where the control API serves revocations at all.

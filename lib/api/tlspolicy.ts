@@ -54,7 +54,10 @@ export interface TLSPolicySpec {
   readonly edge?: { readonly issuer: string; readonly dnsNames: readonly string[] };
   readonly revocation?: { readonly mode?: 'Hard' | 'Soft'; readonly maxAge?: string };
   readonly authorization?: AuthorizationSpec;
-  readonly http?: { readonly accessLog?: 'None' | 'Denied' | 'All' };
+  readonly http?: {
+    readonly hsts?: { readonly maxAge?: string; readonly includeSubDomains?: boolean; readonly preload?: boolean };
+    readonly accessLog?: 'None' | 'Denied' | 'All';
+  };
   readonly connections?: {
     readonly maxAge?: string;
     readonly idleTimeout?: string;

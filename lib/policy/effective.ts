@@ -12,6 +12,7 @@ import {
   lifetimes,
   shortestPodCertificateMs,
 } from './defaults.ts';
+import { type HstsSpec, hstsValue } from './hsts.ts';
 import type { PortProtocol } from './protocols.ts';
 
 /** How the certificate of a service is to be. */
@@ -79,6 +80,7 @@ function readPolicy(policy: TLSPolicy | undefined, spoken: readonly PortProtocol
       protocol: own.get(port)?.protocol ?? heard.get(port) ?? ('TCP' as const),
     }));
   const connections = readConnections(policy);
+  const hsts = readHsts(spec.http?.hsts);
   const maxAge = readDuration('spec.revocation.maxAge', spec.revocation?.maxAge, defaultRevocation.maxAgeMs);
   const value: EffectivePolicy = {
     source: policy === undefined ? defaultPolicy.source : `${policy.metadata.namespace ?? ''}/${policy.metadata.name}`,
@@ -88,8 +90,20 @@ function readPolicy(policy: TLSPolicy | undefined, spoken: readonly PortProtocol
     connections: connections.value,
     accessLog: spec.http?.accessLog ?? defaultPolicy.accessLog,
     revocation: { mode: spec.revocation?.mode ?? defaultRevocation.mode, maxAgeMs: maxAge.value },
+    ...(hsts.value === undefined ? {} : { http: { hsts: hsts.value } }),
   };
-  return { value, faults: [...connections.faults, ...maxAge.faults] };
+  return { value, faults: [...connections.faults, ...maxAge.faults, ...hsts.faults] };
+}
+
+function readHsts(given: HstsSpec | undefined): Read<string | undefined> {
+  if (given === undefined) return { value: undefined, faults: [] };
+  try {
+    const { value, fault } = hstsValue(given);
+    return { value, faults: fault === undefined ? [] : [{ field: 'spec.http.hsts', message: fault }] };
+  } catch (error) {
+    const { value } = hstsValue({});
+    return { value, faults: [{ field: 'spec.http.hsts.maxAge', message: `${messageOf(error)}; ${value} holds` }] };
+  }
 }
 
 function readConnections(policy: TLSPolicy | undefined): Read<EffectivePolicy['connections']> {

@@ -94,6 +94,7 @@ function parsePolicy(value: unknown): EffectivePolicy {
     },
     accessLog: oneOf(policy['accessLog'], ['None', 'Denied', 'All'] as const, 'policy.accessLog'),
     ...parseRevocation(policy['revocation']),
+    ...parseHttp(policy['http']),
     ...(authorization === undefined ? {} : { authorization }),
   };
 }
@@ -102,6 +103,13 @@ function parsePolicy(value: unknown): EffectivePolicy {
 function parseTransport(value: unknown): Pick<EffectivePolicy['connections'], 'transport'> {
   if (value === undefined) return {};
   return { transport: string(value, 'policy.connections.transport') === 'Tunnel' ? 'Tunnel' : 'Direct' };
+}
+
+/** The value goes into answers as it is: nothing but what it may hold. */
+function parseHttp(value: unknown): Pick<EffectivePolicy, 'http'> {
+  if (value === undefined) return {};
+  const hsts = text(object(value, 'policy.http'), 'hsts');
+  return /^[a-zA-Z0-9=; -]{1,100}$/.test(hsts) ? { http: { hsts } } : fail('policy.http.hsts', 'a header value');
 }
 
 /** Absent with an operator that serves no revocations. */

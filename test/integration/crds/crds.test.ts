@@ -156,7 +156,13 @@ describe('the API server', () => {
       },
       revocation: { mode: 'Soft', maxAge: '1h' },
       http: { accessLog: 'Denied' },
-      connections: { maxAge: '12h', idleTimeout: '1h', handshakeTimeout: '10s', maxConcurrent: 10000 },
+      connections: {
+        maxAge: '12h',
+        idleTimeout: '1h',
+        handshakeTimeout: '10s',
+        maxConcurrent: 10000,
+        transport: 'Tunnel',
+      },
     });
   });
 

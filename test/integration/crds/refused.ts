@@ -185,10 +185,22 @@ export const refusedPolicies: readonly Refused[] = [
     says: 'must be a duration from 1m to 7d',
   },
   {
-    what: 'HSTS, which is not there yet',
-    spec: '{http: {hsts: {maxAge: 365d}}}',
-    field: 'spec.http.hsts',
-    says: 'not supported by this version of Tabard',
+    what: 'HSTS for eleven years',
+    spec: '{http: {hsts: {maxAge: 4015d}}}',
+    field: 'spec.http.hsts.maxAge',
+    says: 'must be a duration from 0s to 3650d',
+  },
+  {
+    what: 'HSTS preloading without subdomains',
+    spec: '{http: {hsts: {maxAge: 365d, preload: true}}}',
+    field: 'spec.http.hsts.preload',
+    says: 'the preload lists of browsers take only names with includeSubDomains',
+  },
+  {
+    what: 'HSTS preloading for a month',
+    spec: '{http: {hsts: {maxAge: 30d, includeSubDomains: true, preload: true}}}',
+    field: 'spec.http.hsts.preload',
+    says: 'a maxAge of at least 365d',
   },
   {
     what: 'an unknown access log',

@@ -25,10 +25,19 @@ describe('what holds for a pod', () => {
     ['a lower TLS version alone', { tls: { minVersion: '1.2' } }, { tls: { ...defaultPolicy.tls, minVersion: '1.2' } }],
     ['groups alone', { tls: { groups: ['P-384'] } }, { tls: { ...defaultPolicy.tls, groups: ['P-384'] } }],
     ['the access log', { http: { accessLog: 'All' } }, { accessLog: 'All' }],
+    ['HSTS', { http: { hsts: { maxAge: '1m' } } }, { http: { hsts: 'max-age=60' } }],
     [
       'durations in milliseconds',
       { connections: { maxAge: '1d', idleTimeout: '90s', handshakeTimeout: '2s', maxConcurrent: 5 } },
-      { connections: { maxAgeMs: 86_400_000, idleTimeoutMs: 90_000, handshakeTimeoutMs: 2_000, maxConcurrent: 5 } },
+      {
+        connections: {
+          maxAgeMs: 86_400_000,
+          idleTimeoutMs: 90_000,
+          handshakeTimeoutMs: 2_000,
+          maxConcurrent: 5,
+          transport: 'Tunnel',
+        },
+      },
     ],
     [
       'a port with a mode of its own',

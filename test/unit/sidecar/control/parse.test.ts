@@ -41,6 +41,11 @@ describe('a snapshot of this pod', () => {
     });
   });
 
+  test('may ask for HSTS', () => {
+    const secure = changed(self, 'policy.http', { hsts: 'max-age=60; includeSubDomains' });
+    expect(parseSelf(secure)).toEqual(secure);
+  });
+
   test('lets nobody in where its authorization rules cannot be read', () => {
     const newer = { ...self, policy: { ...self.policy, authorization: { form: 2 } } };
     expect(parseSelf(newer).policy.authorization?.rules).toEqual([{ name: 'unreadable-rules', effect: 'Deny' }]);
@@ -52,6 +57,8 @@ describe('a snapshot of this pod', () => {
   });
 
   test.each<[string, unknown]>([
+    ['policy.http', { hsts: 'max-age=1\r\nX: y' }],
+    ['policy.http', {}],
     ['federated', {}],
     ['federated', [{ trustDomain: 'x.example' }]],
     ['federated', [{ trustDomain: '', bundle: 'PEM' }]],

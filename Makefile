@@ -39,8 +39,8 @@ test-e2e: deps image ## On the embedded cluster
 soak: deps image ## Rotation under mixed load for ten minutes
 	@TABARD_SOAK_SECONDS=600 npm run --silent test:e2e -- rotation $(ARGS)
 
-FUZZED = $(addprefix test/unit/lib/pki/,writer lists names readers)
-fuzz: deps ## Properties of certificates and names at length (TIMES=50, SEED, ARGS=path)
+FUZZED = $(addprefix test/unit/lib/pki/,writer lists names readers) test/unit/sidecar/http1/gate.property
+fuzz: deps ## Properties of certificates, names, frames and HTTP at length (TIMES=50, SEED, ARGS=path)
 	@export TABARD_FUZZ=$(or $(TIMES),50) TABARD_FUZZ_SEED=$(or $(SEED),$$RANDOM); echo "SEED=$$TABARD_FUZZ_SEED"; \
 	npm run --silent test:unit -- $(or $(ARGS),$(FUZZED)) && $(if $(ARGS),true,npm run --silent test:integration -- test/integration/pki/names)
 
@@ -66,8 +66,8 @@ manifests: deps ## Copy the CRDs into the chart and write the generated docs
 interop: deps ## Run the interop tests and write docs/interop.md from what they see
 	@INTEROP_PAGE=1 npm run --silent test:integration -- test/integration/interop
 
-golden: deps ## Rewrite the expected files of the injection tests (review them as code)
-	@UPDATE_GOLDEN=1 npm run --silent test:unit -- test/unit/webhook
+golden: deps ## Rewrite the expected files of the injection and CLI tests (review them as code)
+	@UPDATE_GOLDEN=1 npm run --silent test:unit -- test/unit/webhook test/unit/cli/authz
 
 verify: typecheck lint ## Static checks, and fail if generated files are out of date
 	@node hack/manifests.ts --check

@@ -3,52 +3,10 @@ import { describe, expect, jest, test } from '@jest/globals';
 import { defaultHeadLimits } from '../../../../sidecar/http1/fields.ts';
 import { type Broken, type Exchange, type GateOptions, Http1Gate } from '../../../../sidecar/http1/gate.ts';
 import { forbidden } from '../../../../sidecar/http1/replies.ts';
-import type { Half, HalfEvents } from '../../../../sidecar/relay/half.ts';
-
-/** The application's half: notes what it is given. */
-class Application implements Half {
-  events: HalfEvents | undefined;
-  got = '';
-  readonly calls: string[] = [];
-  readonly queued = 0;
-  room = true;
-
-  start(events: HalfEvents): void {
-    this.events = events;
-  }
-  write(bytes: Uint8Array): boolean {
-    this.got += Buffer.from(bytes).toString('latin1');
-    return this.room;
-  }
-  end(): void {
-    this.calls.push('end');
-  }
-  reset(): void {
-    this.calls.push('reset');
-  }
-  abort(): void {
-    this.calls.push('abort');
-  }
-  destroy(): void {
-    this.calls.push('destroy');
-  }
-  pause(): void {}
-  resume(): void {}
-  /** What it sends, by pieces of a size; each piece is lent, and overwritten afterwards. */
-  says(text: string, size = text.length): void {
-    for (let at = 0; at < text.length; at += size)
-      lend(text.slice(at, at + size), (bytes) => this.events?.data(bytes, true));
-  }
-}
-
-function lend(text: string, use: (bytes: Buffer) => void): void {
-  const bytes = Buffer.from(text, 'latin1');
-  use(bytes);
-  bytes.fill(0x58);
-}
+import { lend, PlayedHalf } from '../../../support/http1/application.ts';
 
 function gate(options: Partial<GateOptions> = {}) {
-  const application = new Application();
+  const application = new PlayedHalf();
   const broken: Broken[] = [];
   const over: Omit<Exchange, 'ms'>[] = [];
   const client = { got: '', events: [] as string[], room: [] as boolean[] };

@@ -17,7 +17,7 @@ import {
   textOption,
   UsageError,
 } from './command.ts';
-import { findCommand } from './commands.ts';
+import { commands, findCommand } from './commands.ts';
 import { commandHelp, overview } from './help.ts';
 import { globalOptions, kubeconfigFiles } from './options.ts';
 
@@ -36,9 +36,9 @@ export async function runCli(surroundings: Surroundings): Promise<ExitCode> {
   if (isHelp) return help(words.slice(1), terminal);
   const found = findCommand(words);
   if (found === undefined) {
-    const group = words[0] === 'ca' ? ' ca' : '';
+    const isGroup = commands.some(({ name }) => name.startsWith(`${words[0]} `));
     terminal.err(
-      `There is no command "${words.slice(0, group === '' ? 1 : 2).join(' ')}". \`tabard help\` lists those there are.`,
+      `There is no command "${words.slice(0, isGroup ? 2 : 1).join(' ')}". \`tabard help\` lists those there are.`,
     );
     return exitCodes.usage;
   }

@@ -1,5 +1,8 @@
 // All commands, in the order of the help.
 import type { Command } from './command.ts';
+import { authzExplainCommand } from './commands/authzexplain.ts';
+import { authzUnusedCommand } from './commands/authzunused.ts';
+import { authzMatrixCommand, authzWhoCanCommand } from './commands/authzwhocan.ts';
 import { caDistrustCommand } from './commands/cadistrust.ts';
 import { caRotateCommand } from './commands/carotate.ts';
 import { caStatusCommand } from './commands/castatus.ts';
@@ -20,6 +23,10 @@ export const commands: readonly Command[] = [
   revokeCommand,
   revocationsCommand,
   unrevokeCommand,
+  authzExplainCommand,
+  authzWhoCanCommand,
+  authzMatrixCommand,
+  authzUnusedCommand,
 ];
 
 /** The command that the words begin with, and the words after it; undefined when it is none. */

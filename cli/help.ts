@@ -15,7 +15,7 @@ export const exitCodeLines: readonly (readonly [number, string])[] = [
 export function overview(): readonly string[] {
   const width = Math.max(...commands.map(({ name }) => name.length)) + 2;
   return [
-    'tabard: certificates, CAs and revocations of the mesh, seen and steered',
+    'tabard: certificates, CAs, revocations and authorization of the mesh, seen and steered',
     '',
     'Usage: tabard COMMAND [OPTIONS], or kubectl tabard COMMAND [OPTIONS]',
     '',

@@ -8,7 +8,7 @@ const head = `# The command line
 
 <!-- Generated from cli/ by \`make manifests\`. -->
 
-\`tabard\` sees and steers certificates, CAs and revocations with your own rights in the cluster: it talks to the Kubernetes API alone, through the same kubeconfig as kubectl, and needs nothing else to be reachable.
+\`tabard\` sees and steers certificates, CAs and revocations, and explains who may call whom, with your own rights in the cluster: it talks to the Kubernetes API alone, through the same kubeconfig as kubectl, and needs nothing else to be reachable.
 What it changes are fields and annotations that you could write by hand; the operator acts on them.
 
 From a checkout: \`make tabard ARGS="certs -A"\`. To install it: \`make build\`, then put \`dist/tabard.js\` (one file, needs Node 24.12 or newer) on the path as \`tabard\`, and as \`kubectl-tabard\` for \`kubectl tabard\`.
@@ -24,6 +24,8 @@ const rights = `## Rights
 | \`ca rotate\`, \`pause\`, \`resume\`, \`undo\`, \`distrust-now\` | get, list, patch \`tlsissuers\`; list \`tlspolicies\` and, for \`--plan\`, \`pods\` |
 | \`revoke\` | create, get \`tlsrevocations\`; get \`pods\` for \`revoke pod\` |
 | \`revocations\`, \`unrevoke\` | list, delete \`tlsrevocations\` |
+| \`authz explain\`, \`who-can\`, \`matrix\` | list \`tlspolicies\`, \`tlsbaselines\`, \`tlsroles\`, \`pods\` |
+| \`authz unused\` | list \`tlspolicies\` |
 `;
 
 /** The whole page. */

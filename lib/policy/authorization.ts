@@ -162,10 +162,10 @@ function widened(effect: RuleMatch['effect']): string {
 function compileTarget(
   target: AuthorizationTarget,
   effect: RuleMatch['effect'],
-  { fault }: Context,
+  context: Context,
 ): TargetMatch | undefined {
   const http = (['methods', 'paths', 'hosts'] as const).filter((name) => target[name] !== undefined);
-  if (http.length > 0) fault(`states ${http.join(', ')}, which ${NEEDS_HTTP}; ${stricter(effect)}`);
+  if (http.length > 0) context.fault(`states ${http.join(', ')}, which ${NEEDS_HTTP}; ${stricter(effect)}`);
   if (http.length > 0 && effect === 'Allow') return undefined;
   return target.ports === undefined ? {} : { ports: target.ports };
 }

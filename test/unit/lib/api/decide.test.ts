@@ -215,7 +215,7 @@ describe('a call', () => {
       true,
       undefined,
     ],
-  ])('%s', (_, authorization, of, allowed, rule) => {
+  ])('%s', (...[, authorization, of, allowed, rule]) => {
     expect(judged(authorization, of)).toEqual({ allowed, rule, audited: [], wouldBe: undefined });
   });
 });

@@ -1,0 +1,157 @@
+// Who may call whom, worked out from the cluster's own objects with the very code by which the operator compiles rules and sidecars judge. Pure.
+import type { RuleMatch } from '../lib/api/authorization.ts';
+import { isInjectedKind, labels, spiffeId, written } from '../lib/api/contract.ts';
+import type { EffectivePolicy } from '../lib/api/control.ts';
+import { type Call, type Decision, decide, type Judge, prepare } from '../lib/api/decide.ts';
+import type { TLSBaseline, TLSRole } from '../lib/api/tlsbaseline.ts';
+import type { Mode, TLSPolicy } from '../lib/api/tlspolicy.ts';
+import type { Pod } from '../lib/kube/object.ts';
+import { type AccountHolders, compileAuthorization } from '../lib/policy/authorization.ts';
+import { floorOf, raised } from '../lib/policy/baseline.ts';
+import { effectivePolicy } from '../lib/policy/effective.ts';
+import { governing } from '../lib/policy/select.ts';
+
+/** What the answers are made from. */
+export interface AuthzSources {
+  readonly policies: readonly TLSPolicy[];
+  readonly baselines: readonly TLSBaseline[];
+  readonly roles: readonly TLSRole[];
+  /** Injected pods that are not finished. */
+  readonly pods: readonly Pod[];
+  readonly trustDomain: string;
+}
+
+/** A service with injected pods. */
+export interface ServicePods {
+  readonly namespace: string;
+  readonly service: string;
+  readonly identity: string;
+  readonly pods: readonly Pod[];
+}
+
+/** What holds for the pods of a service that one policy governs. */
+export interface Guard {
+  /** `<namespace>/<name>` of the TLSPolicy, or "defaults". */
+  readonly source: string;
+  readonly effective: EffectivePolicy;
+  readonly rules: readonly RuleMatch[];
+  readonly judge: Judge;
+  /** Names of the pods. */
+  readonly pods: readonly string[];
+}
+
+/** One rule as it was asked. */
+export interface Asked {
+  readonly rule: RuleMatch;
+  readonly matches: boolean;
+}
+
+/** Everything known of who may call whom. */
+export class AuthzView {
+  readonly services: readonly ServicePods[];
+  readonly trustDomain: string;
+  readonly #sources: AuthzSources;
+  readonly #accounts: AccountHolders;
+
+  constructor(sources: AuthzSources) {
+    this.#sources = sources;
+    this.trustDomain = sources.trustDomain;
+    this.services = servicesOf(sources);
+    this.#accounts = accountsOf(this.services);
+  }
+
+  /** A service by namespace and name. */
+  find(namespace: string, service: string): ServicePods | undefined {
+    return this.services.find((each) => each.namespace === namespace && each.service === service);
+  }
+
+  /** What guards a service: one entry, or several where different policies govern its pods. */
+  guards({ namespace, pods }: ServicePods): readonly Guard[] {
+    const { policies, baselines, roles, trustDomain } = this.#sources;
+    const own = policies.filter(({ metadata }) => metadata.namespace === namespace);
+    const byPolicy = Map.groupBy(pods, ({ metadata }) => governing(own, metadata.labels ?? {}).policy);
+    return [...byPolicy].map(([policy, governed]) => {
+      const role = (name: string): TLSRole | undefined => roles.find(({ metadata }) => metadata.name === name);
+      const sources = { baselines, accounts: this.#accounts, trustDomain, role };
+      const { authorization } = compileAuthorization(policy, sources);
+      const effective = raised(effectivePolicy(policy, []), floorOf(baselines));
+      return {
+        source: effective.source,
+        effective,
+        rules: authorization?.rules ?? [],
+        judge: prepare(authorization, trustDomain),
+        pods: governed.map(({ metadata }) => metadata.name).sort(),
+      };
+    });
+  }
+}
+
+/** Addresses of a service's pods; where none has one, an address that lies in no range. */
+export function addressesOf(service: ServicePods | undefined): readonly string[] {
+  const found = (service?.pods ?? []).flatMap(({ status }) => status?.podIP ?? []);
+  return found.length === 0 ? [''] : found.sort();
+}
+
+/** The mode of a port. */
+export function modeOf({ effective }: Guard, port: number): Mode {
+  return effective.ports.find((each) => each.port === port)?.mode ?? effective.mode;
+}
+
+/** Each rule with whether it matches a call, in the order in which they are asked. */
+export function askedRules({ rules }: Guard, call: Call, trustDomain: string): readonly Asked[] {
+  return rules.map((rule) => {
+    const { audit: _audit, ...enforced } = rule;
+    const { allowed } = decide(prepare({ form: 1, rules: [enforced] }, trustDomain), call);
+    return { rule, matches: allowed === (rule.effect === 'Allow') };
+  });
+}
+
+/** Ports that a caller may use, in words: `all`, `-`, `8080,9090` or `all but 9090`. */
+export function portsFor(guard: Guard, caller: Pick<Call, 'identity' | 'address'>): string {
+  const named = [...new Set(guard.rules.flatMap(({ to }) => (to ?? []).flatMap(({ ports }) => ports ?? [])))];
+  const ports = named.sort((a, b) => a - b);
+  // A port that no rule names stands for all of them.
+  const other = Array.from({ length: ports.length + 1 }, (_, index) => 65_535 - index).find(
+    (each) => !ports.includes(each),
+  );
+  const may = (port: number): boolean => decide(guard.judge, { ...caller, port }).allowed;
+  const [open, closed] = [ports.filter(may), ports.filter((port) => !may(port))];
+  if (may(other ?? 0)) return closed.length === 0 ? 'all' : `all but ${closed.join(',')}`;
+  return open.length === 0 ? '-' : open.join(',');
+}
+
+/** What decided, in a sentence. */
+export function why({ allowed, rule }: Decision, { rules }: Guard): string {
+  if (rule !== undefined) return `rule ${rule} ${allowed ? 'allows' : 'denies'} it`;
+  if (!allowed) return 'there are Allow rules, and none of them matches';
+  return rules.some(({ audit }) => audit !== true)
+    ? 'no Deny rule matches, and there is no Allow rule'
+    : 'no rule is enforced';
+}
+
+function servicesOf({ pods, trustDomain }: AuthzSources): readonly ServicePods[] {
+  const injected = pods.filter(
+    ({ metadata }) =>
+      isInjectedKind(metadata.labels?.[labels.injected]) && metadata.annotations?.[written.service] !== undefined,
+  );
+  const groups = Map.groupBy(
+    injected,
+    ({ metadata }) => `${metadata.namespace}/${metadata.annotations?.[written.service]}`,
+  );
+  return [...groups]
+    .sort(([a], [b]) => a.localeCompare(b))
+    .map(([key, members]) => {
+      const [namespace = '', service = ''] = key.split('/');
+      return { namespace, service, identity: spiffeId(trustDomain, namespace, service), pods: members };
+    });
+}
+
+function accountsOf(services: readonly ServicePods[]): AccountHolders {
+  const runs = (pod: Pod, account: string): boolean => (pod.spec?.serviceAccountName ?? 'default') === account;
+  const holders = (namespace: string, test: (pods: readonly Pod[]) => boolean): readonly string[] =>
+    services.filter((each) => each.namespace === namespace && test(each.pods)).map(({ identity }) => identity);
+  return {
+    all: (namespace, account) => holders(namespace, (pods) => pods.every((pod) => runs(pod, account))),
+    any: (namespace, account) => holders(namespace, (pods) => pods.some((pod) => runs(pod, account))),
+  };
+}

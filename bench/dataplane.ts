@@ -1,9 +1,12 @@
-// What a pair of sidecars costs beside other proxies: `node bench/dataplane.ts [--quick] [--only NAME,...] [--write]`. All pairs are up at
-// once and are measured in turns; docs/benchmarks.md says how. A whole run writes that page, another one with --write alone. Prints
+// What a pair of sidecars costs beside other proxies: `node bench/dataplane.ts [--quick] [--only NAME,...] [--write] [--profile FOLDER]`. All pairs are up at
+// once and are measured in turns; with --profile each sidecar leaves a V8 profile there; docs/benchmarks.md says how. A whole run writes that page, another one with --write alone. Prints
 // one line per figure; the last line is {"bars":[...]}. Needs root, for network namespaces.
+import { chownSync, mkdirSync } from 'node:fs';
 import { loadavg } from 'node:os';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { progressOn } from '../hack/cluster/progress.ts';
+import { PROXY_UID } from '../lib/api/contract.ts';
 import { barsOf } from './dataplane/bars.ts';
 import { chart } from './dataplane/chart.ts';
 import { conditions } from './dataplane/conditions.ts';
@@ -21,12 +24,21 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
     write: { type: 'boolean', default: false },
+    profile: { type: 'string', default: '' },
   },
 });
 const effort: Effort & { readonly starts: number } = values.quick
   ? { rounds: 2, length: 0.5, starts: 3 }
   : { rounds: 5, length: 1, starts: 4 };
 const progress = progressOn((text) => process.stderr.write(`${text}\n`));
+
+/** A profile of every sidecar at its end. What is measured then is no figure for anybody. */
+function profiling(): readonly string[] {
+  if (values.profile === '') return [];
+  mkdirSync(values.profile, { recursive: true });
+  chownSync(values.profile, PROXY_UID, PROXY_UID);
+  return ['--cpu-prof', `--cpu-prof-dir=${resolve(values.profile)}`];
+}
 
 /** The floor, and of the others those whose names hold one of the words. */
 function chosen() {
@@ -45,7 +57,7 @@ async function run(pairs: readonly Pair[]): Promise<Results> {
 
 async function main(): Promise<void> {
   const before = loadavg()[0] ?? 0;
-  const world = await World.make(chosen(), progress);
+  const world = await World.make(chosen(), progress, profiling());
   let ending: Promise<void> | undefined;
   const remove = (): Promise<void> => (ending ??= world.remove());
   // Namespaces outlive whoever made them.

@@ -26,8 +26,9 @@ export interface Place {
   /** It may write here. */
   readonly scratch: string;
   readonly tools: ProxyTools;
-  /** Bundle of the sidecar, and where the control API is. */
+  /** Bundle of the sidecar, more options of Node for it, and where the control API is. */
   readonly sidecar: string;
+  readonly nodeOptions: readonly string[];
   readonly control: string;
 }
 
@@ -46,8 +47,8 @@ export interface Contestant {
   readonly policy?: Partial<EffectivePolicy>;
   /** Undefined: nothing stands between. */
   readonly proxy?: (place: Place) => Proxy;
-  /** Whether a client of TLS 1.3 without an application protocol is served by the server's proxy. */
-  readonly takesHandshakes: boolean;
+  /** Shapes of load that it cannot carry: clients of TLS at the server's proxy without an application protocol, HTTP/2. */
+  readonly lacks?: readonly ('handshake' | 'streams')[];
 }
 
 /** SPIFFE identity of a service of the benchmark. */

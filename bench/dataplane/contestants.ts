@@ -5,7 +5,7 @@ import { otherPairs } from './others.ts';
 import { tabardPairs } from './tabard.ts';
 
 /** Nothing between client and server: what the machine itself costs. */
-export const floor: Contestant = { name: 'no proxy', layer: 'none', takesHandshakes: false };
+export const floor: Contestant = { name: 'no proxy', layer: 'none', lacks: ['handshake'] };
 
 /** The floor and every pair. */
 export const contestants: readonly Contestant[] = [floor, ...tabardPairs, ...envoyPairs, ...otherPairs];

@@ -153,17 +153,17 @@ const pair = (
   name: string,
   layer: Contestant['layer'],
   side: (place: Place) => Side,
-  takesHandshakes = true,
+  lacks: Contestant['lacks'] = [],
 ): Contestant => ({
   name,
   layer,
-  takesHandshakes,
+  lacks,
   proxy: (place) => proxy(place, side(place)),
 });
 
 /** Envoy's pairs. */
 export const envoyPairs: readonly Contestant[] = [
   pair('Envoy L4', 'L4', l4),
-  pair('Envoy tunnel', 'L4', tunnel, false),
+  pair('Envoy tunnel', 'L4', tunnel, ['handshake']),
   pair('Envoy L7', 'L7', l7),
 ];

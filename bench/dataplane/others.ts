@@ -83,6 +83,6 @@ function nginx(place: Place): Proxy {
 
 /** Their pairs. */
 export const otherPairs: readonly Contestant[] = [
-  { name: 'HAProxy L4', layer: 'L4', proxy: haproxy, takesHandshakes: true },
-  { name: 'nginx L4', layer: 'L4', proxy: nginx, takesHandshakes: true },
+  { name: 'HAProxy L4', layer: 'L4', proxy: haproxy },
+  { name: 'nginx L4', layer: 'L4', proxy: nginx },
 ];

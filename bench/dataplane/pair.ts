@@ -67,6 +67,11 @@ export class Pair {
     return this.contestant.name;
   }
 
+  /** Whether this kind of load says nothing of it. */
+  lacks(shape: Load['shape']): boolean {
+    return this.contestant.lacks?.some((each) => each === shape) ?? false;
+  }
+
   /** Starts the server's proxy, then the client's. Resolves with the milliseconds that each took to be ready. */
   async start(): Promise<readonly number[]> {
     return [await this.#startOne('server'), await this.#startOne('client')].filter((ms) => ms !== undefined);

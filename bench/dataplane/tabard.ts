@@ -4,7 +4,7 @@ import type { EffectivePolicy } from '../../lib/api/control.ts';
 import { defaultPolicy } from '../../lib/policy/defaults.ts';
 import { readAnnotations } from '../../webhook/annotations.ts';
 import { proxyContainer } from '../../webhook/container.ts';
-import { type Contestant, group, type Place, type Proxy, suite } from './contestant.ts';
+import { applicationPort, type Contestant, group, type Place, type Proxy, suite } from './contestant.ts';
 
 const defaults = {
   cpu: { request: '100m' },
@@ -43,7 +43,7 @@ function sidecar(place: Place): Proxy {
   );
   return {
     command: process.execPath,
-    args: [...args.slice(0, -1), place.sidecar],
+    args: [...place.nodeOptions, ...args.slice(0, -1), place.sidecar],
     env: {
       ...Object.fromEntries(given),
       [env.podName]: place.podName,
@@ -57,18 +57,30 @@ function sidecar(place: Place): Proxy {
   };
 }
 
-const pair = (name: string, layer: Contestant['layer'], policy: Partial<EffectivePolicy>): Contestant => ({
+const pair = (
+  name: string,
+  layer: Contestant['layer'],
+  policy: Partial<EffectivePolicy>,
+  lacks: Contestant['lacks'] = [],
+): Contestant => ({
   name,
   layer,
   policy,
   proxy: sidecar,
-  takesHandshakes: true,
+  lacks,
 });
 
 const { connections } = defaultPolicy;
 
-/** Tabard's pairs: the default transport, and the other. */
+/** A policy that wants something of HTTP/1.1, so that the server's sidecar reads it. */
+const http: Partial<EffectivePolicy> = {
+  http: { hsts: 'max-age=31536000; includeSubDomains' },
+  ports: [{ port: applicationPort, mode: 'Mutual', protocol: 'HTTP' }],
+};
+
+/** Tabard's pairs: the default transport, the other, and the default with HTTP that is read. */
 export const tabardPairs: readonly Contestant[] = [
   pair('Tabard tunnel', 'L4', { connections: { ...connections, transport: 'Tunnel' } }),
   pair('Tabard direct', 'L4', { connections: { ...connections, transport: 'Direct' } }),
+  pair('Tabard L7', 'L7', http, ['streams']),
 ];

@@ -9,8 +9,6 @@ export interface Workload {
   readonly name: 'requests' | 'steady' | 'connections' | 'arrivals' | 'bodies' | 'streams' | 'handshakes' | 'fairness';
   readonly what: string;
   readonly load: Load;
-  /** Whether it says anything of this pair. */
-  readonly suits?: (pair: Pair) => boolean;
 }
 
 /** All of them. At a fixed rate there are more connections than are ever busy, so that none of the due ones waits for a free one. */
@@ -49,7 +47,6 @@ export const workloads: readonly Workload[] = [
     name: 'handshakes',
     what: "full handshakes with the server's proxy, 8 at once",
     load: { shape: 'handshake', connections: 8, seconds: 1 },
-    suits: ({ contestant }) => contestant.takesHandshakes,
   },
   {
     name: 'fairness',
@@ -79,12 +76,12 @@ export async function measure(
 ): Promise<Measured> {
   const measured = new Map<Workload['name'], Map<string, Sample[]>>();
   for (let round = 0; round < rounds; round += 1) {
-    for (const { name, load, suits } of workloads) {
+    for (const { name, load } of workloads) {
       const samples = measured.get(name) ?? new Map<string, Sample[]>();
       measured.set(name, samples);
       const turn = round % pairs.length;
       for (const pair of [...pairs.slice(turn), ...pairs.slice(0, turn)]) {
-        if (suits?.(pair) === false) continue;
+        if (pair.lacks(load.shape)) continue;
         const sample = await pair.load({ ...load, seconds: (load.seconds ?? 1) * length });
         samples.set(pair.name, [...(samples.get(pair.name) ?? []), sample]);
       }
@@ -94,11 +91,12 @@ export async function measure(
   return measured;
 }
 
-/** Lets every proxy compile and grow as one that has been at work for a while; nothing is kept of it. */
+/** Lets every proxy compile and grow as one that has been at work for a while, by work and not by time; nothing is kept of it. */
 export async function warmUp(pairs: readonly Pair[], length: number): Promise<void> {
+  const units = (count: number): number => Math.ceil(count * length);
   for (const pair of pairs) {
-    await pair.load({ shape: 'keepalive', connections: 32, seconds: 1.5 * length });
-    await pair.load({ shape: 'connect', connections: 32, seconds: 1.5 * length });
-    await pair.load({ shape: 'bulk', connections: 2, body: bodyBytes, seconds: 0.7 * length });
+    await pair.load({ shape: 'keepalive', connections: 32, units: units(10_000) });
+    await pair.load({ shape: 'connect', connections: 32, units: units(2_000) });
+    await pair.load({ shape: 'bulk', connections: 2, body: bodyBytes, units: units(40) });
   }
 }

@@ -34,7 +34,11 @@ export class World {
   }
 
   /** Installs, builds and makes everything but the proxies, which a pair starts. */
-  static async make(contestants: readonly Contestant[], progress: Progress): Promise<World> {
+  static async make(
+    contestants: readonly Contestant[],
+    progress: Progress,
+    nodeOptions: readonly string[] = [],
+  ): Promise<World> {
     const tools = await proxyTools(progress);
     const folder = mkdtempSync(join(tmpdir(), 'tabard-dataplane-'));
     const children: ChildProcess[] = [];
@@ -43,7 +47,15 @@ export class World {
       const bundles = await buildBundles({ programs: ['sidecar', 'redirect'], folder });
       const bundle = (program: string): string => bundles.find((each) => each.program === program)?.path ?? '';
       network = new Network();
-      const parts = { tools, folder, network, children, sidecar: bundle('sidecar'), redirect: bundle('redirect') };
+      const parts = {
+        tools,
+        nodeOptions,
+        folder,
+        network,
+        children,
+        sidecar: bundle('sidecar'),
+        redirect: bundle('redirect'),
+      };
       return await progress.step(`${contestants.length} pairs of pods, a control API`, () =>
         World.#pods(parts, contestants),
       );
@@ -94,6 +106,7 @@ export class World {
 
 interface Parts {
   readonly tools: ProxyTools;
+  readonly nodeOptions: readonly string[];
   readonly folder: string;
   readonly network: Network;
   readonly children: ChildProcess[];
@@ -121,7 +134,7 @@ function makePod({ folder, network, redirect }: Parts, contestant: Contestant, n
 }
 
 function pairPod(
-  { tools, sidecar }: Parts,
+  { tools, nodeOptions, sidecar }: Parts,
   of: { own: MadePod; server: MadePod; peer: MadePod; role: Place['role']; control: string },
 ): PairPod {
   const { own, server, peer, role, control } = of;
@@ -136,6 +149,7 @@ function pairPod(
     scratch: own.scratch,
     tools,
     sidecar,
+    nodeOptions,
     control,
   };
   return { netns: own.network.netns, place };

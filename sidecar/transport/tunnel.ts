@@ -82,6 +82,9 @@ export class TunnelTransport implements Transport {
       if (tunnel === undefined) break;
       const opened = await this.#openStream(tunnel, { limits, startedAt });
       if (opened !== undefined) return opened;
+      // Not asked a second time, whatever it says of itself.
+      peer.drop(tunnel);
+      tunnel.session.retire();
       last = this.#failure('upstream_unreachable', 'the tunnel ended before the answer', startedAt);
     }
     return last;

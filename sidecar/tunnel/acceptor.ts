@@ -99,6 +99,8 @@ export class TunnelAcceptor {
       },
     };
     registry.add(tunnel);
+    // The credentials were swapped during the handshake: nobody has told this tunnel.
+    if (generation !== this.#deps.generation()) session.retire();
   }
 
   /** Other credentials, or a policy without tunnels: no more streams in those that stand. */

@@ -125,7 +125,7 @@ export class Outbox {
   };
 
   #grow(least: number): void {
-    const larger = new Uint8Array(Math.max(least, Math.min(this.#buffer.length * 4, BATCH_BYTES + HEADER_BYTES)));
+    const larger = new Uint8Array(Math.max(least, this.#buffer.length * 2));
     larger.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = larger;
   }

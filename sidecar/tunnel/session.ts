@@ -4,7 +4,7 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import type { Half } from '../relay/half.ts';
 import { codeOf, ELSEWHERE, RETIRE, type Rule, reasonOf, ruleOf, rules } from './codes.ts';
 import { frameTypes, PING_BYTES } from './frame.ts';
-import { pulseVerdict } from './life.ts';
+import { LOOK_COUNTS_MS, pulseVerdict } from './life.ts';
 import { decodeOpening, encodeOpening, type Opening } from './opening.ts';
 import { Outbox } from './outbox.ts';
 import { FrameReader } from './reader.ts';
@@ -55,7 +55,7 @@ export interface SessionOptions {
 /** Bytes that may wait in one tunnel for readers that do not read, before it takes no more streams. */
 const MAX_HELD_BYTES = 33_554_432;
 /** Longest wait for the answer to an OPEN: the far side connects to its application before it answers. */
-const ANSWER_TIMEOUT_MS = 6_000;
+const ANSWER_TIMEOUT_MS = 15_000;
 
 /** A tunnel. */
 export class TunnelSession {
@@ -64,8 +64,10 @@ export class TunnelSession {
   readonly #reader: FrameReader;
   readonly #table: StreamTable;
   #received = 0;
-  #heardMs: number;
-  #askedMs: number | undefined;
+  /** Counted since bytes last came, and since the peer was asked. */
+  #silentMs = 0;
+  #waitedMs: number | undefined;
+  #lookedMs: number;
   #emptySinceMs: number;
   #suspect = false;
   #sentGoaway = false;
@@ -75,7 +77,7 @@ export class TunnelSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#heardMs = this.#emptySinceMs = options.nowMs();
+    this.#lookedMs = this.#emptySinceMs = options.nowMs();
     this.#reader = new FrameReader({
       data: (stream, bytes, lent) => this.#goesOn(this.#table.data(stream, bytes, lent)),
       frame: (type, stream, payload) => this.#goesOn(this.#frame(type, stream, payload)),
@@ -184,22 +186,27 @@ export class TunnelSession {
   look(): void {
     if (this.#over) return;
     const nowMs = this.#options.nowMs();
-    const openingMs = this.#table.oldestMs;
-    const verdict = pulseVerdict({ nowMs, heardMs: this.#heardMs, askedMs: this.#askedMs, openingMs });
+    const countedMs = Math.min(nowMs - this.#lookedMs, LOOK_COUNTS_MS);
+    this.#lookedMs = nowMs;
+    this.#silentMs += countedMs;
+    if (this.#waitedMs !== undefined) this.#waitedMs += countedMs;
+    const isOpening = this.#table.isAsking;
+    const verdict = pulseVerdict({ silentMs: this.#silentMs, waitedMs: this.#waitedMs, isOpening });
     this.#suspect = verdict === 'suspect';
     if (verdict === 'dead') return this.#finish({ cause: 'dead', reason: 'reset' });
     if (verdict === 'ask') {
-      this.#askedMs = nowMs;
+      this.#waitedMs = 0;
       this.#outbox.control(frameTypes.ping, 0, new Uint8Array(PING_BYTES));
     }
-    // Whoever waits for a suspect would rather try another endpoint: nothing was sent.
-    this.#table.giveUp(this.#suspect ? nowMs : nowMs - ANSWER_TIMEOUT_MS);
+    // Whoever waits for a suspect tries anew, as far as a connection of its own would: nothing was sent.
+    if (this.#suspect) this.#table.giveUp(nowMs, { kind: 'elsewhere' });
+    else this.#table.giveUp(nowMs - ANSWER_TIMEOUT_MS, { kind: 'late' });
     return this.#table.sweep(nowMs);
   }
 
   #heard(bytes: Uint8Array, lent: boolean): void {
-    this.#heardMs = this.#options.nowMs();
-    this.#askedMs = undefined;
+    this.#silentMs = 0;
+    this.#waitedMs = undefined;
     this.#suspect = false;
     this.#received += bytes.length;
     this.#reader.push(bytes, lent);

@@ -89,7 +89,7 @@ export class TunnelStream implements Half {
     if (this.#phase !== 'open' || this.#ending || bytes.length === 0) return true;
     const at = this.#outBytes === 0 ? this.#send(bytes, this.#credit) : 0;
     if (at === bytes.length) return true;
-    const rest = lent ? bytes.slice(at) : bytes.subarray(at);
+    const rest = lent ? new Uint8Array(bytes.subarray(at)) : bytes.subarray(at);
     this.#out.push(rest);
     this.#outBytes += rest.length;
     this.#port.hold(rest.length);
@@ -173,7 +173,7 @@ export class TunnelStream implements Half {
       // Nobody reads any more: the peer has to know, as it would of a closed socket.
       this.reset();
     } else if (this.#held || this.#in.length > 0) {
-      this.#in.push(lent ? bytes.slice() : bytes);
+      this.#in.push(lent ? new Uint8Array(bytes) : bytes);
       this.#port.hold(bytes.length);
     } else this.#deliver(bytes, lent);
     return undefined;

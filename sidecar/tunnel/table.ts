@@ -75,10 +75,9 @@ export class StreamTable {
     return this.#next > MAX_STREAM;
   }
 
-  /** When the oldest OPEN without an answer was sent. */
-  get oldestMs(): number | undefined {
-    for (const { sinceMs } of this.#unanswered.values()) return sinceMs;
-    return undefined;
+  /** Whether there is an OPEN without an answer. */
+  get isAsking(): boolean {
+    return this.#unanswered.size > 0;
   }
 
   /** The next stream of our own. */
@@ -123,13 +122,13 @@ export class StreamTable {
     this.#turns.run(hasRoom);
   }
 
-  /** Waits no longer for answers to what was asked up to then. */
-  giveUp(askedMs: number): void {
+  /** Waits no longer for answers to what was asked up to then: takes this one for them. */
+  giveUp(askedMs: number, instead: Answer): void {
     for (const [id, { sinceMs, answer }] of this.#unanswered) {
       if (sinceMs > askedMs) return;
       this.#unanswered.delete(id);
       this.#streams.get(id)?.reset();
-      answer({ kind: 'late' });
+      answer(instead);
     }
   }
 

@@ -24,6 +24,7 @@ import type {
 import { Reflector, type ReflectorOptions } from '../lib/kube/reflector.ts';
 import { metadataOf, type Resource, resourceName, resources } from '../lib/kube/resources.ts';
 import { ObjectStore, type Store, type StoreOptions } from '../lib/kube/store.ts';
+import { Texts } from '../lib/kube/texts.ts';
 import type { Part, Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import { clusterIndexes } from './certificates/cluster.ts';
@@ -94,6 +95,7 @@ interface Kept {
 /** Makes the caches; nothing runs yet. */
 export function createCaches(deps: CachesDeps): CacheSet {
   const kept: Kept[] = [];
+  const texts = new Texts();
   const onListenerError = (err: unknown): void => deps.logger.error({ err }, 'a listener of a cache failed');
   const keep = <T extends KubeObject>(
     resource: Resource<T>,
@@ -101,7 +103,7 @@ export function createCaches(deps: CachesDeps): CacheSet {
     isOptional = false,
   ): Store<T> => {
     const { indexes = {}, ...rest } = options;
-    const store = new ObjectStore<T>({ indexes, onListenerError });
+    const store = new ObjectStore<T>({ indexes, onListenerError, texts });
     const reflector = new Reflector<T>({ ...deps, resource, store, ...rest });
     let isServed = true;
     kept.push({

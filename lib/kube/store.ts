@@ -2,6 +2,7 @@
 // Objects are deeply frozen JSON; the reflector writes, everybody else reads. It decides nothing and does no I/O.
 import { orAborted } from '../runtime/signals.ts';
 import { type KubeObject, keyOf } from './object.ts';
+import type { Texts } from './texts.ts';
 
 /** Told of each change. `before` undefined = new, `after` undefined = gone (`before` is the last known state). */
 export type StoreListener<T> = (before: T | undefined, after: T | undefined) => void;
@@ -37,6 +38,8 @@ export interface Store<T extends KubeObject> {
 
 export interface StoreOptions<T extends KubeObject> {
   readonly indexes?: Readonly<Record<string, IndexFunction<T>>>;
+  /** Where equal texts of objects are kept once; several stores can share it. */
+  readonly texts?: Texts;
   /** Told of a listener or an index function that threw: a bug in that function. */
   readonly onListenerError?: (error: unknown) => void;
 }
@@ -47,6 +50,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   readonly #indexes = new Map<string, { readonly values: IndexFunction<T>; readonly keys: Map<string, Set<string>> }>();
   readonly #listeners = new Set<StoreListener<T>>();
   readonly #onListenerError: (error: unknown) => void;
+  readonly #texts: Texts | undefined;
   readonly #synced = Promise.withResolvers<void>();
   #hasSynced = false;
   #version = '';
@@ -56,6 +60,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
       this.#indexes.set(name, { values, keys: new Map() });
     }
     this.#onListenerError = options.onListenerError ?? (() => undefined);
+    this.#texts = options.texts;
   }
 
   get(key: string): T | undefined {
@@ -112,7 +117,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
     const reborn = before !== undefined && before.metadata.uid !== object.metadata.uid;
     if (reborn) this.delete(key);
     else if (before !== undefined && before.metadata.resourceVersion === object.metadata.resourceVersion) return;
-    const after = deepFreeze(object);
+    const after = deepFreeze(object, this.#texts);
     const old = reborn ? undefined : before;
     this.#objects.set(key, after);
     this.#reindex(key, old, after);
@@ -126,7 +131,7 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
     if (before === undefined) return;
     this.#objects.delete(key);
     this.#reindex(key, before, undefined);
-    this.#publish(last === undefined ? before : deepFreeze(last), undefined);
+    this.#publish(last === undefined ? before : deepFreeze(last, undefined), undefined);
   }
 
   /** Makes the content exactly `items`: what is missing from them is deleted with its last known state. Then synced. */
@@ -184,8 +189,11 @@ export class ObjectStore<T extends KubeObject> implements Store<T> {
   }
 }
 
-function deepFreeze<T>(value: T): T {
+function deepFreeze<T>(value: T, texts: Texts | undefined): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
-  for (const member of Object.values(value)) deepFreeze(member);
+  for (const [name, member] of Object.entries(value)) {
+    if (typeof member !== 'string') deepFreeze(member, texts);
+    else if (texts !== undefined) Reflect.set(value, name, texts.of(member));
+  }
   return Object.freeze(value);
 }

@@ -6,6 +6,7 @@ import { parse } from 'yaml';
 import { systemClock } from '../../lib/clock.ts';
 import type { EndpointSlice, KubeObject, Pod, Secret, Service } from '../../lib/kube/object.ts';
 import { ObjectStore } from '../../lib/kube/store.ts';
+import { Texts } from '../../lib/kube/texts.ts';
 import { createAuthority, issueLeaf } from '../../lib/pki/ca.ts';
 import { generateKey, privateKeyPem } from '../../lib/pki/keys.ts';
 import { clusterIndexes } from '../../operator/certificates/cluster.ts';
@@ -37,10 +38,11 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-const pods = new ObjectStore<Pod>(clusterIndexes.pods);
-const services = new ObjectStore<Service>(clusterIndexes.services);
-const slices = new ObjectStore<EndpointSlice>();
-const secrets = new ObjectStore<Secret>();
+const texts = new Texts();
+const pods = new ObjectStore<Pod>({ ...clusterIndexes.pods, texts });
+const services = new ObjectStore<Service>({ ...clusterIndexes.services, texts });
+const slices = new ObjectStore<EndpointSlice>({ texts });
+const secrets = new ObjectStore<Secret>({ texts });
 const outcomes = new Outcomes();
 const reader = new SecretReader();
 const trimSecret = secretTrimmer();
@@ -69,8 +71,9 @@ async function add(index: number): Promise<void> {
   slices.set(
     trimSlice(received<EndpointSlice>({ ...slice, metadata: { name: `${name}-x`, namespace, labels } }, index)),
   );
+  const replicaSet = crypto.randomUUID();
   for (const [pod, address] of addresses.entries())
-    pods.set(trimPod(received<Pod>(podOf(namespace, name, pod, address), index)));
+    pods.set(trimPod(received<Pod>(podOf(namespace, name, pod, address, replicaSet), index)));
   const keys = await generateKey('ECDSA-P256');
   const identity = { trustDomain: 'cluster.local', namespace, service: name };
   const dnsNames = [name, `${name}.${namespace}`, `${name}.${namespace}.svc`, `${name}.${namespace}.svc.cluster.local`];
@@ -91,7 +94,7 @@ async function add(index: number): Promise<void> {
   outcomes.note(`${namespace}/${name}`, { current, blocked: undefined, renewAt: now, failure: undefined });
 }
 
-function podOf(namespace: string, service: string, index: number, podIP: string) {
+function podOf(namespace: string, service: string, index: number, podIP: string, replicaSet: string) {
   const controller = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: `${service}-5d8f7c9b46`, controller: true };
   const conditions = ['PodScheduled', 'Initialized', 'ContainersReady', 'Ready'].map((type) => ({
     type,
@@ -106,7 +109,7 @@ function podOf(namespace: string, service: string, index: number, podIP: string)
       namespace,
       labels: { app: service, 'pod-template-hash': '5d8f7c9b46', 'tabard.dev/injected': 'true' },
       annotations: { 'tabard.dev/inject': 'true', 'tabard.dev/service': service, 'tabard.dev/injected': '1' },
-      ownerReferences: [{ ...controller, uid: crypto.randomUUID() }],
+      ownerReferences: [{ ...controller, uid: replicaSet }],
     },
     spec: { ...podSpec, nodeName: 'node-1' },
     status: { phase: 'Running', podIP, podIPs: [{ ip: podIP }], startTime: created, conditions },

@@ -25,6 +25,7 @@ import { PolicyController } from './certificates/policies.ts';
 import type { OperatorConfig } from './config.ts';
 import type { Reports } from './control/report.ts';
 import { deliveryParts } from './delivery/parts.ts';
+import { SinkOutcomes } from './delivery/sinks/outcomes.ts';
 import { acmeFactory } from './issuers/acme/factory.ts';
 import { CaOffers } from './issuers/ca/source.ts';
 import { Issuers } from './issuers/issuers.ts';
@@ -139,6 +140,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     changes: issuerChanges,
   });
   const edges = new EdgeOutcomes();
+  const sinkOutcomes = new SinkOutcomes();
   const edge = new EdgeController({
     ...shared,
     metrics,
@@ -191,6 +193,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     reports,
     issuers: issuersByName,
     edges,
+    sinkOutcomes,
     rules: stores,
   });
   return {
@@ -205,6 +208,6 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     'upstream revocations': (signal) => upstream.run(signal),
     'revocation lists': (signal) => crls.run(signal),
     'imported revocation lists': (signal) => importer.run(signal),
-    ...deliveryParts({ ...shared, config, metrics, events, trust, offers }),
+    ...deliveryParts({ ...shared, config, metrics, events, trust, offers, sinkOutcomes }),
   };
 }

@@ -10,6 +10,7 @@ import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { Passwords } from '../delivery/passwords.ts';
+import { PasswordWatch } from '../delivery/passwordwatch.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import { OpenOrders } from '../issuers/orders.ts';
 import type { Cluster } from './cluster.ts';
@@ -57,6 +58,7 @@ export class CertificateController {
   readonly #deps: CertificateDeps;
   readonly #recent: RecentSecrets;
   readonly #orders: OpenOrders;
+  readonly #passwordWatch: PasswordWatch;
   readonly #gatherer: Gatherer;
   readonly #executor: Executor;
   readonly #pacer: Pacer;
@@ -67,13 +69,21 @@ export class CertificateController {
     this.#deps = deps;
     const { client, clock, logger, stores, cluster } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
+    this.#passwordWatch = new PasswordWatch({
+      ...deps,
+      changed: (namespace, name) => {
+        passwords.forget(namespace, name);
+        for (const key of cluster.servicesIn(namespace)) this.#controller.enqueue(key);
+      },
+    });
+    const passwords = new Passwords(client, clock, this.#passwordWatch);
     this.#orders = new OpenOrders({ ...deps, changed: (key) => this.#controller.enqueue(key) });
     this.#gatherer = new Gatherer({
       ...deps,
       orders: this.#orders,
       secrets: this.#recent,
       owners: new Owners(client, clock),
-      passwords: new Passwords(client, clock),
+      passwords,
     });
     this.#executor = new Executor({ ...deps, orders: this.#orders });
     this.#pacer = new Pacer(clock, (key) => this.#controller.enqueue(key));
@@ -105,7 +115,7 @@ export class CertificateController {
     });
     if (leave !== undefined) ends.push(leave);
     try {
-      await this.#controller.run(signal);
+      await Promise.all([this.#controller.run(signal), this.#passwordWatch.run(signal)]);
     } finally {
       for (const end of ends) end();
       await this.#orders.close();

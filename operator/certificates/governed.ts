@@ -5,6 +5,8 @@ import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import { formatDuration } from '../../lib/clock.ts';
 import type { Pod } from '../../lib/kube/object.ts';
 import { certificateSettings, type Fault, policyFaults } from '../../lib/policy/effective.ts';
+import type { SinkOutcomes } from '../delivery/sinks/outcomes.ts';
+import { publishedCondition } from '../delivery/sinks/status.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
 import { deliveryProblem, podCertificateSummary, type SummarySources } from '../podcertificates/summary.ts';
 import { type Cluster, hasSidecar } from './cluster.ts';
@@ -27,6 +29,7 @@ export interface GovernedSources {
   readonly cluster: Cluster;
   readonly outcomes: Outcomes;
   readonly edges: Pick<EdgeOutcomes, 'get'>;
+  readonly sinkOutcomes?: Pick<SinkOutcomes, 'get'>;
   readonly reports: ReportsView;
   readonly certificates: SummarySources['certificates'];
   readonly issuers: { state(name: string, now: Date): IssuerState };
@@ -64,10 +67,12 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
     });
   }
   const rules = ruleStanding(sources, policy, services, governed);
+  const published = publishedBy(sources, policy, services);
   return {
     policy,
     now,
     rules,
+    ...(published === undefined ? {} : { published }),
     faults: [...policyFaults(policy, shortestMs), ...lifetimeFaults(sources, policy, now), ...(rules?.faults ?? [])],
     services,
     overruledBy: [...overruled].map(([name, pods]) => ({ name, pods })).sort((a, b) => a.name.localeCompare(b.name)),
@@ -76,6 +81,17 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
       watchedMs >= watchMs &&
       governed.every((pod) => !hasSidecar(pod) || reports.ofPod(pod.metadata.uid) !== undefined),
   };
+}
+
+/** How the certificates stand with the sinks that the policy names: those that it decides about. */
+function publishedBy(
+  { sinkOutcomes }: GovernedSources,
+  { metadata: { namespace = '' }, spec }: TLSPolicy,
+  services: readonly GovernedService[],
+): StatusInput['published'] {
+  if (sinkOutcomes === undefined) return undefined;
+  const own = services.flatMap(({ name, decidedBy }) => (decidedBy === undefined ? [name] : []));
+  return publishedCondition(spec.certificate?.sinks ?? [], { namespace, services: own }, sinkOutcomes);
 }
 
 /** What is known of the policy's rules. A pod that has not reported yet is not judged. */

@@ -17,6 +17,7 @@ import { type KubeObject, keyOf } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import type { Store } from '../../lib/kube/store.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
+import type { SinkOutcomes } from '../delivery/sinks/outcomes.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { PodCertificates } from '../podcertificates/issued.ts';
 import type { Cluster, ClusterStores } from './cluster.ts';
@@ -36,6 +37,8 @@ export interface PolicyDeps {
   readonly cluster: Cluster;
   readonly outcomes: Outcomes;
   readonly edges: Pick<EdgeOutcomes, 'get' | 'subscribe'>;
+  /** How certificates stand with the stores outside of the cluster. */
+  readonly sinkOutcomes?: Pick<SinkOutcomes, 'get' | 'subscribe'>;
   readonly reports: ReportsView;
   /** Certificates that pods have of their own. */
   readonly certificates: Pick<PodCertificates, 'ofPod' | 'subscribe'>;
@@ -79,7 +82,7 @@ export class PolicyController {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { stores, outcomes, edges, reports, certificates, clock, rules } = this.#deps;
+    const { stores, outcomes, edges, sinkOutcomes, reports, certificates, clock, rules } = this.#deps;
     this.#startedMs = clock.now().getTime();
     await stores.pods.synced(signal);
     const touched = (object: KubeObject | undefined): void => this.#touch(object?.metadata.namespace);
@@ -88,6 +91,7 @@ export class PolicyController {
       stores.policies.subscribe((before, after) => this.#policyChanged(before, after)),
       outcomes.subscribe((key) => this.#touch(key.split('/')[0])),
       edges.subscribe((key) => this.#touch(key.split('/')[0])),
+      sinkOutcomes?.subscribe((key) => this.#touch(key.split('/')[0])),
       reports.subscribe(({ namespace }) => this.#touch(namespace)),
       certificates.subscribe(({ namespace }) => this.#touch(namespace)),
       rules?.baselines.subscribe(() => this.#touchAll()),

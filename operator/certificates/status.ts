@@ -40,6 +40,8 @@ export interface StatusInput {
   readonly clients: readonly PlaintextSight[];
   /** Every live pod has reported, and for long enough that a plaintext client would have been seen. */
   readonly watched: boolean;
+  /** Whether the stores outside of the cluster hold what they should; undefined where none is named. */
+  readonly published?: Pick<WantedCondition, 'type' | 'status' | 'reason' | 'message'>;
   /** Of authorization rules and baselines. */
   readonly rules?: RuleStanding | undefined;
 }
@@ -63,6 +65,7 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
     { type: 'Accepted', ...acceptance(input.faults), ...observed },
     { type: 'Conflicted', ...conflict(input), ...observed },
     ...ruleConditions(input).map((condition) => ({ ...condition, ...observed })),
+    ...(input.published === undefined ? [] : [{ ...input.published, ...observed }]),
     ...(policy.spec.edge === undefined ? [] : [{ ...edgeCondition(edgesOf(services), now), ...observed }]),
   ];
   const listed = services.map((service) => serviceStatus(service, now));

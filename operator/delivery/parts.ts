@@ -8,12 +8,14 @@ import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import type { Part } from '../../lib/runtime/lifecycle.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
+import type { AuditTrail } from '../audit/audit.ts';
 import type { Caches } from '../caches.ts';
 import type { Cluster } from '../certificates/cluster.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { TrustSource } from '../trust/mesh.ts';
 import { AwsAuthorities, type AwsAuthoritiesDeps } from './aws/authorities.ts';
 import { Sinks } from './sinks/controller.ts';
+import type { SinkOutcomes } from './sinks/outcomes.ts';
 import { TrustBundles } from './trustbundles.ts';
 import { TrustMaps } from './trustmaps.ts';
 
@@ -28,6 +30,8 @@ export interface DeliveryDeps {
   readonly stores: Caches;
   readonly cluster: Cluster;
   readonly trust: TrustSource;
+  readonly audit: AuditTrail;
+  readonly sinkOutcomes: SinkOutcomes;
   /** Where CAs that are kept in AWS are offered to their issuers. */
   readonly offers: AwsAuthoritiesDeps['offers'];
   readonly config: Pick<OperatorConfig, 'namespace' | 'trustDomain' | 'tokensFolder'>;

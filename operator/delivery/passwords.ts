@@ -1,9 +1,10 @@
 // Passwords of keystores, from Secrets that users keep in the policy's namespace. No cache of the operator shows those, so they are
-// asked for by name and remembered for a short time; a watch for each of them would be a connection for each.
+// asked for by name and remembered for a short time, or until they change where that is noticed (passwordwatch.ts).
 import type { Clock } from '../../lib/clock.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
 import { isKube } from '../../lib/kube/errors.ts';
 import { resources } from '../../lib/kube/resources.ts';
+import type { PasswordWatch } from './passwordwatch.ts';
 
 /** Where a password stands, in the namespace of who uses it. */
 export interface PasswordRef {
@@ -25,15 +26,27 @@ const mostRemembered = 1_000;
 export class Passwords {
   readonly #client: Pick<KubeClient, 'get'>;
   readonly #clock: Pick<Clock, 'now'>;
+  readonly #watch: Pick<PasswordWatch, 'see'> | undefined;
   readonly #known = new Map<string, { readonly untilMs: number; readonly password: Password }>();
 
-  constructor(client: Pick<KubeClient, 'get'>, clock: Pick<Clock, 'now'>) {
+  /** `watch` is told which Secrets are used. */
+  constructor(client: Pick<KubeClient, 'get'>, clock: Pick<Clock, 'now'>, watch?: Pick<PasswordWatch, 'see'>) {
     this.#client = client;
     this.#clock = clock;
+    this.#watch = watch;
+  }
+
+  /** What was read of a Secret holds no longer. */
+  forget(namespace: string, name: string): void {
+    for (const key of this.#known.keys()) {
+      const [ofNamespace, ofName] = JSON.parse(key) as readonly string[];
+      if (ofNamespace === namespace && ofName === name) this.#known.delete(key);
+    }
   }
 
   /** The password, at most ten seconds old. Rejects when the API server cannot be asked. */
   async of(namespace: string, ref: PasswordRef, signal: AbortSignal): Promise<Password> {
+    this.#watch?.see(namespace, ref.name);
     const nowMs = this.#clock.now().getTime();
     const key = JSON.stringify([namespace, ref.name, ref.key]);
     const known = this.#known.get(key);

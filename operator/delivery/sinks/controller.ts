@@ -14,10 +14,13 @@ import type { Store } from '../../../lib/kube/store.ts';
 import { backoffMs } from '../../../lib/runtime/backoff.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
 import type { CounterMetric, Metrics } from '../../../lib/runtime/metrics.ts';
+import { type AuditTrail, askedByObject } from '../../audit/audit.ts';
 import type { Cluster } from '../../certificates/cluster.ts';
 import { dataOf, serviceOf } from '../../certificates/secret.ts';
+import type { SinkOutcomes } from './outcomes.ts';
 import { SinkPool, type SinkPoolDeps } from './pool.ts';
 import { SinkError, valueOf } from './sink.ts';
+import { reasonWord } from './status.ts';
 
 /** What the controller works with and on. */
 export interface SinksDeps extends SinkPoolDeps {
@@ -32,11 +35,9 @@ export interface SinksDeps extends SinkPoolDeps {
   readonly policies: Store<TLSPolicy>;
   readonly issuers: Store<TLSIssuer>;
   readonly trustDomain: string;
-}
-
-interface Failing {
-  readonly reason: string;
-  readonly count: number;
+  readonly audit: AuditTrail;
+  /** Where it is noted how publishing stands. */
+  readonly sinkOutcomes: SinkOutcomes;
 }
 
 const workers = 4;
@@ -50,7 +51,8 @@ export class Sinks {
   readonly #publications: CounterMetric;
   /** Digest of what each sink holds, by service and sink, as far as this process has seen. */
   readonly #held = new Map<string, string>();
-  readonly #failing = new Map<string, Failing>();
+  /** Failures in a row, by service and sink. */
+  readonly #failures = new Map<string, number>();
 
   constructor(deps: SinksDeps) {
     this.#deps = deps;
@@ -120,10 +122,7 @@ export class Sinks {
     const secret = secrets.get(`${namespace}/${certificateSecretName(service)}`);
     const policy = cluster.policyOf(cluster.podsOf(key).live);
     const names = policy?.spec.certificate?.sinks ?? [];
-    for (const known of [...this.#held.keys(), ...this.#failing.keys()]) {
-      const [of, sink = ''] = known.split(' ');
-      if (of === key && !names.includes(sink)) this.#forget(known);
-    }
+    for (const known of this.#deps.sinkOutcomes.sinksOf(key)) if (!names.includes(known)) this.#forget(key, known);
     if (secret === undefined || serviceOf(secret) !== service || policy === undefined) return undefined;
     const waits: number[] = [];
     for (const name of names) {
@@ -149,14 +148,17 @@ export class Sinks {
       if (this.#held.get(id) === digest) return undefined;
       const outcome = await sink.publish(item, signal);
       this.#held.set(id, digest);
-      this.#failing.delete(id);
+      this.#failures.delete(id);
+      this.#deps.sinkOutcomes.note(key, name, { kind: 'held' });
       this.#publications.inc({ sink: name, outcome });
       const serial = secret.metadata.annotations?.[written.serial] ?? '';
       this.#deps.logger.info({ service: key, sink: name, as: item.name, outcome, serial }, 'certificate published');
+      if (outcome === 'written')
+        this.#record('SinkWritten', { policy, secret, reason: name, note: `published as ${item.name}` });
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
-      return this.#failed(id, policy, error);
+      return this.#failed({ key, sink: name, secret, policy }, error);
     }
   }
 
@@ -182,30 +184,62 @@ export class Sinks {
     return { sink: this.#pool.get(issuer, spec), item, digest };
   }
 
-  #failed(id: string, policy: TLSPolicy, error: unknown): number {
-    const { logger, events } = this.#deps;
+  #failed(
+    {
+      key,
+      sink,
+      secret,
+      policy,
+    }: { readonly key: string; readonly sink: string; readonly secret: Secret; readonly policy: TLSPolicy },
+    error: unknown,
+  ): number {
+    const { logger, events, sinkOutcomes } = this.#deps;
+    const id = `${key} ${sink}`;
     const reason = error instanceof SinkError ? error.reason : 'Failed';
-    const before = this.#failing.get(id);
-    const count = (before?.count ?? 0) + 1;
-    this.#failing.set(id, { reason, count });
-    const [key = '', sink = ''] = id.split(' ');
+    const before = sinkOutcomes.get(key, sink);
+    const count = (this.#failures.get(id) ?? 0) + 1;
+    const message = messageOf(error);
+    this.#failures.set(id, count);
+    sinkOutcomes.note(key, sink, { kind: 'failing', reason, message });
     this.#publications.inc({ sink, outcome: reason });
     logger.warn({ service: key, sink, reason, failures: count, err: error }, 'certificate not published');
-    if (before?.reason !== reason) {
-      const note = `certificate of service ${key.split('/')[1] ?? ''}, sink "${sink}": ${messageOf(error)}`;
+    if (before?.kind !== 'failing' || before.reason !== reason) {
+      const note = `certificate of service ${key.split('/')[1] ?? ''}, sink "${sink}": ${message}`;
       events.record(subjectOf(policy), {
         type: 'Warning',
-        reason: `Sink${reason.replace(/^Sink/, '')}`,
+        reason: reasonWord(reason),
         action: 'PublishCertificate',
         note,
       });
+      this.#record('SinkFailed', { policy, secret, reason, note });
     }
     return backoffMs(count, { initialMs: 5_000, maxMs: 300_000 });
   }
 
-  #forget(id: string): void {
-    this.#held.delete(id);
-    this.#failing.delete(id);
+  #record(
+    action: 'SinkWritten' | 'SinkFailed',
+    {
+      policy,
+      secret,
+      reason,
+      note,
+    }: { readonly policy: TLSPolicy; readonly secret: Secret; readonly reason: string; readonly note: string },
+  ): void {
+    const { [written.serial]: serial, [written.issuer]: issuer } = secret.metadata.annotations ?? {};
+    this.#deps.audit.record({
+      action,
+      askedBy: [askedByObject(policy)],
+      reason,
+      ...(serial === undefined ? {} : { serial }),
+      ...(issuer === undefined ? {} : { issuer }),
+      note,
+    });
+  }
+
+  #forget(key: string, sink: string): void {
+    this.#held.delete(`${key} ${sink}`);
+    this.#failures.delete(`${key} ${sink}`);
+    this.#deps.sinkOutcomes.forget(key, sink);
   }
 }
 

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ControlPlane, startControlPlane } from '../../../hack/cluster/api.ts';
 import { run } from '../../../hack/cluster/run.ts';
+import { opensWith } from '../../../lib/pki/pkcs12.ts';
 import { awsCredentials, awsRegion, startAws, type TestAws } from '../../support/moto.ts';
 import { type OperatorProcess, startOperatorProcess } from '../../support/operator.ts';
 
@@ -231,6 +232,36 @@ describe('a sink', () => {
         'ca.crt': secretNow.text('ca.crt'),
         serial: new X509Certificate(secretNow.text('tls.crt')).serialNumber,
       });
+    },
+    5 * minute,
+  );
+
+  test(
+    'is said to hold it by the policy',
+    async () => {
+      const published = await until(async () => {
+        const { status } = (await read('tlsp', 'gateway', '-n', 'shop')) as {
+          readonly status: { readonly conditions: readonly { readonly type: string; readonly status: string }[] };
+        };
+        const condition = status.conditions.find(({ type }) => type === 'Published');
+        return condition?.status === 'True' ? condition : undefined;
+      });
+      expect(published).toMatchObject({ reason: 'Published', message: 'every sink holds the current certificates' });
+    },
+    5 * minute,
+  );
+});
+
+describe('another keystore password', () => {
+  test(
+    'is noticed by itself, long before the next look by time',
+    async () => {
+      await apply(secret('shop', 'keystore', { password: 'another' }));
+      const opened = await until(async () => {
+        const keystore = (await files()).bytes('keystore.p12');
+        return opensWith(keystore, 'another') ? keystore : undefined;
+      });
+      expect(opened.length).toBeGreaterThan(0);
     },
     5 * minute,
   );

@@ -7,9 +7,12 @@ import type { EventFacts, EventSubject } from '../../../lib/kube/events.ts';
 import type { KubeInput, KubeObject, Pod, Secret, Service } from '../../../lib/kube/object.ts';
 import { type Resource, resources } from '../../../lib/kube/resources.ts';
 import { ObjectStore } from '../../../lib/kube/store.ts';
+import type { AuditRecord } from '../../../operator/audit/audit.ts';
 import { Cluster, clusterIndexes } from '../../../operator/certificates/cluster.ts';
 import { AwsAuthorities } from '../../../operator/delivery/aws/authorities.ts';
 import { Sinks } from '../../../operator/delivery/sinks/controller.ts';
+import { SinkOutcomes } from '../../../operator/delivery/sinks/outcomes.ts';
+import { publishedCondition } from '../../../operator/delivery/sinks/status.ts';
 import type { Offer, OfferTexts } from '../../../operator/issuers/ca/offer.ts';
 import { issued } from '../../support/interop/secrets.ts';
 import { kubeDeps } from '../../support/kubedeps.ts';
@@ -33,6 +36,8 @@ class Bench {
   readonly ownSecrets = new ObjectStore<Secret>();
   readonly issuers = new ObjectStore<TLSIssuer>();
   readonly events: string[] = [];
+  readonly audited: string[] = [];
+  readonly outcomes = new SinkOutcomes();
   readonly offered = new Map<string, OfferTexts | Offer>();
   readonly #stop = new AbortController();
   readonly #running: Promise<void>[] = [];
@@ -65,6 +70,8 @@ class Bench {
       trustDomain: 'cluster.local',
       tokensFolder: '/nonexistent',
       userAgent: 'test',
+      audit: { record: ({ action }: AuditRecord) => void this.audited.push(action) },
+      sinkOutcomes: this.outcomes,
       offers: { put: (name: string, found: OfferTexts | Offer) => void this.offered.set(name, found) },
     };
     const signal = AbortSignal.any([stop.signal, this.#stop.signal]);
@@ -238,13 +245,21 @@ describe('the sinks of a policy', () => {
       const serial = await bench.certificate('web');
       bench.start();
       const told = () => bench.events.join();
+      const condition = () => {
+        const { status, reason } =
+          publishedCondition(['aws'], { namespace: 'shop', services: ['web'] }, bench.outcomes) ?? {};
+        return `${status} ${reason}`;
+      };
       expect(await until(told, is('SinkMissing TLSPolicy/all'))).toBe('SinkMissing TLSPolicy/all');
+      expect(condition()).toBe('False SinkMissing');
       bench.issuer('cluster', { selfSigned: {}, sinks: [sink()] });
       const both = 'SinkMissing TLSPolicy/all,SinkCredentialMissing TLSPolicy/all';
       expect(await until(told, is(both))).toBe(both);
       bench.credentials(awsCredentials);
       expect(await until(() => serialOf('web'), is<string | undefined>(serial))).toBe(serial);
       expect(told()).toBe(both);
+      expect(await until(condition, is('True Published'))).toBe('True Published');
+      expect(bench.audited).toEqual(['SinkFailed', 'SinkFailed', 'SinkWritten']);
     },
     3 * minute,
   );

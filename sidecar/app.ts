@@ -1,8 +1,9 @@
 // The sidecar process: real files, real clock, real redirect, and a stop in order.
+import type { RelayWish } from '../lib/api/contract.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { CertificateFiles } from '../lib/runtime/certfiles.ts';
 import { Lifecycle } from '../lib/runtime/lifecycle.ts';
-import { createLogger } from '../lib/runtime/logger.ts';
+import { createLogger, type Logger } from '../lib/runtime/logger.ts';
 import { Metrics } from '../lib/runtime/metrics.ts';
 import { startAdmin } from './admin.ts';
 import type { SidecarConfig } from './config.ts';
@@ -10,7 +11,7 @@ import { Core } from './core.ts';
 import { openOriginalDestination } from './destination/original.ts';
 import { EdgeFiles } from './edge/files.ts';
 import { ProbeRunner, parseProbes } from './probes.ts';
-import { openStreamHalf } from './relay/streamhalf.ts';
+import { chooseRelay, type RelayChoice } from './relay/choice.ts';
 import { aborted } from './wait.ts';
 
 /** What is left to do after the last connection: snapshots, sockets, the log. */
@@ -38,7 +39,9 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
   });
   const edge = new EdgeFiles({ folder: config.tlsFolder, clock, logger });
   const original = openOriginalDestination();
-  const core = new Core({ config, clock, logger, metrics, source, edge, original, openHalf: openStreamHalf });
+  const { openHalf, ...relay } = await chooseRelay(config.relay);
+  tellRelay(relay, config.relay, { logger, metrics });
+  const core = new Core({ config, clock, logger, metrics, source, edge, original, openHalf });
   const traffic = lifecycle.stage('traffic');
   const background = lifecycle.stage('background');
   const notReady = () => (lifecycle.stopping.aborted ? ['stopping'] : core.notReady());
@@ -62,6 +65,18 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
   const code = await lifecycle.finished();
   undo();
   return code;
+}
+
+/** Both in the log and in the metrics: whoever compares costs or looks for a fault has to know. */
+function tellRelay(
+  relay: Omit<RelayChoice, 'openHalf'>,
+  wish: RelayWish,
+  { logger, metrics }: { readonly logger: Logger; readonly metrics: Metrics },
+): void {
+  if (wish === 'Auto' && relay.path === 'public') logger.warn(relay, 'relay chosen');
+  else logger.info(relay, 'relay chosen');
+  const help = 'Which relay carries bytes: fast (on socket handles) or public (on the stream API); always 1.';
+  metrics.gauge({ name: 'tabard_sidecar_relay_info', help, labels: ['path'] }).set(1, { path: relay.path });
 }
 
 /**

@@ -1,6 +1,6 @@
 // What injection adds to a pod: the redirect container, the sidecar, their volumes. Pure data from settings; nothing of
 // the user's text is put anywhere but as a value that annotations.ts has checked.
-import { env, names, PROXY_UID, paths, ports, spiffeId } from '../lib/api/contract.ts';
+import { env, names, PROXY_UID, paths, ports, type RelayWish, spiffeId } from '../lib/api/contract.ts';
 import type { RewrittenProbe } from '../lib/api/probes.ts';
 import type { InjectionSettings, ProxyDefaults } from './annotations.ts';
 import { type Json, type JsonObject, objectAt, valueAt } from './json.ts';
@@ -19,6 +19,8 @@ export interface SidecarConfig {
   readonly trustDomain: string;
   /** host:port of the control API. */
   readonly controlAddress: string;
+  /** Which relay sidecars use; `Auto` is not written, for it is what they do by themselves. */
+  readonly relay: RelayWish;
   readonly defaults: ProxyDefaults;
 }
 
@@ -162,6 +164,7 @@ function proxyEnv({ config, service, settings, probes, graceSeconds }: SidecarRe
     { name: env.controlIdentity, value: spiffeId(config.trustDomain, config.namespace, names.operator) },
     { name: env.logLevel, value: settings.logLevel },
     { name: env.drainSeconds, value: String(Math.max(0, graceSeconds - stopSeconds)) },
+    ...(config.relay === 'Auto' ? [] : [{ name: env.relay, value: config.relay }]),
     { name: env.probes, value: JSON.stringify(probes) },
   ];
 }

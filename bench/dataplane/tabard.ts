@@ -28,6 +28,7 @@ function sidecar(place: Place): Proxy {
       imagePullPolicy: 'IfNotPresent',
       imagePullSecrets: [],
       trustDomain: 'cluster.local',
+      relay: 'Auto',
       controlAddress: place.control,
       defaults,
     },

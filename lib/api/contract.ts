@@ -151,6 +151,8 @@ export const env = {
   logLevel: 'TABARD_LOG_LEVEL',
   /** How long connections may take to end after the order to stop. */
   drainSeconds: 'TABARD_DRAIN_SECONDS',
+  /** Which relay carries bytes, one of `relayWishes`; unset means the first. */
+  relay: 'TABARD_RELAY',
   /** JSON: RewrittenProbe[] (lib/api/probes.ts). */
   probes: 'TABARD_PROBES',
   /** Comma-separated ports and CIDRs that the redirect leaves alone. */
@@ -158,6 +160,10 @@ export const env = {
   excludeOutboundPorts: 'TABARD_EXCLUDE_OUTBOUND_PORTS',
   excludeOutboundCidrs: 'TABARD_EXCLUDE_OUTBOUND_CIDRS',
 } as const;
+
+/** `Auto` takes the fast relay where it passes its test at the start, else the public one; `Public` always takes that. */
+export const relayWishes = ['Auto', 'Public'] as const;
+export type RelayWish = (typeof relayWishes)[number];
 
 /** Namespaces that are never injected, whatever they ask for (Tabard's own comes on top). */
 export const protectedNamespaces: readonly string[] = ['kube-system', 'kube-node-lease'];

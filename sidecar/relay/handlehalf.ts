@@ -135,9 +135,8 @@ class HandleHalf implements Half {
     this.#failure ??= 'reset';
     this.#leaving = 'by reset';
     const resettable = this.#options.under ?? this.#socket;
-    if (this.#socket.destroyed) return;
-    if (resettable.destroyed) this.#socket.destroy();
-    else resettable.resetAndDestroy();
+    // A socket under this one that is being destroyed already takes it along.
+    if (!this.#socket.destroyed && !resettable.destroyed) resettable.resetAndDestroy();
   }
 
   abort(): void {
@@ -149,8 +148,8 @@ class HandleHalf implements Half {
 
   destroy(): void {
     if (this.#socket.destroyed || this.#leaving !== 'no') return;
-    this.#leave('in order', () => this.#socket.destroy());
-    if (this.#endSent) this.#socket.destroy();
+    this.#leave('in order', () => this.#drop());
+    if (this.#endSent) this.#drop();
     else this.end();
   }
 
@@ -290,18 +289,26 @@ class HandleHalf implements Half {
     if (this.#socket.destroyed) return;
     this.#socket.end(() => {
       this.#endSent = true;
-      if (this.#leaving === 'in order') this.#socket.destroy();
+      if (this.#leaving === 'in order') this.#drop();
       else this.#doneIfBoth();
     });
   }
 
   #doneIfBoth(): void {
-    if (this.#ended && this.#endSent) this.#socket.destroy();
+    if (this.#ended && this.#endSent) this.#drop();
   }
 
   #fail(reason: Reason): void {
     this.#failure ??= reason;
-    this.#socket.destroy();
+    this.#drop();
+  }
+
+  /**
+   * Destroys the socket. A TLS socket only while the one under it stands, which else takes it along: OpenSSL's state would be freed
+   * at once, perhaps with OpenSSL on the stack.
+   */
+  #drop(): void {
+    if (this.#options.under?.destroyed !== true) this.#socket.destroy();
   }
 
   #closed(): void {

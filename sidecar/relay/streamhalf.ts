@@ -9,11 +9,11 @@ export const openStreamHalf: OpenHalf = (socket, { explain, under } = {}) => {
   const resettable = under ?? socket;
   return new StreamHalf(socket, {
     reset: () => {
+      // A socket under this one that is being destroyed already takes it along.
       if (!resettable.destroyed) resettable.resetAndDestroy();
-      // A TCP socket that is gone already takes nothing along any more.
-      else socket.destroy();
     },
     ...(explain === undefined ? {} : { explain }),
+    ...(under === undefined ? {} : { under }),
   });
 };
 
@@ -22,6 +22,8 @@ export interface StreamHalfOptions {
   /** Ends the stream so that its peer sees a reset; called when it is not destroyed yet. */
   reset(): void;
   readonly explain?: (error: Error) => Reason;
+  /** The stream under this one; once it is being destroyed it takes this one along. */
+  readonly under?: Duplex;
 }
 
 /** A half over any stream. */
@@ -40,7 +42,7 @@ export class StreamHalf implements Half {
     // An error may come before anybody starts the half, and must find a listener.
     stream.on('error', (error: Error) => {
       this.#failure ??= options.explain?.(error) ?? 'reset';
-      stream.destroy();
+      this.#drop();
     });
     // One that was lost before says so to nobody any more, or will say it in vain.
     this.#gone = stream.destroyed;
@@ -110,9 +112,14 @@ export class StreamHalf implements Half {
     const stream = this.#stream;
     this.#release();
     if (stream.destroyed) return;
-    const timer = setTimeout(() => stream.destroy(), LINGER_MS).unref();
+    const timer = setTimeout(() => this.#drop(), LINGER_MS).unref();
     stream.on('close', () => clearTimeout(timer));
-    stream.end(() => stream.destroy());
+    stream.end(() => this.#drop());
+  }
+
+  /** See handlehalf.ts: OpenSSL's state must not be freed with OpenSSL on the stack. */
+  #drop(): void {
+    if (this.#options.under?.destroyed !== true) this.#stream.destroy();
   }
 
   /** Nothing more is read. */

@@ -38,6 +38,7 @@ const core: Core = new Core({
     service: settings.service,
     control: { host: '127.0.0.1', port: settings.controlPort, identity: settings.controlIdentity },
     logLevel: 'info',
+    relay: 'Auto',
     probes: '[]',
     tlsFolder,
     stateFolder: join(settings.folder, 'state'),

@@ -15,6 +15,7 @@ import type { SidecarConfig } from '../../sidecar/config.ts';
 import { Core } from '../../sidecar/core.ts';
 import { unmapped } from '../../sidecar/destination/key.ts';
 import type { OriginalDestination } from '../../sidecar/destination/original.ts';
+import type { OpenHalf } from '../../sidecar/relay/half.ts';
 import type { FakeControl } from './control.ts';
 import { type LeafOptions, type TestLeaf, testLeaf } from './pki.ts';
 import { openTestHalf } from './relays.ts';
@@ -62,6 +63,8 @@ export interface TestSidecarOptions {
   readonly clock?: Clock;
   /** Port of the pod's application: where inbound connections were going, unless `knock` says otherwise. */
   readonly applicationPort?: number;
+  /** Which relay it has; the run's own by default. */
+  readonly openHalf?: OpenHalf;
 }
 
 /** The policy of tests: Mutual, with every connection logged. */
@@ -120,7 +123,16 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
   const original = (socket: Socket) => wanted.get(unmapped(socket.remoteAddress ?? '')) ?? application;
   // Endpoints of tests are the inbound listener itself: nothing is captured.
   const isSamePort = (named: number): boolean => named === core.inbound.port;
-  const core: Core = new Core({ clock, logger, metrics, source, original, config, openHalf: openTestHalf, isSamePort });
+  const core: Core = new Core({
+    clock,
+    logger,
+    metrics,
+    source,
+    original,
+    config,
+    openHalf: options.openHalf ?? openTestHalf,
+    isSamePort,
+  });
   const lifecycle = new Lifecycle({ logger, stopTimeoutMs: 10_000 });
   offer(first);
   await core.start();
@@ -171,6 +183,7 @@ function testConfig(options: TestSidecarOptions & { readonly stateFolder: string
     service,
     control: { host: '127.0.0.1', port: control.port, identity: control.identity },
     logLevel: 'debug',
+    relay: 'Auto',
     probes: '[]',
     tlsFolder: '',
     stateFolder,

@@ -37,6 +37,7 @@ const core: Core = new Core({
     service: 'web',
     control: { host: '127.0.0.1', port: Number(controlPort), identity },
     logLevel: 'info',
+    relay: 'Auto',
     probes: '[]',
     tlsFolder,
     stateFolder: join(folder, 'state'),

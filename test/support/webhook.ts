@@ -20,6 +20,7 @@ export const sidecarConfig: SidecarConfig = {
   imagePullSecrets: [],
   trustDomain: 'cluster.local',
   controlAddress: 'tabard-operator.tabard-system.svc.cluster.local:16010',
+  relay: 'Auto',
   defaults: {
     cpu: { request: '20m' },
     memory: { request: '64Mi', limit: '1Gi' },

@@ -94,6 +94,7 @@ describe('the webhook', () => {
         ...changed,
         'image.repository=registry.example/tabard,image.tag=v9,image.pullPolicy=Always',
         'sidecar.imagePullSecrets={one,two}',
+        'sidecar.relay=Public',
         'sidecar.cpu=50m/1',
         'sidecar.memory=128Mi/256Mi',
         'sidecar.logLevel=trace',
@@ -107,6 +108,7 @@ describe('the webhook', () => {
       imagePullSecrets: ['one', 'two'],
       trustDomain: 'mesh.example',
       controlAddress: 'tabard-operator.metadata.namespace.svc.k8s.example:16010',
+      relay: 'Public',
       defaults: {
         cpu: { request: '50m', limit: '1' },
         memory: { request: '128Mi', limit: '256Mi' },

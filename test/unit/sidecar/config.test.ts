@@ -21,6 +21,7 @@ describe('the settings of a sidecar', () => {
       stateFolder: '/var/run/tabard/state',
       drainMs: 25_000,
       logLevel: 'info',
+      relay: 'Auto',
     });
   });
 

@@ -5,15 +5,16 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Half } from '../../../../sidecar/relay/half.ts';
 import { join } from '../../../../sidecar/relay/join.ts';
+import { type Link, type LinkKind, LoopbackLinks } from '../../../../sidecar/relay/loopback.ts';
 import type { Relay } from '../../../../sidecar/relay/relay.ts';
-import { halfOf, type Link, type LinkKind, Links } from '../../../support/halflinks.ts';
+import { halfOf } from '../../../support/halflinks.ts';
 import { type RelayName, relayNames, relays } from '../../../support/relays.ts';
 import { until } from '../../../support/until.ts';
 
-let links: Links;
+let links: LoopbackLinks;
 
 beforeAll(async () => {
-  links = await Links.start();
+  links = await LoopbackLinks.start();
 });
 afterAll(() => links.close());
 
@@ -225,7 +226,7 @@ describe.each(shapes)('$name', (shape) => {
     far.peer.end();
     const { bytes } = await seen;
     expect(bytes.length).toBe(block.length * blocks);
-    expect(bytes.equals(Buffer.concat(new Array<Buffer>(blocks).fill(block)))).toBe(true);
+    expect(bytes.equals(Buffer.concat(Array.from({ length: blocks }, () => block)))).toBe(true);
     expect(highest).toBeLessThan(1024 * 1024);
     expect(await relay.finished).toMatchObject({ ending: 'closed' });
   });

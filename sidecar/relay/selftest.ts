@@ -1,0 +1,118 @@
+// Proves at the start of the process that halves of a kind do on this Node what the relay asks of them: whole bytes over plain and
+// TLS sockets, a stalled reader, half-close both ways, and a reset that stays one. Real sockets on loopback, about 20 ms.
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { messageOf } from '../../lib/errors.ts';
+import type { OpenHalf } from './half.ts';
+import { join } from './join.ts';
+import { type LinkKind, LoopbackLinks } from './loopback.ts';
+import type { Relay } from './relay.ts';
+
+/** The whole test; a half that does not come to an end is no good. On a busy node it may well take a tenth of it. */
+const BOUND_MS = 2_000;
+/** In every direction: more than one read, and no multiple of any buffer's size. */
+const QUESTION_BYTES = 150_001;
+const ANSWER_BYTES = 70_003;
+/** Many turns of the event loop in which nobody reads, so that writes stay under way and the queue is used. */
+const STALL_TURNS = 20;
+
+/** Resolves with what is wrong, and with undefined when nothing is. Never rejects. */
+export async function selfTest(openHalf: OpenHalf, boundMs: number = BOUND_MS): Promise<string | undefined> {
+  let links: LoopbackLinks | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve(`it did not end within ${boundMs} ms`), boundMs);
+  });
+  try {
+    links = await LoopbackLinks.start();
+    return await Promise.race([late, examine(links, openHalf)]);
+  } catch (error) {
+    return messageOf(error);
+  } finally {
+    clearTimeout(timer);
+    links?.close();
+  }
+}
+
+/** As outbound, as inbound, and as traffic that passes untouched. */
+const places: readonly (readonly [LinkKind, LinkKind])[] = [
+  ['plain', 'tls client'],
+  ['tls server', 'plain'],
+  ['plain', 'plain'],
+];
+
+async function examine(links: LoopbackLinks, openHalf: OpenHalf): Promise<string | undefined> {
+  for (const place of places) {
+    const fault = await conversation(await joined(links, place, openHalf));
+    if (fault !== undefined) return `${place.join(' to ')}: ${fault}`;
+  }
+  const fault = await broken(await joined(links, ['tls server', 'plain'], openHalf));
+  return fault === undefined ? undefined : `reset: ${fault}`;
+}
+
+interface Joined {
+  readonly relay: Relay;
+  readonly client: Socket;
+  readonly server: Socket;
+  readonly breakOff: () => void;
+}
+
+async function joined(
+  links: LoopbackLinks,
+  [first, second]: readonly [LinkKind, LinkKind],
+  openHalf: OpenHalf,
+): Promise<Joined> {
+  const [near, far] = [await links.make(first), await links.make(second)];
+  const half = ({ socket, under }: typeof near) => openHalf(socket, under === undefined ? {} : { under });
+  return { relay: join(half(near), half(far)), client: near.peer, server: far.peer, breakOff: () => near.reset() };
+}
+
+/** A question whose end the server waits for, read late, and an answer. */
+async function conversation({ relay, client, server }: Joined): Promise<string | undefined> {
+  const [question, answer] = [pattern(QUESTION_BYTES), pattern(ANSWER_BYTES)];
+  client.write(question.subarray(0, 5));
+  await turn();
+  client.end(question.subarray(5));
+  for (let turns = 0; turns < STALL_TURNS; turns += 1) await turn();
+  if (!question.equals(await received(server))) return 'what came in did not go out';
+  server.end(answer);
+  if (!answer.equals(await received(client))) return 'what was answered did not come back';
+  const { ending, bytesIn, bytesOut } = await relay.finished;
+  const whole = ending === 'closed' && bytesIn === question.length && bytesOut === answer.length;
+  return whole ? undefined : `it ended as ${ending} after ${bytesIn} and ${bytesOut} bytes`;
+}
+
+/** A connection that breaks off must not look like one that ended. */
+async function broken({ relay, client, server, breakOff }: Joined): Promise<string | undefined> {
+  let ended = false;
+  server.on('end', () => {
+    ended = true;
+  });
+  const gone = once(server, 'close').catch(() => undefined);
+  client.write('x');
+  await once(server, 'data');
+  breakOff();
+  const { ending } = await relay.finished;
+  await gone;
+  if (ended) return 'it looked like an end to the other side';
+  return ending === 'failed' ? undefined : `it ended as ${ending}`;
+}
+
+async function received(socket: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  socket.resume();
+  if (!socket.readableEnded) await once(socket, 'end');
+  return Buffer.concat(chunks);
+}
+
+/** Bytes that tell their place. */
+function pattern(size: number): Buffer {
+  const bytes = Buffer.allocUnsafe(size);
+  for (let at = 0; at < size; at += 1) bytes[at] = at % 251;
+  return bytes;
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

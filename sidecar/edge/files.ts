@@ -41,17 +41,20 @@ export class EdgeFiles implements EdgeSource {
   async refresh(): Promise<void> {
     const { folder } = this.#options;
     try {
-      const generation = await realpath(join(folder, '..data')).catch((error: unknown) => {
-        if (systemCode(error) === 'ENOENT') return folder;
-        throw error;
-      });
+      const generation = await generationOf(folder);
       // A folder that is not the kubelet's has no generations: it is read each time.
       if (generation === this.#seen && generation !== folder) return;
       const certificate = await readText(join(generation, edgeFiles.certificate));
       const key = await readText(join(generation, edgeFiles.key));
+      if (certificate === undefined || key === undefined) {
+        // The kubelet removes a generation right after the swap: files that went with it are not gone.
+        if ((await generationOf(folder)) !== generation) return;
+        this.#gone();
+      } else if (!this.#offer(certificate, key)) {
+        // Looked at again: what is not valid yet will be, without another swap.
+        return;
+      }
       this.#seen = generation;
-      if (certificate === undefined || key === undefined) this.#gone();
-      else this.#offer(certificate, key);
     } catch (error) {
       this.#refuse(messageOf(error));
     }
@@ -66,14 +69,19 @@ export class EdgeFiles implements EdgeSource {
     }
   }
 
-  #offer(certificate: string, key: string): void {
+  /** Takes it when it is good; whether it is. */
+  #offer(certificate: string, key: string): boolean {
     const verdict = judgeEdge(certificate, key, this.#options.clock.now());
-    if (!verdict.good) return this.#refuse(verdict.detail);
+    if (!verdict.good) {
+      this.#refuse(verdict.detail);
+      return false;
+    }
     this.#refused = '';
-    if (verdict.edge.fingerprint === this.#current?.fingerprint) return;
+    if (verdict.edge.fingerprint === this.#current?.fingerprint) return true;
     this.#current = verdict.edge;
     const { serial, notAfter, names } = verdict.edge;
     this.#options.logger.info({ serial, notAfter, names }, 'edge certificate in use');
+    return true;
   }
 
   /** The policy no longer asks for one. */
@@ -87,6 +95,16 @@ export class EdgeFiles implements EdgeSource {
     if (detail === this.#refused) return;
     this.#refused = detail;
     this.#options.logger.warn({ detail, kept: this.#current?.serial }, 'edge certificate refused');
+  }
+}
+
+/** Where the kubelet's link leads; the folder itself when it has none. */
+async function generationOf(folder: string): Promise<string> {
+  try {
+    return await realpath(join(folder, '..data'));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return folder;
+    throw error;
   }
 }
 

@@ -9,10 +9,13 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import type { Authority } from '../../lib/pki/ca.ts';
 import { FakeControl } from './control.ts';
 import { DAY_MS, type TestLeaf, testAuthority } from './pki.ts';
+import { relays } from './relays.ts';
 import { type SelfOptions, startSidecar, type TestSidecar, type TestSidecarOptions, testSelf } from './sidecar.ts';
 import { until } from './until.ts';
 
 export { until };
+
+import { usualWay, type Way } from './ways.ts';
 
 /** What an application does with a connection. */
 export type Behaviour = (socket: Socket) => void;
@@ -54,18 +57,21 @@ export async function ask(socket: Socket, text: string): Promise<string> {
 export class Mesh {
   readonly authority: Authority;
   readonly control: FakeControl;
+  readonly way: Way;
   readonly #ends: (() => unknown)[] = [];
 
-  private constructor(authority: Authority, control: FakeControl) {
+  private constructor(authority: Authority, control: FakeControl, way: Way) {
     this.authority = authority;
     this.control = control;
+    this.way = way;
     this.#ends.push(() => control.stop());
   }
 
-  static async start(): Promise<Mesh> {
+  /** `way`: how its pods reach each other. */
+  static async start(way: Way = usualWay): Promise<Mesh> {
     // Old enough to have signed certificates that have expired since.
     const authority = await testAuthority({ now: new Date(Date.now() - 3 * DAY_MS) });
-    return new Mesh(authority, await FakeControl.start(authority));
+    return new Mesh(authority, await FakeControl.start(authority), way);
   }
 
   /** Ends everything, the newest first. */
@@ -117,8 +123,10 @@ export class Mesh {
     const { behaviour = echo, self = {}, ...rest } = options;
     const application = await this.application(behaviour);
     this.tell(service, self);
-    const { authority, control } = this;
-    const sidecar = await startSidecar({ authority, control, service, applicationPort: application.port, ...rest });
+    const { authority, control, way } = this;
+    const openHalf = relays[way.relay];
+    const applicationPort = application.port;
+    const sidecar = await startSidecar({ authority, control, service, applicationPort, openHalf, ...rest });
     this.onEnd(() => rmSync(sidecar.stateFolder, { recursive: true, force: true }));
     this.onEnd(() => sidecar.stop());
     await until(() => sidecar.core.notReady().length === 0, `${service} is ready`);
@@ -127,7 +135,8 @@ export class Mesh {
 
   /** Tells the pods of a service their policy. */
   tell(service: string, self: SelfOptions = {}): void {
-    this.control.setSelf(testSelf(service, this.authority.certificate, self));
+    const connections = { transport: this.way.transport, ...self.connections };
+    this.control.setSelf(testSelf(service, this.authority.certificate, { ...self, connections }));
   }
 
   /** Makes `127.0.0.1:port` a destination with these pods behind it. */

@@ -18,18 +18,6 @@ export function line(what: string, value: string | number, unit = ''): void {
   process.stdout.write(`${what.padEnd(70)} ${text.padStart(12)} ${unit}\n`);
 }
 
-/** Events per second in each full second between the first and the last. */
-export function perSecond(times: readonly number[]): readonly number[] {
-  const first = Math.min(...times.slice(0, 1));
-  const counts: number[] = [];
-  for (const at of times) {
-    const second = Math.floor((at - first) / 1_000);
-    counts[second] = (counts[second] ?? 0) + 1;
-  }
-  // The last second is cut off by the end.
-  return Array.from(counts.slice(0, -1), (count) => count ?? 0);
-}
-
 /** A bar that must hold. */
 export interface Bar {
   readonly name: string;

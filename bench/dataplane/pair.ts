@@ -38,7 +38,7 @@ export interface Load {
   readonly connections: number;
   readonly seconds?: number;
   readonly rate?: number;
-  /** Units in all, instead of a length. */
+  /** No more than these in all, however long that takes unless `seconds` says. */
   readonly units?: number;
   readonly body?: number;
   readonly beside?: boolean;
@@ -51,6 +51,9 @@ export interface Memory {
   readonly client: number;
   readonly server: number;
 }
+
+/** Longer than anything that is done in numbers. */
+const LONG_SECONDS = 60;
 
 /** One contestant at work. */
 export class Pair {
@@ -119,7 +122,8 @@ export class Pair {
   }
 
   async #generator(load: Load) {
-    const { shape, connections, seconds = 1, rate = 0, units = 0, body, beside = false, anonymous = false } = load;
+    const { shape, connections, rate = 0, units = 0, body, beside = false, anonymous = false } = load;
+    const { seconds = units > 0 ? LONG_SECONDS : 1 } = load;
     const { netns, place } = this.#pods.client;
     const to = `${place.server}:${applicationPort}`;
     const args = ['run', '-to', to, '-shape', shape, '-connections', `${connections}`, '-seconds', `${seconds}`];

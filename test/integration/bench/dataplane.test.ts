@@ -17,7 +17,7 @@ const units = 8;
 /** What the workloads are made of, each shape once. */
 const loads: readonly Load[] = [
   ...new Map(
-    workloads.map(({ load }) => [load.shape, { ...load, rate: 0, connections: 2, units, body: 1e6 }]),
+    workloads.map(({ load }) => [load.shape, { shape: load.shape, connections: 2, units, body: 1e6 }]),
   ).values(),
 ];
 

@@ -56,7 +56,7 @@ func run(args []string) error {
 	flags.IntVar(&s.connections, "connections", 32, "connections at once")
 	flags.Float64Var(&s.rate, "rate", 0, "units per second; 0 = as many as possible")
 	flags.Float64Var(&s.seconds, "seconds", 1, "length")
-	flags.Int64Var(&s.units, "units", 0, "units in all, instead of a length")
+	flags.Int64Var(&s.units, "units", 0, "no more than these in all")
 	flags.IntVar(&s.body, "body", 10<<20, "bytes of a bulk body")
 	flags.BoolVar(&s.beside, "beside", false, "one connection more that transfers without end")
 	flags.StringVar(&s.tls.folder, "tls", "", "folder with tls.crt, tls.key, ca.crt")
@@ -139,7 +139,8 @@ func measure(s settings, workers []worker) result {
 	latest := begun.Add(time.Duration(3 * s.seconds * float64(time.Second)))
 	due := func() (time.Time, bool) {
 		if s.units > 0 {
-			return time.Now(), next.Add(1) <= s.units
+			now := time.Now()
+			return now, next.Add(1) <= s.units && now.Before(end)
 		}
 		if s.rate == 0 {
 			now := time.Now()

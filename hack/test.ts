@@ -1,9 +1,11 @@
 // `make test`: every suite in order, each step with its elapsed time, one closing line over all of them.
-// A suite that cannot start counts as failed; the run goes on so that one report names everything that is broken.
+// A suite that cannot start counts as failed; the run goes on so that one report names everything that is broken. Whoever ends this
+// process, in whatever way, ends the step that runs and everything that it started (leash.ts); the end of `make` ends this process.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { leashed } from './leash.ts';
 
 interface Count {
   readonly passed: number;
@@ -14,6 +16,13 @@ interface Count {
 const root = resolve(import.meta.dirname, '..');
 const scratch = mkdtempSync(join(tmpdir(), 'tabard-test-'));
 const startedAt = performance.now();
+const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  readonly scripts: Readonly<Record<string, string>>;
+};
+const parent = process.ppid;
+setInterval(() => {
+  if (process.ppid !== parent) process.exit(1);
+}, 1_000).unref();
 
 function say(text: string): void {
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
@@ -21,7 +30,7 @@ function say(text: string): void {
 }
 
 async function run(command: string, args: readonly string[]): Promise<boolean> {
-  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn(...leashed(command, args), { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
   const { promise, resolve: done } = Promise.withResolvers<boolean>();
   child.on('error', (error) => {
     console.error(`${command}: ${error.message}`);
@@ -42,7 +51,9 @@ async function check(name: string, command: string, args: readonly string[]): Pr
 async function jest(project: string): Promise<Count> {
   say(`${project} tests`);
   const file = join(scratch, `${project}.json`);
-  const ok = await run('npm', ['run', '--silent', `test:${project}`, '--', '--json', `--outputFile=${file}`]);
+  // Not by `npm run`: between this process and Jest there must be nobody who could outlive the one without the other.
+  const script = `exec ${scripts[`test:${project}`]} "$@"`;
+  const ok = await run('sh', ['-c', script, 'sh', '--json', `--outputFile=${file}`]);
   try {
     const report = JSON.parse(readFileSync(file, 'utf8'));
     // A suite that does not even load has no failed test of its own.

@@ -110,8 +110,8 @@ export interface ControlPlane {
 }
 
 /**
- * Starts a control plane for the calling process. It is empty each time, and when the process ends without `stop` the next
- * start of any control plane ends it.
+ * Starts a control plane for the calling process. It is empty each time, and ends with the process; what it leaves on disk when that
+ * ended without `stop` the next start of any control plane removes.
  */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const { name = `cp-${randomBytes(4).toString('hex')}`, progress = silentProgress() } = options;
@@ -123,7 +123,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     progress,
   );
   const { layout, tools, record } = running;
-  const parts = { layout, tools, port: record.port, withControllerManager };
+  const parts = { layout, tools, port: record.port, withControllerManager, ownedByProcess: true };
   return {
     name,
     kubeconfig: layout.kubeconfig,

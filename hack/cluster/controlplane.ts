@@ -51,11 +51,13 @@ export interface ControlPlaneParts {
   readonly tools: Toolbox;
   readonly port: number;
   readonly withControllerManager: boolean;
+  /** The parts end with this process. */
+  readonly ownedByProcess: boolean;
 }
 
 /** Starts the parts; returns when the API server is ready. The folder must not hold a running one. */
 export async function startControlPlaneParts(parts: ControlPlaneParts, progress: Progress): Promise<void> {
-  const { layout, tools, port } = parts;
+  const { layout, tools, port, ownedByProcess } = parts;
   mkdirSync(layout.etc, { recursive: true });
   mkdirSync(layout.run, { recursive: true, mode: 0o700 });
   await withLock(
@@ -65,7 +67,7 @@ export async function startControlPlaneParts(parts: ControlPlaneParts, progress:
   );
   const server = `https://${HOST}:${port}`;
   writeKubeconfig(layout.kubeconfig, { name: layout.name, server, pki: layout.pki, client: 'admin' });
-  startDaemon(etcd(layout, tools), layout);
+  startDaemon({ ...etcd(layout, tools), isLeashed: ownedByProcess }, layout);
   await startApi(parts, progress);
 }
 
@@ -74,16 +76,17 @@ export async function startControlPlaneParts(parts: ControlPlaneParts, progress:
  * start and for a restart.
  */
 export async function startApi(parts: ControlPlaneParts, progress: Progress): Promise<void> {
-  const { layout, tools, port } = parts;
+  const { layout, tools, port, ownedByProcess: isLeashed } = parts;
   const address = controlPlaneAddress(layout, port);
   const serviceRanges = `${layout.addresses.services4},${layout.addresses.services6}`;
   await progress.step('kube-apiserver ready', async () => {
-    startDaemon(apiServer(layout, tools, { bindAddress: HOST, port, serviceRanges }), layout);
+    const server = apiServer(layout, tools, { bindAddress: HOST, port, serviceRanges });
+    startDaemon({ ...server, isLeashed }, layout);
     await waitForDaemon('kube-apiserver', layout, () => isReady(address));
   });
   if (!parts.withControllerManager || pidOf('kube-controller-manager', layout) !== undefined) return;
   await progress.step('kube-controller-manager ready', async () => {
-    startDaemon(controllerManager(layout, tools, `https://${HOST}:${port}`), layout);
+    startDaemon({ ...controllerManager(layout, tools, `https://${HOST}:${port}`), isLeashed }, layout);
     await waitForDaemon('kube-controller-manager', layout, () => hasDefaultAccount(address));
   });
 }

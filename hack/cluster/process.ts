@@ -1,4 +1,4 @@
-// Starts daemons that outlive the driver and stops exactly those. A daemon notes its own identity (its line of
+// Starts daemons that outlive the driver, unless they are on its leash, and stops exactly those. A daemon notes its own identity (its line of
 // /proc/PID/stat with the start time, and the boot id) before it becomes the daemon, so that no crash of the driver can
 // lose one, and no reused process number can be taken for one.
 
@@ -7,6 +7,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, r
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemCode } from '../../lib/errors.ts';
+import { leashed } from '../leash.ts';
 import { ClusterError } from './failure.ts';
 
 /** A program to run in the background. */
@@ -18,6 +19,8 @@ export interface Daemon {
   readonly netns?: string | undefined;
   /** `cgroup.procs` files to enter before the program starts. */
   readonly cgroups?: readonly string[] | undefined;
+  /** It ends with this process, in whatever way that ends. */
+  readonly isLeashed?: boolean | undefined;
 }
 
 /** Where the pid files and logs of a set of daemons are. */
@@ -43,9 +46,11 @@ export function startDaemon(daemon: Daemon, home: DaemonHome): void {
   const enter = daemon.netns === undefined ? [] : ['nsenter', `--net=${daemon.netns}`, '--'];
   const cgroups = daemon.cgroups ?? [];
   const args = [pidFileOf(daemon.name, home), String(cgroups.length), ...cgroups, ...enter, ...daemon.argv];
+  const launch = ['-c', LAUNCH, 'sh', ...args];
+  const [program, words] = daemon.isLeashed === true ? leashed('sh', launch) : ['sh', launch];
   const output = openSync(log, 'a');
   try {
-    const child = spawn('sh', ['-c', LAUNCH, 'sh', ...args], {
+    const child = spawn(program, words, {
       detached: true,
       cwd: '/',
       stdio: ['ignore', output, output],

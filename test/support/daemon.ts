@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { leashed } from '../../hack/leash.ts';
 
 /** A running server. */
 export interface Daemon {
@@ -27,7 +28,7 @@ const startMs = 60_000;
 
 /** Starts a server and waits until it is ready. Rejects with what it printed when it ends before, or takes over a minute. */
 export async function startDaemon({ program, args, env, cwd, ready }: DaemonOptions): Promise<Daemon> {
-  const child = spawn(program, args, {
+  const child = spawn(...leashed(program, args), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', ...env },
     ...(cwd === undefined ? {} : { cwd }),

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { leashed } from '../../hack/leash.ts';
 
 const entry = resolve(import.meta.dirname, '../../operator/main.ts');
 
@@ -12,9 +13,12 @@ export type OperatorLine = { readonly level: string; readonly msg: string } & Re
 /** A running replica. */
 export interface OperatorProcess {
   readonly name: string;
+  readonly pid: number;
   readonly lines: readonly OperatorLine[];
   /** The exit code; undefined while it runs, -1 when a signal ended it. */
   readonly exitCode: number | undefined;
+  /** Resolves with the exit code when it is gone. */
+  readonly exited: Promise<number>;
   /** Status and text of the admin server's answer; status 0 while nobody answers. */
   admin(path: '/ready' | '/live' | '/metrics'): Promise<{ readonly status: number; readonly text: string }>;
   /** Sends SIGTERM or SIGKILL; resolves with the exit code when it is gone. */
@@ -30,6 +34,8 @@ export interface OperatorOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that the replica's own is the end of. */
   readonly within?: readonly string[];
+  /** Another file than the sources: a bundle, as the image has it. */
+  readonly program?: string;
 }
 
 /** Starts a replica. All its ports are free ones. */
@@ -38,9 +44,9 @@ export function startOperatorProcess(options: OperatorOptions): OperatorProcess 
     ...(options.within ?? []),
     process.execPath,
     '--disable-warning=ExperimentalWarning',
-    entry,
+    options.program ?? entry,
   ];
-  const child = spawn(program, args, {
+  const child = spawn(...leashed(program, args), {
     env: {
       ...(options.kubeconfig === undefined ? {} : { KUBECONFIG: options.kubeconfig }),
       TABARD_NAMESPACE: options.namespace,
@@ -60,10 +66,12 @@ export function startOperatorProcess(options: OperatorOptions): OperatorProcess 
   const exited = once(child, 'exit').then(([code]) => (exitCode = typeof code === 'number' ? code : -1));
   return {
     name: options.name,
+    pid: child.pid ?? 0,
     lines,
     get exitCode() {
       return exitCode;
     },
+    exited,
     admin: (path) => ask(lines, path),
     end: async (signal) => {
       kill(child, signal);

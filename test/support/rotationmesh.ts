@@ -8,6 +8,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type ControlPlane, startControlPlane } from '../../hack/cluster/api.ts';
+import { leashed } from '../../hack/leash.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { kubeMetrics } from '../../lib/kube/metrics.ts';
 import type { Secret } from '../../lib/kube/object.ts';
@@ -19,6 +20,7 @@ import { createLogger } from '../../lib/runtime/logger.ts';
 import { Metrics } from '../../lib/runtime/metrics.ts';
 import { openHelm } from './helm.ts';
 import { type OperatorProcess, startOperatorProcess } from './operator.ts';
+import { runningPod } from './runningpod.ts';
 
 /** What a pod's process is told at its start. */
 export interface MeshPodSettings {
@@ -181,20 +183,7 @@ export class RotationMesh {
     this.#pods += 1;
     const name = `${service}-0`;
     const podIp = `127.0.77.${this.#pods}`;
-    const { client } = this.connection;
-    const pod = await client.create(resources.pods, {
-      metadata: {
-        name,
-        namespace,
-        labels: { app: service, 'tabard.dev/injected': 'true' },
-        annotations: { 'tabard.dev/service': service },
-      },
-      spec: { containers: [{ name: 'app', image: 'app' }], automountServiceAccountToken: false },
-    });
-    const at = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
-    const conditions = ['Initialized', 'Ready'].map((type) => ({ type, status: 'True', lastTransitionTime: at }));
-    const status = { phase: 'Running', podIP: podIp, podIPs: [{ ip: podIp }], startTime: at, conditions };
-    await client.patch(resources.pods, { namespace, name }, { status }, { subresource: 'status' });
+    const pod = await runningPod(this.connection.client, { namespace, name, service, podIp });
     const folder = mkdtempSync(join(tmpdir(), 'tabard-pod-'));
     this.#ends.push(() => rmSync(folder, { recursive: true, force: true }));
     return {
@@ -224,9 +213,12 @@ export class RotationMesh {
       if (after?.metadata.name === `tabard-${service}`) project(after, join(folder, 'tls'));
     });
     const entry = resolve(import.meta.dirname, 'meshpod.ts');
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, JSON.stringify(settings)], {
-      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-    });
+    const child = spawn(
+      ...leashed(process.execPath, ['--disable-warning=ExperimentalWarning', entry, JSON.stringify(settings)]),
+      {
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      },
+    );
     this.#ends.push(async () => {
       leave();
       await endChild(child);

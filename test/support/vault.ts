@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { toolPath } from '../../hack/cluster/api.ts';
 import { progressOn } from '../../hack/cluster/progress.ts';
+import { leashed } from '../../hack/leash.ts';
 import { testAuthority, testLeaf } from './pki.ts';
 
 /** Something that goes wrong with requests whose path contains `path`; see faults.go. */
@@ -80,7 +81,7 @@ export async function startVault(): Promise<TestVault> {
   const [cert, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
   writeFileSync(cert, leaf.certificate);
   writeFileSync(key, leaf.key, { mode: 0o600 });
-  const child = spawn(program, ['-cert', cert, '-key', key], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(...leashed(program, ['-cert', cert, '-key', key]), { stdio: ['pipe', 'pipe', 'inherit'] });
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
   const { address, control, rootToken } = JSON.parse(line) as Record<'address' | 'control' | 'rootToken', string>;
   const order = async (name: string, body: object = {}): Promise<unknown> => {

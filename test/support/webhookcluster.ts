@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ControlPlane, startControlPlane } from '../../hack/cluster/api.ts';
+import { leashed } from '../../hack/leash.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
 import { kubeMetrics } from '../../lib/kube/metrics.ts';
@@ -134,22 +135,25 @@ function onPort<T extends object>(configuration: T, port: number): T {
 }
 
 async function startReplica(kubeconfig: string, environment: Readonly<Record<string, string>>): Promise<Replica> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'webhook/main.ts')], {
-    env: {
-      KUBECONFIG: kubeconfig,
-      TABARD_NAMESPACE: ownNamespace,
-      TABARD_POD_NAME: 'tabard-webhook-test',
-      TABARD_IMAGE: sidecarConfig.image,
-      TABARD_WEBHOOK_PORT: '0',
-      TABARD_ADMIN_PORT: '0',
-      TABARD_DRAIN: '2s',
-      TABARD_SERVING_NAMES: 'localhost',
-      TABARD_SERVING_PERIOD: '1s',
-      TABARD_SERVING_SETTLE: '1s',
-      ...environment,
+  const child = spawn(
+    ...leashed(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'webhook/main.ts')]),
+    {
+      env: {
+        KUBECONFIG: kubeconfig,
+        TABARD_NAMESPACE: ownNamespace,
+        TABARD_POD_NAME: 'tabard-webhook-test',
+        TABARD_IMAGE: sidecarConfig.image,
+        TABARD_WEBHOOK_PORT: '0',
+        TABARD_ADMIN_PORT: '0',
+        TABARD_DRAIN: '2s',
+        TABARD_SERVING_NAMES: 'localhost',
+        TABARD_SERVING_PERIOD: '1s',
+        TABARD_SERVING_SETTLE: '1s',
+        ...environment,
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  );
   const lines: Record<string, unknown>[] = [];
   const listening = Promise.withResolvers<Record<string, unknown>>();
   createInterface({ input: child.stdout }).on('line', (text) => {

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type ControlPlane, startControlPlane } from '../../../hack/cluster/api.ts';
 import { freePort } from '../../../hack/cluster/controlplane.ts';
+import { leashed } from '../../../hack/leash.ts';
 import { webhookEntries } from '../../../webhook/configuration.ts';
 import { chart, type Helm, openHelm } from '../../support/helm.ts';
 
@@ -77,10 +78,13 @@ async function start(name: 'operator' | 'webhook', env: Readonly<Record<string, 
   writeFileSync(kubeconfig, JSON.stringify(config), { mode: 0o600 });
   const port = await freePort();
   const all = { KUBECONFIG: kubeconfig, TABARD_NAMESPACE: namespace, TABARD_POD_NAME: `tabard-${name}-0`, ...env };
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', `${root}/${name}/main.ts`], {
-    env: { ...all, TABARD_ADMIN_PORT: String(port), TABARD_CRL_PORT: '0', TABARD_LOG_LEVEL: 'debug' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    ...leashed(process.execPath, ['--disable-warning=ExperimentalWarning', `${root}/${name}/main.ts`]),
+    {
+      env: { ...all, TABARD_ADMIN_PORT: String(port), TABARD_CRL_PORT: '0', TABARD_LOG_LEVEL: 'debug' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let text = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (part: string) => (text += part));

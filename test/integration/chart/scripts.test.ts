@@ -7,6 +7,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { leashed } from '../../../hack/leash.ts';
 import { chart } from '../../support/helm.ts';
 
 // Each test starts processes, beside whatever else this machine does.
@@ -27,7 +28,7 @@ afterEach(async () => {
 
 function start(script: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
   const source = readFileSync(join(chart, 'files', `test-${script}.mjs`), 'utf8');
-  const child = spawn(process.execPath, ['--input-type=module', '-e', source], {
+  const child = spawn(...leashed(process.execPath, ['--input-type=module', '-e', source]), {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -114,7 +115,7 @@ describe('the injected client', () => {
   });
 
   test('gives up on a server that never answers, and says why', async () => {
-    const env = { SERVER: await nobody(), SIDECAR: await sidecar(1), PATIENCE_MS: '600' };
+    const env = { SERVER: await nobody(), SIDECAR: await sidecar(1), PATIENCE_MS: '5000' };
     const [code, said] = await outcome('client', env);
     expect(said).toMatch(/^FAILED: .* did not answer as it should: .*ECONNREFUSED/);
     expect(said).toContain("The sidecar's readiness: ok\n");

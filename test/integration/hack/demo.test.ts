@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { leashed } from '../../../hack/leash.ts';
 import { systemClock } from '../../../lib/clock.ts';
 
 const stay = resolve(import.meta.dirname, '../../../hack/demo/stay.ts');
@@ -16,7 +17,7 @@ const program = `
 
 describe('the demo', () => {
   test('stays until Ctrl-C, with nothing else to do, and then goes on to its end', async () => {
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    const child = spawn(...leashed(process.execPath, ['--input-type=module', '--eval', program]), {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let said = '';

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { buildBundles } from '../../../hack/build.ts';
+import { leashed } from '../../../hack/leash.ts';
 import { env } from '../../../lib/api/contract.ts';
 import { testLeaf } from '../../support/pki.ts';
 import { Mesh, until } from '../../support/pocketmesh.ts';
@@ -41,7 +42,7 @@ test('an idle sidecar is small', async () => {
   writeFileSync(join(folder, 'ca.crt'), leaf.bundle);
   mesh.tell('web');
   const start = performance.now();
-  const child = spawn(process.execPath, [...options, bundle?.path ?? ''], {
+  const child = spawn(...leashed(process.execPath, [...options, bundle?.path ?? '']), {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       [env.podName]: 'web-0',

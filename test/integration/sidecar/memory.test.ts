@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
+import { leashed } from '../../../hack/leash.ts';
 
 const pairProcess = resolve(import.meta.dirname, '../../support/pairprocess.ts');
 const total = 1024 * 1024 * 1024;
@@ -40,9 +41,12 @@ test('carries 1 GB to a reader that pauses, in bounded memory', async () => {
   ends.push(() => server.close());
 
   const { port } = server.address() as AddressInfo;
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', pairProcess, String(port)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    ...leashed(process.execPath, ['--disable-warning=ExperimentalWarning', pairProcess, String(port)]),
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   ends.push(() => child.kill('SIGKILL'));
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const before = residentMb(child.pid);

@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { leashed } from '../../../hack/leash.ts';
 import { env } from '../../../lib/api/contract.ts';
 import { type TestLeaf, testLeaf } from '../../support/pki.ts';
 import { Mesh, until } from '../../support/pocketmesh.ts';
@@ -45,7 +46,7 @@ interface Running {
 async function run(settings: Readonly<Record<string, string>> = {}): Promise<Running> {
   const adminPort = await freePort();
   const startedMs = performance.now();
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main], {
+  const child = spawn(...leashed(process.execPath, ['--disable-warning=ExperimentalWarning', main]), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       [env.podName]: 'web-0',

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { leashed } from '../../../hack/leash.ts';
 
 /** One network namespace. */
 export interface Netns {
@@ -50,7 +51,10 @@ export function makeNetns(purpose: string): Netns {
       return stdout;
     },
     start: async (command, { uid = 0, env = {} } = {}) => {
-      const child = spawn('nsenter', enter(command, uid), { env, stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = spawn('nsenter', enter(leashed(command[0] ?? '', command.slice(1)).flat(), uid), {
+        env,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
       children.push(child);
       const died = once(child, 'exit').then(() => Promise.reject(new Error(`${command.join(' ')} ended too early`)));
       await Promise.race([once(createInterface(child.stdout), 'line'), died]);

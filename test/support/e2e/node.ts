@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Cluster } from '../../../hack/cluster/api.ts';
 import { toolPath } from '../../../hack/cluster/api.ts';
+import { leashed } from '../../../hack/leash.ts';
 import type { Raw } from './kit.ts';
 
 /** The ids, on this machine, of a pod's processes whose command line contains `text`. */
@@ -35,7 +36,7 @@ export async function portForward(
   port: number,
 ): Promise<{ readonly port: number; stop(): Promise<void> }> {
   const args = ['-n', namespace, 'port-forward', '--address', '127.0.0.1', `pod/${pod}`, `:${port}`];
-  const child = spawn(await kubectlPath(), args, {
+  const child = spawn(...leashed(await kubectlPath(), args), {
     env: { ...process.env, KUBECONFIG: cluster.kubeconfig },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -60,7 +61,7 @@ export async function watchUntil(
   reached: (object: Raw) => boolean,
   seconds = 60,
 ): Promise<void> {
-  const child = spawn(await kubectlPath(), ['get', ...what, '--watch', '-o', 'json'], {
+  const child = spawn(...leashed(await kubectlPath(), ['get', ...what, '--watch', '-o', 'json']), {
     env: { ...process.env, KUBECONFIG: cluster.kubeconfig },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { type Cluster, startCluster } from '../../../hack/cluster/api.ts';
 import { progressOn } from '../../../hack/cluster/progress.ts';
 import { demoImages } from '../../../hack/demo/images.ts';
+import { startJanitor } from './janitor.ts';
 import { e2eCluster, e2eStateFile, system } from './names.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
@@ -38,6 +39,7 @@ async function install(cluster: Cluster, reference: string): Promise<void> {
 
 export default async function setup(): Promise<void> {
   const progress = progressOn((line) => console.log(line));
+  const janitor = process.env['TABARD_E2E_KEEP'] === '1' ? undefined : startJanitor(e2eCluster.name);
   const cluster = await startCluster({ ...e2eCluster, progress });
   const { tabard, shop, databases } = await progress.step('images built', () => demoImages());
   await progress.step('images loaded', async () => {
@@ -47,5 +49,5 @@ export default async function setup(): Promise<void> {
     }
   });
   await progress.step('Tabard installed by Helm', () => install(cluster, tabard.reference));
-  writeFileSync(e2eStateFile, JSON.stringify({ name: cluster.name }));
+  writeFileSync(e2eStateFile, JSON.stringify({ name: cluster.name, janitor }));
 }

@@ -3,6 +3,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Program } from '../../../hack/interop/tools.ts';
+import { leashed } from '../../../hack/leash.ts';
 
 const answerMs = 60_000;
 
@@ -13,7 +14,7 @@ export class LineClient {
   #output = '';
 
   constructor(program: Program, args: readonly string[]) {
-    this.#child = spawn(program.command, [...program.args, ...args], {
+    this.#child = spawn(...leashed(program.command, [...program.args, ...args]), {
       env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '/', ...program.env },
     });
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#output += text));

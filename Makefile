@@ -7,7 +7,7 @@ CLUSTER ?= embedded
 DRIVER = node hack/cluster/main.ts
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build typecheck lint fmt verify manifests golden interop test test-unit test-integration test-e2e soak fuzz \
+.PHONY: help deps build typecheck lint fmt verify manifests golden interop test test-unit test-integration test-e2e kill soak fuzz \
 	image cluster cluster-down kubectl helm demo demo-down tabard clean
 
 help: ## List the targets
@@ -35,6 +35,9 @@ test-integration: deps ## Real sockets, processes and API server
 
 test-e2e: deps image ## On the embedded cluster
 	@npm run --silent test:e2e -- $(ARGS)
+
+kill: deps ## Operators killed before and after every call of CA rotations, reads and writes in every phase (about half an hour)
+	@TABARD_KILL_ALL=1 npm run --silent test:integration -- test/integration/operator/rotation.sigkill
 
 soak: deps image ## Rotation under mixed load for ten minutes
 	@TABARD_SOAK_SECONDS=600 npm run --silent test:e2e -- rotation $(ARGS)

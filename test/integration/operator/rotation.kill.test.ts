@@ -1,5 +1,6 @@
-// Rotations on a real API server with an operator that dies: at every single call of a whole rotation, before the request is sent and
-// after it was carried out but before the answer came. And a cluster that slept for longer than its CA lived.
+// Rotations on a real API server with an operator that dies: at every single write of a whole rotation, before the request is sent and
+// after it was carried out but before the answer came (rotation.sigkill.test.ts does it to whole processes, at reads, too). And a cluster
+// that slept for longer than its CA lived.
 
 import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -27,6 +28,7 @@ import { noForeignLists, RevocationBook } from '../../../operator/revocation/boo
 import { MeshTrust } from '../../../operator/trust/mesh.ts';
 import { DAY_MS } from '../../support/pki.ts';
 import { eventually, RotationMesh, startPlane } from '../../support/rotationmesh.ts';
+import { runningPod } from '../../support/runningpod.ts';
 
 jest.setTimeout(1_200_000);
 
@@ -156,24 +158,7 @@ function mortal(kube: KubeClient, lastWrite: number, isSent: boolean) {
 }
 
 async function pods(...services: readonly string[]): Promise<void> {
-  for (const service of services) {
-    const made = await connection.client.create(resources.pods, {
-      metadata: {
-        name: `${service}-0`,
-        namespace,
-        labels: { app: service, 'tabard.dev/injected': 'true' },
-        annotations: { 'tabard.dev/service': service },
-      },
-      spec: { containers: [{ name: 'app', image: 'app' }], automountServiceAccountToken: false },
-    });
-    const { metadata } = made;
-    await connection.client.patch(
-      resources.pods,
-      { namespace, name: metadata.name },
-      { status: { phase: 'Running' } },
-      { subresource: 'status' },
-    );
-  }
+  for (const service of services) await runningPod(connection.client, { namespace, name: `${service}-0`, service });
 }
 
 /** Takes everything away that an operator made, and the pods. */

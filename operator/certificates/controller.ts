@@ -13,6 +13,7 @@ import { Passwords } from '../delivery/passwords.ts';
 import { PasswordWatch } from '../delivery/passwordwatch.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import { OpenOrders } from '../issuers/orders.ts';
+import { Advice } from './advice.ts';
 import type { Cluster } from './cluster.ts';
 import { type Executed, Executor } from './execute.ts';
 import { type CertificateStores, certificateFeeds, everything } from './feeds.ts';
@@ -59,6 +60,7 @@ export class CertificateController {
   readonly #recent: RecentSecrets;
   readonly #orders: OpenOrders;
   readonly #passwordWatch: PasswordWatch;
+  readonly #advice: Advice;
   readonly #gatherer: Gatherer;
   readonly #executor: Executor;
   readonly #pacer: Pacer;
@@ -69,6 +71,7 @@ export class CertificateController {
     this.#deps = deps;
     const { client, clock, logger, stores, cluster } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
+    this.#advice = new Advice(clock, logger);
     this.#passwordWatch = new PasswordWatch({
       ...deps,
       changed: (namespace, name) => {
@@ -81,6 +84,7 @@ export class CertificateController {
     this.#gatherer = new Gatherer({
       ...deps,
       orders: this.#orders,
+      advice: this.#advice,
       secrets: this.#recent,
       owners: new Owners(client, clock),
       passwords,
@@ -130,7 +134,7 @@ export class CertificateController {
       this.#note(key, gathered, plan);
       const { action } = plan;
       if (action.kind !== 'issue' && plan.keepsOrder !== true) this.#orders.drop(key);
-      if (action.kind === 'keep') return this.#later(plan);
+      if (action.kind === 'keep') return this.#later(key, plan);
       waits = action.kind === 'issue' && !this.#pacer.ask(key, expiresMs(gathered));
       if (waits) return undefined;
       return await this.#execute(action, gathered, signal);
@@ -218,9 +222,10 @@ export class CertificateController {
     outcomes.note(key, isThere ? { current, blocked, renewAt, failure } : undefined);
   }
 
-  #later({ nextCheck }: Plan): ReconcileResult {
-    if (nextCheck === undefined) return undefined;
-    return { after: Math.max(1, nextCheck.getTime() - this.#deps.clock.now().getTime()) };
+  #later(key: string, { nextCheck }: Plan): ReconcileResult {
+    const times = [nextCheck?.getTime(), this.#advice.dueMs(key)].filter((at) => at !== undefined);
+    if (times.length === 0) return undefined;
+    return { after: Math.max(1, Math.min(...times) - this.#deps.clock.now().getTime()) };
   }
 
   *#times(): Iterable<CertificateTimes> {

@@ -74,7 +74,7 @@ export class Executor {
     const [namespace = '', service = ''] = key.split('/');
     const state = issuers.state(wanted.issuer, clock.now());
     if (!state.ready) throw new AppError('pki_invalid', 'the issuer can no longer sign', { retryable: true });
-    const ordered = await this.#ordered(key, wanted, signal);
+    const ordered = await this.#ordered(wanted, gathered, signal);
     if (ordered === undefined) return { kind: 'ordered' };
     const { leaf, privateKey } = ordered;
     const keyPem = privateKeyPem(privateKey);
@@ -104,13 +104,15 @@ export class Executor {
   }
 
   /** A leaf with a key of its own; undefined while the signer takes its time. */
-  #ordered(key: string, wanted: Wanted, signal: AbortSignal): ReturnType<OpenOrders['leaf']> {
+  #ordered(wanted: Wanted, { snapshot, replaces }: Gathered, signal: AbortSignal): ReturnType<OpenOrders['leaf']> {
     const { orders, trustDomain, clock } = this.#deps;
+    const { key } = snapshot;
     const [namespace = '', service = ''] = key.split('/');
     const { issuer, dnsNames, lifetimeMs } = wanted;
     const make = async (): Promise<LeafOrder> => {
       const keys = await generateKey(wanted.key);
-      return { ...keys, identity: { trustDomain, namespace, service }, dnsNames, lifetimeMs, now: clock.now() };
+      const order = { ...keys, identity: { trustDomain, namespace, service }, dnsNames, lifetimeMs, now: clock.now() };
+      return replaces === undefined ? order : { ...order, replaces };
     };
     return orders.leaf(key, { issuer, wanted: wantedKey(wanted), make }, signal);
   }

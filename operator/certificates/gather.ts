@@ -1,6 +1,6 @@
 // Fills the snapshot that the planner decides on, from the caches; the API server is asked only for what no cache shows: the
 // workload behind a new ReplicaSet or Job, and whether a foreign Secret is still in the way.
-import { certificateSecretName, spiffeId, written } from '../../lib/api/contract.ts';
+import { certificateSecretName, secretKeys, spiffeId, written } from '../../lib/api/contract.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
@@ -23,11 +23,12 @@ import type { IssuerState } from '../issuers/issuer.ts';
 import type { Issuers } from '../issuers/issuers.ts';
 import type { OpenOrders } from '../issuers/orders.ts';
 import { hasPodCertificate } from '../podcertificates/requests.ts';
+import type { Advice } from './advice.ts';
 import { type Cluster, hasSidecar } from './cluster.ts';
 import type { Owners } from './owners.ts';
 import { SecretReader } from './reader.ts';
 import type { RecentSecrets } from './recent.ts';
-import { type Made, serviceOf } from './secret.ts';
+import { dataOf, type Made, serviceOf } from './secret.ts';
 import type { CurrentSecret, Failure, Snapshot, Wanted } from './snapshot.ts';
 
 /** Names of the TLSRevocations by which an identity or a certificate is revoked (operator/revocation/book.ts). */
@@ -47,6 +48,7 @@ export interface GatherDeps {
   readonly owners: Owners;
   readonly passwords: Passwords;
   readonly orders: Pick<OpenOrders, 'of'>;
+  readonly advice: Pick<Advice, 'of' | 'forget'>;
   /** Who is revoked; nobody, where it is not given. */
   readonly revocations?: RevocationLookup;
   readonly trustDomain: string;
@@ -62,6 +64,8 @@ export interface Gathered {
   /** The policy that decides about the certificate; undefined = the defaults. */
   readonly policy: TLSPolicy | undefined;
   readonly keystores: KeystoreWish;
+  /** PEM of the certificate that is there, where its CA is one that wants to know what a new one replaces. */
+  readonly replaces?: string;
 }
 
 /** `<namespace>/<name>` of the Secret of `<namespace>/<service>`. */
@@ -119,6 +123,7 @@ export class Gatherer {
         : // Whether the world trusts a CA of the world is not ours to say.
           this.#reader.read(secret, issuer.ready && issuer.mesh ? issuer.trustBundle : undefined);
     const idle = live.length + leaving.length === 0;
+    const replaces = this.#outsideChain(issuer, wanted, { current, secret: own });
     const snapshot: Snapshot = {
       now,
       key,
@@ -131,11 +136,35 @@ export class Gatherer {
       current,
       issuer,
       failure,
+      advisedAt: await this.#advisedAt(key, wanted?.issuer, replaces, signal),
       order: this.#deps.orders.of(key),
       keystores: stateOfKeystores(keystores, own, current),
       ...this.#revoked(key, current),
     };
-    return { snapshot, policy, secret: own, keystores };
+    return { snapshot, policy, secret: own, keystores, ...(replaces === undefined ? {} : { replaces }) };
+  }
+
+  /** The chain of the CA of the outside that is to issue the next one, too; the mesh's own say nothing of renewal. */
+  #outsideChain(
+    issuer: IssuerState,
+    wanted: Wanted | undefined,
+    { current, secret }: { readonly current: CurrentSecret; readonly secret: Secret | undefined },
+  ): string | undefined {
+    if (!issuer.ready || issuer.mesh || current.kind !== 'held' || secret === undefined) return undefined;
+    return wanted?.issuer === current.issuer ? dataOf(secret, secretKeys.certificate) || undefined : undefined;
+  }
+
+  async #advisedAt(
+    key: string,
+    issuer: string | undefined,
+    chain: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Date | undefined> {
+    const { advice, issuers } = this.#deps;
+    if (issuer !== undefined && chain !== undefined)
+      return advice.of(key, { chain, issuer: issuers.named(issuer) }, signal);
+    advice.forget(key);
+    return undefined;
   }
 
   #revoked(key: string, current: CurrentSecret): Pick<Snapshot, 'revoked'> {

@@ -17,7 +17,7 @@ import {
   rewriteNeed,
   timeNeed,
 } from './needs.ts';
-import { outsideWaitMs, renewalTime, retryWaitMs } from './schedule.ts';
+import { outsideWaitMs, renewalMoment, renewalTime, retryWaitMs } from './schedule.ts';
 import { type Snapshot, type Wanted, wantedKey } from './snapshot.ts';
 
 /** Why nothing is done although something should be. */
@@ -114,7 +114,11 @@ function planActive(snapshot: Snapshot, wanted: Wanted): Plan {
     return { action: keep, blocked: { reason: 'DeliveryMismatch', message } };
   }
   if (current.kind !== 'held') return issuing(snapshot, wanted, absenceNeed(current));
-  const renewAt = renewalTime(current.facts, wanted.renewAt);
+  const { advisedAt } = snapshot;
+  const renewAt =
+    advisedAt === undefined
+      ? renewalTime(current.facts, wanted.renewAt)
+      : renewalMoment(current.facts, wanted.renewAt, advisedAt);
   const need =
     revokedNeed(snapshot.revoked?.serial) ?? changeNeed(current, wanted, issuer, now) ?? dueNeed(renewAt, now);
   const plan = need === undefined ? settled(snapshot, wanted, renewAt) : issuing(snapshot, wanted, need);

@@ -29,6 +29,17 @@ export function renewalTime(times: Times, renewAt: number): Date {
   return new Date(Math.floor(issuedMs + ((times.notAfter.getTime() - issuedMs) * points) / 100));
 }
 
+/** However late a CA's window lies: the last tenth of a life is for things that go wrong. */
+const latestPart = 0.9;
+
+/** The moment that the CA wishes (RFC 9773) if it has one, else the policy's part of the life; never in the last tenth. */
+export function renewalMoment(times: Times, renewAt: number, advisedAt: Date | undefined): Date {
+  const startMs = times.notBefore.getTime();
+  const latestMs = startMs + (times.notAfter.getTime() - startMs) * latestPart;
+  const wishedMs = (advisedAt ?? renewalTime(times, renewAt)).getTime();
+  return new Date(Math.min(wishedMs, latestMs));
+}
+
 /** What the wait before another try follows from. */
 export interface RetryRequest {
   /** Failures in a row, from 1. */

@@ -96,6 +96,8 @@ export interface Snapshot {
   /** The issuer of `wanted`, or the recorded one when nothing is wanted. */
   readonly issuer: IssuerState;
   readonly failure: Failure | undefined;
+  /** When its CA wants the certificate to be renewed, if it says so (RFC 9773). */
+  readonly advisedAt?: Date | undefined;
   /** An order that was placed for the service and has brought nothing yet. */
   readonly order?: OpenOrder | undefined;
   /** Names of the TLSRevocations by which its identity, or the certificate that it has, is revoked. */

@@ -2,7 +2,7 @@
 // something better was signed. A CA of the world is asked seldom: it counts, and each try costs.
 import { edgeSecretName } from '../../../lib/api/contract.ts';
 import type { OpenOrder } from '../../issuers/orders.ts';
-import { outsideWaitMs, renewalTime } from '../schedule.ts';
+import { outsideWaitMs, renewalMoment } from '../schedule.ts';
 import type { CertificateFacts, Failure } from '../snapshot.ts';
 import { type EdgeSnapshot, type WantedEdge, wantedEdgeKey } from './snapshot.ts';
 
@@ -47,8 +47,6 @@ const checkMs = 30_000;
 const sidecarCheckMs = 5_000;
 /** An order that takes so long is worth saying. */
 const orderMs = 600_000;
-/** However late a CA's window lies: the last tenth of a life is for things that go wrong. */
-const latestPart = 0.9;
 
 const keep: EdgeAction = { kind: 'keep' };
 
@@ -73,14 +71,6 @@ export function planEdge(snapshot: EdgeSnapshot): EdgePlan {
     dueNeed(current.facts, renewAt, now);
   const plan = need === undefined ? { action: keep, nextCheck: renewAt } : ordering(snapshot, wanted, need);
   return { ...plan, renewAt };
-}
-
-/** The CA's moment if it has one, else the policy's part of the life; never in the last tenth. */
-export function renewalMoment(facts: CertificateFacts, renewAt: number, advisedAt: Date | undefined): Date {
-  const startMs = facts.notBefore.getTime();
-  const latestMs = startMs + (facts.notAfter.getTime() - startMs) * latestPart;
-  const wishedMs = (advisedAt ?? renewalTime(facts, renewAt)).getTime();
-  return new Date(Math.min(wishedMs, latestMs));
 }
 
 type Need = readonly [EdgeReason, string];

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ControlPlane, startControlPlane } from '../../../hack/cluster/api.ts';
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { type SidecarProcess, startSidecarProcess } from '../../support/acmebench.ts';
-import { type PebbleServer, startDns, startPebble } from '../../support/acmeservers.ts';
+import { type PebbleServer, postManagement, revocationAt, startDns, startPebble } from '../../support/acmeservers.ts';
 import { startBind } from '../../support/bind.ts';
 import type { Daemon } from '../../support/daemon.ts';
 import { openHelm } from '../../support/helm.ts';
@@ -33,8 +33,12 @@ beforeAll(async () => {
   await apply(...objects.filter(({ kind }) => kind === 'CustomResourceDefinition'));
   await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
   for (const name of ['tabard-system', 'shop']) await plane.kubectl(['create', 'namespace', name]);
-  operator = startOperatorProcess({ name: 'operator-1', namespace: 'tabard-system', kubeconfig: plane.kubeconfig });
+  operator = startOperator('operator-1');
 }, setUpMs);
+
+function startOperator(name: string): OperatorProcess {
+  return startOperatorProcess({ name, namespace: 'tabard-system', kubeconfig: plane.kubeconfig });
+}
 
 afterAll(async () => {
   await pebble?.stop();
@@ -203,7 +207,7 @@ describe('an ACME issuer and an edge certificate on a real API server', () => {
   );
 
   test(
-    'serve a workload that terminates TLS itself, by the names of its policy, proved in the DNS; one with a sidecar is told why not',
+    'serve a workload that terminates TLS itself: names proved in the DNS, renewed when the CA says, revoked at the CA; one with a sidecar is told why not',
     async () => {
       const bind = await startBind('corp.example.com', 'hmac-sha256');
       const ca = await startPebble({ httpPort: 1, tlsPort: 1, dns: bind.address, refusedNonces: 33 });
@@ -254,6 +258,30 @@ describe('an ACME issuer and an edge certificate on a real API server', () => {
         await eventually(ready('ledger'), (text) => text.includes('"status":"True"'), 'ledger is ready');
         await eventually(ready('proxied'), (text) => text.includes('need one that does'), 'why not with a sidecar');
         await eventually(ready('nameless'), (text) => text.includes('dnsNames'), 'why not without names');
+
+        // The CA wants it renewed (RFC 9773). Pebble says to ask in hours; a new leader asks at once.
+        const suggestedWindow = { start: '2026-01-01T00:00:00Z', end: '2026-01-02T00:00:00Z' };
+        const ARIResponse = JSON.stringify({ suggestedWindow });
+        await postManagement(ca, '/set-renewal-info/', { Certificate: String(leaf), ARIResponse });
+        await operator.end('SIGTERM');
+        operator = startOperator('operator-2');
+        const noted = 'jsonpath={.metadata.annotations.tabard\\.dev/serial}';
+        const serial = ['-n', 'shop', 'get', 'secret', 'tabard-ledger', '-o', noted];
+        const renewed = await eventually(serial, (text) => text !== '' && text !== leaf?.serialNumber, 'a renewal');
+        const replaced = operator.lines.find(({ msg }) => msg.startsWith('acme order made without naming'));
+        expect(replaced).toBeUndefined();
+
+        // A revocation reaches the CA, with its reason; the service goes on with another one.
+        await apply({
+          apiVersion: 'tabard.dev/v1alpha1',
+          kind: 'TLSRevocation',
+          metadata: { name: 'ledger' },
+          spec: { serial: renewed, reason: 'keyCompromise' },
+        });
+        const upstream = ['get', 'tlsrevocation', 'ledger', '-o', 'jsonpath={.status.upstream[0].state}'];
+        await eventually(upstream, (text) => text === 'Revoked', 'the CA is told');
+        expect(await revocationAt(ca, renewed)).toMatchObject({ Status: 'Revoked', Reason: 1 });
+        await eventually(serial, (text) => text !== '' && text !== renewed, 'a fresh certificate');
       } finally {
         await ca.stop();
         await bind.stop();

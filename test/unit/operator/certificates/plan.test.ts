@@ -92,6 +92,7 @@ const of = (change: Partial<Held['facts']>, rest: Partial<Held> = {}): Held => (
   facts: { ...facts, ...change },
 });
 const want = (change: Partial<Wanted>): Wanted => ({ ...wanted, ...change });
+const outside: IssuerState = { ...issuer, keyId: undefined, mesh: false };
 const ordered = (change: Partial<OpenOrder> = {}): OpenOrder => ({
   wanted: wantedKey(wanted),
   since: at(hour),
@@ -247,6 +248,17 @@ describe('the plan for a service with pods', () => {
     [
       'renews for a little when it is worth it',
       { now: renewAt, issuer: { ...issuer, notAfter: at(day * 1.06) } },
+      'issue NearingExpiry',
+    ],
+    [
+      'renews when a CA of the outside says, sooner than the policy would',
+      { advisedAt: at(hour / 2), issuer: outside },
+      'issue NearingExpiry',
+    ],
+    ['keeps while the CA says later', { now: renewAt, advisedAt: at(day * 0.8), issuer: outside }, 'keep'],
+    [
+      'never waits for the CA into the last tenth',
+      { now: at(day * 0.91), advisedAt: at(day * 0.95), issuer: outside },
       'issue NearingExpiry',
     ],
     [

@@ -1,8 +1,9 @@
 // What is done about an edge certificate, and when.
 import { describe, expect, test } from '@jest/globals';
-import { type EdgePlan, planEdge, renewalMoment } from '../../../../../operator/certificates/edge/plan.ts';
+import { type EdgePlan, planEdge } from '../../../../../operator/certificates/edge/plan.ts';
 import type { CurrentEdge, EdgeSnapshot, WantedEdge } from '../../../../../operator/certificates/edge/snapshot.ts';
 import { wantedEdgeKey } from '../../../../../operator/certificates/edge/snapshot.ts';
+import { renewalMoment } from '../../../../../operator/certificates/schedule.ts';
 import type { CertificateFacts } from '../../../../../operator/certificates/snapshot.ts';
 
 const now = new Date('2026-11-22T10:00:00Z');

@@ -1,11 +1,11 @@
 // When CAs want certificates to be renewed, asked as often as they say (RFC 9773 section 4.3) and remembered in between. That a CA
 // cannot be asked is no reason for anything: the moment that was known holds on, and without one the policy's.
-import type { Clock } from '../../../lib/clock.ts';
-import { messageOf } from '../../../lib/errors.ts';
-import { fingerprint, parseCertificates } from '../../../lib/pki/bundle.ts';
-import type { Logger } from '../../../lib/runtime/logger.ts';
-import type { Issuer, IssuerState } from '../../issuers/issuer.ts';
-import { advisesRenewal } from '../../issuers/renewal.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/errors.ts';
+import { fingerprint, parseCertificates } from '../../lib/pki/bundle.ts';
+import type { Logger } from '../../lib/runtime/logger.ts';
+import type { Issuer, IssuerState } from '../issuers/issuer.ts';
+import { advisesRenewal } from '../issuers/renewal.ts';
 
 interface Known {
   /** Of the leaf that it is about. */
@@ -47,6 +47,11 @@ export class Advice {
     const next = await this.#ask(key, { chain, issuer, before: current?.renewAt }, signal);
     this.#known.set(key, { fingerprint: print, renewAt: next.renewAt, againMs: nowMs + next.waitMs });
     return next.renewAt;
+  }
+
+  /** The service has no such certificate any more. */
+  forget(key: string): void {
+    this.#known.delete(key);
   }
 
   /** When the CA is to be asked again, milliseconds; undefined when it was never. */

@@ -1,10 +1,10 @@
 // When a CA is asked about renewal, and what is made of its answers and of its silence.
 import { describe, expect, test } from '@jest/globals';
-import { Advice } from '../../../../../operator/certificates/edge/advice.ts';
-import { alpnCertificate } from '../../../../../operator/issuers/acme/alpn.ts';
-import type { Issuer } from '../../../../../operator/issuers/issuer.ts';
-import type { Renewal, RenewalAdvice } from '../../../../../operator/issuers/renewal.ts';
-import { kubeDeps } from '../../../../support/kubedeps.ts';
+import { Advice } from '../../../../operator/certificates/advice.ts';
+import { alpnCertificate } from '../../../../operator/issuers/acme/alpn.ts';
+import type { Issuer } from '../../../../operator/issuers/issuer.ts';
+import type { Renewal, RenewalAdvice } from '../../../../operator/issuers/renewal.ts';
+import { kubeDeps } from '../../../support/kubedeps.ts';
 
 const { signal } = new AbortController();
 const hour = 3_600_000;

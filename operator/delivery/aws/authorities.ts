@@ -8,6 +8,7 @@ import type { KubeMetrics } from '../../../lib/kube/metrics.ts';
 import type { Store } from '../../../lib/kube/store.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
 import { type Offer, type OfferTexts, refused } from '../../issuers/ca/offer.ts';
+import { parsedJson } from '../../issuers/json.ts';
 import { awsCredentials, type SinkPoolDeps } from '../sinks/pool.ts';
 import { SinkError } from '../sinks/sink.ts';
 import { AwsSecrets, type AwsValue } from './secretsmanager.ts';
@@ -86,12 +87,7 @@ export class AwsAuthorities {
 
 /** The members of the JSON value; what is not text counts as missing, and the offer's judge says so. */
 function textsOf(secretId: string, text: string): OfferTexts | Offer {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
+  const value = parsedJson(text);
   if (typeof value !== 'object' || value === null) {
     const keys = '"tls.crt", "tls.key" and "ca.crt"';
     return refused('AuthorityBroken', `the value of "${secretId}" is no JSON object with ${keys}`);

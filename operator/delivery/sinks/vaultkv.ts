@@ -2,10 +2,11 @@
 // version; writes are made on exactly the version that was looked at (check-and-set), so that two writers never overrule each other.
 import { MANAGED_BY } from '../../../lib/api/contract.ts';
 import type { CertificateSink } from '../../../lib/api/tlsissuer.ts';
+import { membersOf } from '../../issuers/json.ts';
 import { IssuerError } from '../../issuers/problem.ts';
 import type { VaultCall, VaultReply } from '../../issuers/vault/api.ts';
 import { segmentsOf } from '../../issuers/vault/path.ts';
-import { membersOf, VaultSession } from '../../issuers/vault/session.ts';
+import { VaultSession } from '../../issuers/vault/session.ts';
 import { type Publishable, type Sink, SinkError } from './sink.ts';
 
 /** Settings of such a sink. */

@@ -2,6 +2,7 @@
 // window which is ours. Pure.
 import { createHash, type X509Certificate } from 'node:crypto';
 import { authorityKeyIdOf } from '../../../lib/pki/x509.ts';
+import { membersOf } from '../json.ts';
 
 /** When a CA wants a certificate to be renewed. */
 export interface RenewalWindow {
@@ -26,8 +27,8 @@ export function certificateId(certificate: X509Certificate): string | undefined 
 
 /** A window as the server sent it; undefined when it is none (its end must lie after its start, section 4.2). */
 export function parseWindow(document: unknown): RenewalWindow | undefined {
-  const { suggestedWindow, explanationURL } = members(document);
-  const { start, end } = members(suggestedWindow);
+  const { suggestedWindow, explanationURL } = membersOf(document);
+  const { start, end } = membersOf(suggestedWindow);
   const from = typeof start === 'string' ? Date.parse(start) : Number.NaN;
   const to = typeof end === 'string' ? Date.parse(end) : Number.NaN;
   if (Number.isNaN(from) || Number.isNaN(to) || to <= from) return undefined;
@@ -55,8 +56,4 @@ function serialContent(hex: string): string {
 
 function base64url(hex: string): string {
   return Buffer.from(hex, 'hex').toString('base64url');
-}
-
-function members(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

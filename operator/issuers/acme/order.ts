@@ -6,6 +6,7 @@ import type { AcmeSolver } from '../../../lib/api/tlsissuer.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { deadline } from '../../../lib/runtime/deadline.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
+import { membersOf } from '../json.ts';
 import { keyAuthorization } from './jws.ts';
 import { AcmeError, problemOf } from './problem.ts';
 import { type AcmeReply, type AcmeSession, type Signer, textOf, urlOf } from './session.ts';
@@ -228,8 +229,4 @@ function failedOrder(order: Members): AcmeError {
   return order['error'] === undefined
     ? new AcmeError('OrderFailed', 'the ACME server gave the order up without a reason')
     : problemOf(order['error'], { doing: 'order' });
-}
-
-function membersOf(value: unknown): Members {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

@@ -1,5 +1,6 @@
 // What can go wrong between us and an ACME server, as a closed list of reasons, each with what a person can do about it; and
 // the way from the server's problem documents (RFC 8555 section 6.7, RFC 7807) to that list. Pure.
+import { membersOf } from '../json.ts';
 import { type FailureDetails, quoted, SignerError } from '../problem.ts';
 
 /** Every reason, with what to do. Conditions, events and logs use these words. */
@@ -143,8 +144,4 @@ function saidBy(problem: Readonly<Record<string, unknown>>): string {
 function subproblemsOf(problem: Readonly<Record<string, unknown>>): readonly Readonly<Record<string, unknown>>[] {
   const inner = problem['subproblems'];
   return Array.isArray(inner) ? inner.slice(0, 10).map(membersOf) : [];
-}
-
-function membersOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

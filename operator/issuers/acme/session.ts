@@ -3,6 +3,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Clock } from '../../../lib/clock.ts';
 import { type HttpsAnswer, retryAfterMs } from '../https.ts';
+import { membersOf, parsedJson } from '../json.ts';
 import type { AcmeTransport } from './http.ts';
 import { type SignedAs, signedMessage } from './jws.ts';
 import { AcmeError, problemOf } from './problem.ts';
@@ -162,7 +163,7 @@ export class AcmeSession {
   #judge(doing: string, url: string, { status, headers, body }: HttpsAnswer): AcmeReply {
     const waitMs = retryAfterMs(headers['retry-after'], this.#clock.now());
     if (status < 200 || status >= 300) {
-      throw problemOf(parsed(body), { doing, status, retryAfterMs: waitMs });
+      throw problemOf(parsedJson(body), { doing, status, retryAfterMs: waitMs });
     }
     const location = headers.location;
     return {
@@ -171,7 +172,7 @@ export class AcmeSession {
       location: location === undefined ? undefined : absolute(location, url),
       retryAfterMs: waitMs,
       object: () => {
-        const value = parsed(body);
+        const value = parsedJson(body);
         if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
         throw new AcmeError('BadAnswer', `${doing}: ${url} did not answer with a JSON object`);
       },
@@ -199,7 +200,7 @@ function absolute(url: string, base?: string): string {
 
 function readDirectory(object: Readonly<Record<string, unknown>>, url: string): Directory {
   const what = `directory at ${url}`;
-  const meta = members(object['meta']);
+  const meta = membersOf(object['meta']);
   const profiles = meta['profiles'];
   return {
     newNonce: urlOf(object, 'newNonce', what),
@@ -211,16 +212,4 @@ function readDirectory(object: Readonly<Record<string, unknown>>, url: string): 
     profiles: typeof profiles === 'object' && profiles !== null ? Object.keys(profiles) : undefined,
     externalAccountRequired: meta['externalAccountRequired'] === true,
   };
-}
-
-function members(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
-
-function parsed(body: string): unknown {
-  try {
-    return JSON.parse(body) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,10 +1,12 @@
 // Judges a CA that somebody else keeps, before anything is made of it: the three texts of cert-manager's format, tls.crt (the CA's
 // certificate, then those above it), tls.key and ca.crt (its root). What is not exactly right is refused with what is wrong and
 // what to do, and the CA in use stays; nothing is repaired here, since a text that one reader repairs another misreads. Pure.
-import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { AppError, messageOf } from '../../../lib/errors.ts';
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { issueLeaf } from '../../../lib/pki/ca.ts';
+import { parsePrivateKey } from '../../../lib/pki/keys.ts';
+import { absence, checkLength, checkStrict, labelsOf, pemLimits } from '../../../lib/pki/pem.ts';
 import { chainVerdict } from '../../../lib/pki/verify.ts';
 import { type Generation, generationFrom } from '../../authority/ring.ts';
 
@@ -29,9 +31,6 @@ export type Offer =
   | { readonly kind: 'good'; readonly generation: Generation }
   | { readonly kind: 'refused'; readonly reason: OfferFault; readonly message: string };
 
-/** Longer texts are no CA. */
-const longestText = 256 * 1024;
-
 /** Judges a CA at a moment. */
 export function judgeOffer(texts: OfferTexts, trustDomain: string, now: Date): Offer {
   const missing = (['certificate', 'key'] as const).find((name) => texts[name].trim() === '');
@@ -54,11 +53,10 @@ export function judgeOffer(texts: OfferTexts, trustDomain: string, now: Date): O
 }
 
 function read({ certificate, key, bundle }: OfferTexts, trustDomain: string): Generation {
-  checkText('tls.crt', certificate, /^CERTIFICATE$/);
-  checkText('tls.key', key, /^(?:EC |RSA )?PRIVATE KEY$/);
-  if (bundle.trim() !== '') checkText('ca.crt', bundle, /^CERTIFICATE$/);
-  const roots = bundle.trim() === '' ? [] : parseCertificates(bundle);
-  checkOrder(parseCertificates(certificate), key);
+  const path = certificatesIn('tls.crt', certificate);
+  const privateKey = keyIn(key);
+  const roots = bundle.trim() === '' ? [] : certificatesIn('ca.crt', bundle);
+  checkOrder(path, privateKey);
   const generation = generationFrom({ certificate, key, roots, trustDomain });
   const isRoot = generation.anchors[0] === generation.path[0];
   if (!isRoot && bundle.trim() === '') {
@@ -67,28 +65,24 @@ function read({ certificate, key, bundle }: OfferTexts, trustDomain: string): Ge
   return generation;
 }
 
-/** RFC 7468 in its strict form: blocks of the kinds allowed, lines that end in a line feed, nothing before the first block. */
-function checkText(name: string, text: string, kinds: RegExp): void {
-  const no = (what: string): never => {
-    throw new AppError('pki_invalid', `${name} ${what}`);
-  };
-  if (text.length > longestText)
-    no(`has ${text.length} bytes; a CA with its chain has a few thousand: put nothing else there`);
-  if (text.startsWith('\uFEFF')) no('begins with a byte order mark; save it as plain UTF-8 or ASCII');
-  if (text.includes('\r')) no('has Windows line ends (CR LF); convert it, with dos2unix for example');
-  const labels = [...text.matchAll(/^-----BEGIN ([A-Z0-9 ]+)-----$/gm)].map(([, label]) => label ?? '');
-  const strange = labels.find((label) => !kinds.test(label));
-  if (strange !== undefined) no(`holds a block "${strange}" that does not belong there; take it out`);
-  if (labels.length === 0) no('holds no PEM block');
-  if (name === 'tls.key' && labels.length > 1)
-    no(`holds ${labels.length} keys; leave the one of the first certificate`);
-  const ends = [...text.matchAll(/^-----END ([A-Z0-9 ]+)-----$/gm)].map(([, label]) => label ?? '');
-  if (ends.join() !== labels.join()) no('is cut short or garbled: a block has no proper end');
+/** Strictly: a reader of ours that lets more pass would be asked to sign by what another one reads otherwise. */
+function certificatesIn(name: string, text: string): readonly X509Certificate[] {
+  checkLength(text, pemLimits.bundle, name);
+  checkStrict(text, /^CERTIFICATE$/, name);
+  if (labelsOf(text).length === 0) throw new AppError('pki_invalid', `${name} ${absence(text)}`);
+  return parseCertificates(text);
+}
+
+function keyIn(text: string): KeyObject {
+  try {
+    return parsePrivateKey(text);
+  } catch (error) {
+    throw new AppError('pki_invalid', `tls.key: ${messageOf(error)}`);
+  }
 }
 
 /** The CA's own certificate first, each following one above it: another order is a sign of texts that were put together blindly. */
-function checkOrder(certificates: readonly X509Certificate[], key: string): void {
-  const privateKey = readKey(key);
+function checkOrder(certificates: readonly X509Certificate[], privateKey: KeyObject): void {
   const own = certificates.findIndex((each) => each.checkPrivateKey(privateKey));
   if (own < 0) throw new AppError('pki_invalid', 'tls.key is not the key of the certificate in tls.crt');
   if (own > 0) {
@@ -104,15 +98,6 @@ function checkOrder(certificates: readonly X509Certificate[], key: string): void
       'pki_invalid',
       `tls.crt is in the wrong order: certificate ${index + 1} was not issued by the one after it`,
     );
-  }
-}
-
-function readKey(pem: string) {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    // The parser's own message is not passed on: it could quote the key.
-    throw new AppError('pki_invalid', 'tls.key is not an unencrypted PEM private key that parses');
   }
 }
 

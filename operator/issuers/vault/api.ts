@@ -4,6 +4,7 @@ import type { VaultServer } from '../../../lib/api/tlsissuer.ts';
 import { type Clock, parseDuration } from '../../../lib/clock.ts';
 import { backoffMs } from '../../../lib/runtime/backoff.ts';
 import { type HttpsAnswer, HttpsClient, HttpsError, retryAfterMs } from '../https.ts';
+import { membersOf, parsedJson } from '../json.ts';
 import { IssuerError, quoted } from '../problem.ts';
 import { apiUrl, namespaceOf } from './path.ts';
 
@@ -142,12 +143,8 @@ function replyOf({ status, body }: HttpsAnswer, { method, path }: VaultCall): Va
 }
 
 function jsonOf(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parsedJson(text);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? membersOf(value) : undefined;
 }
 
 function saidBy(json: Readonly<Record<string, unknown>> | undefined): string {

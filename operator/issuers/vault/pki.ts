@@ -6,12 +6,13 @@ import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { requestPem } from '../../../lib/pki/csr.ts';
 import { formatIdentity } from '../../../lib/pki/identity.ts';
 import type { KeylessOrder } from '../issuer.ts';
+import { membersOf } from '../json.ts';
 import { IssuerError } from '../problem.ts';
 import type { RevokedLeaf } from '../revoke.ts';
 import { authorityOf, type UpstreamAuthority } from '../staging.ts';
 import { suffix, type VaultCall, type VaultReply } from './api.ts';
 import { segmentOf, segmentsOf } from './path.ts';
-import { membersOf, type VaultSession } from './session.ts';
+import type { VaultSession } from './session.ts';
 
 /** What signing gave: PEM of the leaf and of what is above it. */
 export interface SignedAnswer {

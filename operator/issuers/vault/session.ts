@@ -3,6 +3,7 @@
 import type { VaultServer } from '../../../lib/api/tlsissuer.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { orAborted } from '../../../lib/runtime/signals.ts';
+import { membersOf } from '../json.ts';
 import { IssuerError } from '../problem.ts';
 import { suffix, VaultApi, type VaultCall, type VaultReply } from './api.ts';
 import type { Credentials } from './credentials.ts';
@@ -176,9 +177,4 @@ export class VaultSession {
 /** Seconds as Vault states them; 0 = without end. */
 function lifeOf(ttl: unknown): number {
   return typeof ttl === 'number' && ttl > 0 ? ttl * 1_000 : Number.POSITIVE_INFINITY;
-}
-
-/** The members of a JSON object; none for anything else. */
-export function membersOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }

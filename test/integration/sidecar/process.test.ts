@@ -104,7 +104,7 @@ async function get({ adminPort }: Running, path: string): Promise<{ status: numb
 async function ready(running: Running): Promise<void> {
   const answer: { status?: number | undefined } = {};
   const ask = setInterval(() => void get(running, '/ready').then((got) => (answer.status = got?.status)), 20);
-  await until(() => answer.status === 200, 'it is ready', 10_000).finally(() => clearInterval(ask));
+  await until(() => answer.status === 200, 'it is ready', 30_000).finally(() => clearInterval(ask));
 }
 
 describe('the process', () => {
@@ -125,17 +125,17 @@ describe('the process', () => {
     running.child.kill('SIGTERM');
     expect(await running.exit).toBe(0);
     expect(running.lines.filter(({ level }) => level === 'error' || level === 'fatal')).toEqual([]);
-  }, 20_000);
+  }, 120_000);
 
   test('says what it lacks while it is not ready', async () => {
     mount(await testLeaf(mesh.authority, { service: 'web' }), 1);
     const running = await run();
-    await until(() => running.lines.some(({ msg }) => msg === 'control API connected'), 'it runs', 10_000);
+    await until(() => running.lines.some(({ msg }) => msg === 'control API connected'), 'it runs', 30_000);
     expect(await get(running, '/ready')).toMatchObject({ status: 503, body: '{"ready":false,"reasons":["policy"]}\n' });
     expect(await get(running, '/live')).toMatchObject({ status: 200 });
     mesh.tell('web');
     await ready(running);
-  }, 20_000);
+  }, 120_000);
 
   test('takes a renewed certificate from its volume, and keeps the good one when the next is broken', async () => {
     mesh.tell('web');
@@ -147,16 +147,16 @@ describe('the process', () => {
     await until(
       () => running.lines.some(({ msg, serial }) => msg === 'credentials in use' && serial === next.serial),
       'it is in use',
-      10_000,
+      30_000,
     );
     const broken = await testLeaf(mesh.authority, { service: 'web' });
     mount({ ...broken, key: next.key }, 3);
-    await until(() => running.lines.some(({ msg }) => msg === 'certificate refused'), 'it is refused', 10_000);
+    await until(() => running.lines.some(({ msg }) => msg === 'certificate refused'), 'it is refused', 30_000);
     expect((await get(running, '/metrics'))?.body).toContain(`tabard_certificate_info{serial="${next.serial}"} 1`);
     expect(await get(running, '/ready')).toMatchObject({ status: 200 });
     // Nothing of a key is ever in the log.
     expect(JSON.stringify(running.lines)).not.toContain('PRIVATE KEY');
-  }, 30_000);
+  }, 120_000);
 
   test('does not start with settings that it cannot use, and names them all', async () => {
     const running = await run({ [env.service]: '', [env.controlAddress]: 'nowhere' });
@@ -166,7 +166,7 @@ describe('the process', () => {
     expect(String(running.lines[0]?.['why'])).toMatch(
       /TABARD_SERVICE.*TABARD_CONTROL_ADDRESS|TABARD_CONTROL_ADDRESS.*TABARD_SERVICE/,
     );
-  }, 20_000);
+  }, 120_000);
 
   test('closes connections that were not captured', async () => {
     mesh.tell('web');
@@ -181,5 +181,5 @@ describe('the process', () => {
     expect(running.lines.find(({ msg }) => msg === 'connection refused')).toMatchObject({
       detail: 'not a captured connection',
     });
-  }, 20_000);
+  }, 120_000);
 });

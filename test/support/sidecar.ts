@@ -63,6 +63,8 @@ export interface TestSidecarOptions {
   readonly clock?: Clock;
   /** Port of the pod's application: where inbound connections were going, unless `knock` says otherwise. */
   readonly applicationPort?: number;
+  /** Whether a tunnel's streams may name this port; endpoints of tests are the inbound listener itself: nothing is captured. */
+  readonly isSamePort?: (named: number) => boolean;
   /** Which relay it has; the run's own by default. */
   readonly openHalf?: OpenHalf;
 }
@@ -121,8 +123,7 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
   const stateFolder = options.stateFolder ?? mkdtempSync(join(tmpdir(), 'tabard-state-'));
   const config = testConfig({ ...options, stateFolder });
   const original = (socket: Socket) => wanted.get(unmapped(socket.remoteAddress ?? '')) ?? application;
-  // Endpoints of tests are the inbound listener itself: nothing is captured.
-  const isSamePort = (named: number): boolean => named === core.inbound.port;
+  const isSamePort = options.isSamePort ?? ((named: number): boolean => named === core.inbound.port);
   const core: Core = new Core({
     clock,
     logger,

@@ -130,9 +130,7 @@ export async function latencyPhase(setting: Setting): Promise<void> {
 export async function outagePhase(setting: Setting): Promise<readonly Bar[]> {
   const { world, progress } = setting;
   const count = world.services.length;
-  // What starting takes, and what is left then.
-  const leadMs = 20_000 + count * 4;
-  await progress.step(`${count} certificates that are due and expire together`, () => expireTogether(world, leadMs));
+  await progress.step(`${count} certificates that are due and expire together`, () => expireTogether(world));
   const watch = await SecretWatch.start(world.connection.client);
   const expiry = new Map([...watch.latest].map(([key, { notAfterMs }]) => [key, notAfterMs]));
   const running = await operator(setting, 'outage');

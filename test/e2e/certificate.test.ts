@@ -31,9 +31,9 @@ beforeAll(async () => {
     ...servers.map((name) => peerService(namespace, name, { port: 8443 })),
   );
   await k.apply(node(), go(), ...nginx());
-  await Promise.all(servers.map((name) => k.rolledOut(namespace, `deployment/${name}`)));
+  await Promise.all(servers.map((name) => k.rolledOut(namespace, `deployment/${name}`, 300)));
   await k.apply(...callers.map(caller));
-  await Promise.all(callers.map((name) => k.rolledOut(namespace, `deployment/${name}`)));
+  await Promise.all(callers.map((name) => k.rolledOut(namespace, `deployment/${name}`, 300)));
 }, 900_000);
 
 afterAll(async () => {
@@ -184,14 +184,14 @@ test('a caller with its certificate is known by it, one without is refused', asy
     expect(await execute('outside', knock, [host, tls])).toMatch(/200 OK/);
     expect(await execute('outside', knock, [host, '-'])).not.toMatch(/200 OK/);
   }
-  const peers = await until('both callers to be answered', 60, async () => {
+  const peers = await until('both callers to be answered', 120, async () => {
     const said = await Promise.all(callers.map(async (name) => (await report(name))['node']?.said ?? ''));
     return said.every((each) => each.startsWith('{')) ? said : undefined;
   });
   callers.forEach((name, index) =>
     expect(peers[index]).toContain(`URI:spiffe://cluster.local/ns/${namespace}/svc/${name}`),
   );
-});
+}, 300_000);
 
 const rotation = async (): Promise<Raw> => ((await k.get('tlsissuer', issuer))['status'] ?? {}) as Raw;
 
@@ -244,4 +244,4 @@ test('a renewal and a rotation of the CA under steady calls: 0 failed, no restar
   expect(bundle.map(({ fingerprint256 }) => fingerprint256.replaceAll(':', '').toLowerCase())).not.toContain(
     String(former).toLowerCase(),
   );
-}, 480_000);
+}, 600_000);

@@ -53,7 +53,7 @@ beforeAll(async () => {
       },
     },
   });
-  await Promise.all(['shop', 'member'].map((each) => k.rolledOut(namespace, `deployment/${each}`)));
+  await Promise.all(['shop', 'member'].map((each) => k.rolledOut(namespace, `deployment/${each}`, 300)));
 }, setUpMs);
 
 afterAll(async () => {
@@ -154,8 +154,8 @@ test('a client that trusts the outside’s CA alone is served by name, members s
   const first = await edgeInUse();
   expect(first.subjectAltName).toBe(`DNS:${name}`);
   await k.apply(await outsider());
-  await k.rolledOut(namespace, 'deployment/outsider');
-  await until('the outsider to be answered', 60, async () => ((await report()).calls > 20 ? true : undefined));
+  await k.rolledOut(namespace, 'deployment/outsider', 300);
+  await until('the outsider to be answered', 120, async () => ((await report()).calls > 20 ? true : undefined));
 
   const mesh = await leafIn('tabard-shop');
   expect(await visit(name, 443)).toMatchObject({ serial: first.serialNumber, text: expect.stringContaining('200 OK') });
@@ -172,7 +172,7 @@ test('a client that trusts the outside’s CA alone is served by name, members s
   await k.apply(shopPolicy([name, second]));
   const renewed = await edgeInUse(first.serialNumber);
   expect(renewed.subjectAltName).toBe(`DNS:${name}, DNS:${second}`);
-  await until('the outsider to see it alone', 60, async () => {
+  await until('the outsider to see it alone', 120, async () => {
     const { serials } = await report();
     return serials.at(-1) === renewed.serialNumber ? true : undefined;
   });

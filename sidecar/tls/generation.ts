@@ -70,6 +70,8 @@ export class Generation {
   readonly #identity: string;
   readonly #servers = new Map<string, Server>();
   readonly #verified = new Lru<Verified>(MAX_VERIFIED);
+  /** Peers whose identity was found to be one that this generation believes. */
+  readonly #believed = new WeakSet<PeerFacts>();
 
   constructor(parts: GenerationParts, revocations?: RevocationView) {
     this.parts = parts;
@@ -125,9 +127,12 @@ export class Generation {
     return this.#unlessRevoked(this.#judgeChain(certificate, chain, now));
   }
 
-  /** Judges again what a peer proved in an earlier handshake of this generation. */
+  /** Judges again what a peer proved in an earlier handshake, of this generation or of one whose peers it has inherited. */
   judgeAgain(peer: PeerFacts, now: Date): PeerVerdict {
-    return this.#unlessRevoked(judgeFacts(peer, { ...this.#trust, now }));
+    const isBelieved = this.#believed.has(peer) && now >= peer.notBefore && now < peer.notAfter;
+    const verdict: PeerVerdict = isBelieved ? { ok: true, peer } : judgeFacts(peer, { ...this.#trust, now });
+    if (verdict.ok) this.#believed.add(peer);
+    return this.#unlessRevoked(verdict);
   }
 
   #unlessRevoked(verdict: PeerVerdict): PeerVerdict {

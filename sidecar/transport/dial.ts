@@ -90,6 +90,11 @@ export class MeshDialer {
     return { ok: false, ...outcome, fault: 'endpoint', ms };
   }
 
+  /** The newest credentials, whether they can be used or not. */
+  newest(): Generation | undefined {
+    return this.#deps.generation();
+  }
+
   /** What connections are made with now. */
   standing(): Standing {
     const generation = this.#deps.generation();

@@ -7,6 +7,7 @@ import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { OpenHalf } from '../relay/half.ts';
+import type { Generation } from '../tls/generation.ts';
 import { tlsFailure } from '../tls/reason.ts';
 import { judgedBy, tunnelId } from '../tunnel/made.ts';
 import type { TunnelRegistry } from '../tunnel/registry.ts';
@@ -80,7 +81,7 @@ export class TunnelTransport implements Transport {
       if (place?.kind === 'direct') return this.#openDirect(place.connection, target, limits);
       const tunnel = ready ?? place?.tunnel;
       if (tunnel === undefined) break;
-      const opened = await this.#openStream(tunnel, { limits, startedAt });
+      const opened = await this.#openStream(tunnel, own.generation, { limits, startedAt });
       if (opened !== undefined) return opened;
       // Not asked a second time, whatever it says of itself.
       peer.drop(tunnel);
@@ -105,13 +106,11 @@ export class TunnelTransport implements Transport {
   /** Undefined: not answered, another tunnel may be tried. */
   async #openStream(
     tunnel: ClientTunnel,
+    generation: Generation,
     { limits, startedAt }: { readonly limits: OpenLimits; readonly startedAt: number },
   ): Promise<Opened | undefined> {
-    const breach = this.#breach(tunnel);
-    if (breach !== undefined) {
-      tunnel.session.cut(breach);
-      return this.#failure(breach, `${tunnel.peer.identity} may not be reached`, startedAt);
-    }
+    const verdict = generation.judgeAgain(tunnel.peer, this.#deps.clock.now());
+    if (!verdict.ok) return this.#failure(verdict.reason, verdict.detail, startedAt);
     const { stream, answer } = await this.#ask(tunnel, limits);
     const ms = performance.now() - startedAt;
     switch (answer.kind) {
@@ -222,8 +221,7 @@ export class TunnelTransport implements Transport {
   }
 
   #isCurrent({ generation }: ClientTunnel): boolean {
-    const own = this.#deps.dialer.standing();
-    return own.ok && own.generation === generation;
+    return this.#deps.dialer.newest() === generation;
   }
 
   #breach({ peer }: ClientTunnel): Reason | undefined {

@@ -20,14 +20,18 @@ const NO_ADDRESS = 0;
 export function encodeOpening({ port, source, startedMs }: Opening): Uint8Array {
   const address = addressBytes(source?.address ?? '');
   const bytes = new Uint8Array(FIXED_BYTES + address.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, port);
-  view.setUint16(2, Math.floor(startedMs / 2 ** 32));
-  view.setUint32(4, startedMs % 2 ** 32);
-  view.setUint8(8, address.length);
-  view.setUint16(9, source?.port ?? 0);
-  bytes.set(address, FIXED_BYTES);
+  write(bytes, 0, port, 2);
+  write(bytes, 2, Math.floor(startedMs / 2 ** 32), 2);
+  write(bytes, 4, startedMs % 2 ** 32, 4);
+  bytes[8] = address.length;
+  write(bytes, 9, source?.port ?? 0, 2);
+  for (let at = 0; at < address.length; at += 1) bytes[FIXED_BYTES + at] = address[at] ?? 0;
   return bytes;
+}
+
+/** Once for each connection: plain stores cost a fraction of a DataView. */
+function write(bytes: Uint8Array, at: number, value: number, size: 2 | 4): void {
+  for (let left = size - 1; left >= 0; left -= 1) bytes[at + size - 1 - left] = value >>> (8 * left);
 }
 
 /** What a payload says; undefined when it breaks the rule `bad_open`. */
@@ -45,14 +49,25 @@ export function decodeOpening(bytes: Uint8Array): Opening | undefined {
   };
 }
 
-function addressBytes(address: string): Uint8Array {
-  if (isIPv4(address)) return Uint8Array.from(address.split('.'), Number);
+function addressBytes(address: string): ArrayLike<number> {
+  if (isIPv4(address)) return quad(address);
   if (!isIPv6(address) || address.includes('%')) return new Uint8Array();
   const [head = '', tail] = address.split('::');
   const front = groupsOf(head);
   const back = groupsOf(tail ?? '');
   const zeros = Array.from({ length: 8 - front.length - back.length }, () => 0);
   return Uint8Array.from([...front, ...zeros, ...back].flatMap((group) => [group >> 8, group & 255]));
+}
+
+/** The bytes of an IPv4 address that is known to be one. */
+function quad(address: string): readonly number[] {
+  const bytes = [0];
+  for (let at = 0; at < address.length; at += 1) {
+    const digit = address.charCodeAt(at) - 48;
+    if (digit < 0) bytes.push(0);
+    else bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) * 10 + digit;
+  }
+  return bytes;
 }
 
 /** The 16-bit groups of one side of an IPv6 address; an IPv4 address at its end is two. */

@@ -1,8 +1,9 @@
 // May this caller connect to this port? The one decision of the mesh, used by sidecars on every connection and by the CLI to explain it.
 // Any Deny rule that matches denies; else, if there is an Allow rule, one must match; else it is allowed. Rules in audit mode change
 // nothing and are told beside. Names are compared as they are: no pattern is ever made of one. Pure.
-import type { Authorization, CallerMatch, RuleMatch, TargetMatch } from './authorization.ts';
-import { addressWords, type Block, inBlock, parseBlock, type Words } from './ipblock.ts';
+import type { Authorization, CallerMatch, RuleMatch } from './authorization.ts';
+import { addressWords, type Block, parseBlock } from './ipblock.ts';
+import { type ClauseSet, RangeIndex, ValueIndex } from './ruleindex.ts';
 
 /** A call to judge. */
 export interface Call {
@@ -25,167 +26,133 @@ export interface Decision {
   readonly wouldBe: boolean | undefined;
 }
 
-interface Caller {
-  readonly services: ReadonlySet<string> | undefined;
-  readonly namespaces: ReadonlySet<string> | undefined;
-  readonly holders: ReadonlySet<string> | undefined;
-  readonly identities: ReadonlySet<string> | undefined;
-  readonly blocks: readonly Block[] | undefined;
-}
-
 interface Rule {
   readonly name: string;
+  readonly effect: RuleMatch['effect'];
   readonly audit: boolean;
-  readonly from: readonly Caller[] | undefined;
-  readonly to: readonly (ReadonlySet<number> | undefined)[] | undefined;
+}
+
+/** A rule with one of its callers: it matches a call when the caller and the port do. */
+interface Clause {
+  readonly rule: Rule;
+  readonly caller: CallerMatch;
+  readonly blocks: readonly Block[] | undefined;
+  readonly ports: readonly number[] | undefined;
 }
 
 /** Rules in a form in which they are judged quickly. */
 export interface Judge {
   /** What SPIFFE IDs of the own trust domain begin with. */
   readonly prefix: string;
-  readonly deny: readonly Rule[];
-  readonly allow: readonly Rule[];
+  /** The rule of each clause, Deny before Allow. */
+  readonly rules: readonly Rule[];
+  readonly services: ValueIndex<string>;
+  readonly namespaces: ValueIndex<string>;
+  readonly identities: ValueIndex<string>;
+  readonly holders: ValueIndex<string>;
+  readonly ports: ValueIndex<number>;
+  readonly ranges: RangeIndex;
+  /** Whether there is an Allow rule that is enforced, and whether there is any. */
   readonly enforcesAllow: boolean;
+  readonly hasAllow: boolean;
   readonly audits: boolean;
 }
 
 /** Prepares rules for `decide`; `undefined` = there are none. Services and namespaces are those of `trustDomain`. */
 export function prepare(authorization: Authorization | undefined, trustDomain: string): Judge {
   const rules = authorization?.rules ?? [];
-  const allow = rules.filter(({ effect }) => effect === 'Allow').map(preparedRule);
+  const isAllow = ({ effect }: RuleMatch): boolean => effect === 'Allow';
+  const deny = rules.filter((rule) => !isAllow(rule));
+  const allow = rules.filter(isAllow);
+  const clauses = [...deny, ...allow].flatMap(clausesOf);
   return {
     prefix: `spiffe://${trustDomain}/ns/`,
-    deny: rules.filter(({ effect }) => effect !== 'Allow').map(preparedRule),
-    allow,
-    enforcesAllow: allow.some(({ audit }) => !audit),
+    rules: clauses.map(({ rule }) => rule),
+    services: new ValueIndex(clauses.map(({ caller }) => caller.services)),
+    namespaces: new ValueIndex(clauses.map(({ caller }) => caller.namespaces)),
+    identities: new ValueIndex(clauses.map(({ caller }) => caller.identities)),
+    holders: new ValueIndex(clauses.map(({ caller }) => caller.holders)),
+    ports: new ValueIndex(clauses.map(({ ports }) => ports)),
+    ranges: new RangeIndex(clauses.map(({ blocks }) => blocks)),
+    enforcesAllow: allow.some(({ audit }) => audit !== true),
+    hasAllow: allow.length > 0,
     audits: rules.some(({ audit }) => audit === true),
   };
 }
 
 /** Judges a call. */
 export function decide(judge: Judge, call: Call): Decision {
-  const caller = new Known(judge.prefix, call);
-  const denied = first(judge.deny, caller, false);
-  const granted = denied === undefined ? first(judge.allow, caller, false) : undefined;
+  const matched = matchedRules(judge, call);
+  const enforced = (effect: RuleMatch['effect']): Rule | undefined =>
+    matched.find((rule) => rule.effect === effect && !rule.audit);
+  const denied = enforced('Deny');
+  const granted = denied === undefined ? enforced('Allow') : undefined;
   const allowed = denied === undefined && (granted !== undefined || !judge.enforcesAllow);
   const rule = (denied ?? granted)?.name;
-  if (!judge.audits) return { allowed, rule, audited: [], wouldBe: undefined };
-  const audited = [...judge.deny, ...judge.allow].filter((each) => each.audit && matches(each, caller));
-  const wouldDeny = denied !== undefined || judge.deny.some((each) => audited.includes(each));
-  const wouldGrant =
-    judge.allow.length === 0 ||
-    first(judge.allow, caller, false) !== undefined ||
-    audited.some((each) => judge.allow.includes(each));
-  const wouldBe = !wouldDeny && wouldGrant;
-  return {
-    allowed,
-    rule,
-    audited: audited.map(({ name }) => name),
-    wouldBe: wouldBe === allowed ? undefined : wouldBe,
-  };
+  if (!judge.audits) return { allowed, rule, audited: none, wouldBe: undefined };
+  const audited = matched.filter(({ audit }) => audit).map(({ name }) => name);
+  const wouldDeny = matched.some(({ effect }) => effect === 'Deny');
+  const wouldBe = !wouldDeny && (!judge.hasAllow || matched.length > 0);
+  return { allowed, rule, audited, wouldBe: wouldBe === allowed ? undefined : wouldBe };
 }
 
-/** What is known of a caller; its parts are read when a rule first asks for them. */
-class Known {
-  readonly call: Call;
-  readonly #prefix: string;
-  #words: Words | false | undefined;
-  #path: readonly string[] | undefined;
+const none: readonly string[] = [];
 
-  constructor(prefix: string, call: Call) {
-    this.#prefix = prefix;
-    this.call = call;
+/** Rules that match, in their order; without rules in audit mode the first alone, since it decides. */
+function matchedRules(judge: Judge, { identity, address, port }: Call): readonly Rule[] {
+  const { rules, ranges } = judge;
+  const [namespace, service] = placeOf(judge.prefix, identity);
+  const sets = [
+    judge.ports.of(port),
+    judge.services.of(service),
+    judge.namespaces.of(namespace),
+    judge.identities.of(identity),
+    judge.holders.of(identity),
+  ];
+  const near = ranges.of(ranges.asks ? (addressWords(address) ?? false) : false);
+  const found: Rule[] = [];
+  for (let word = 0; word << 5 < rules.length; word += 1) {
+    let bits = union(near, word);
+    for (const set of sets) bits &= set[word] ?? 0;
+    for (; bits !== 0; bits &= bits - 1) {
+      const rule = rules[(word << 5) + 31 - Math.clz32(bits & -bits)];
+      if (rule !== undefined && found.at(-1) !== rule) found.push(rule);
+      if (!judge.audits) return found;
+    }
   }
-
-  words(): Words | false {
-    this.#words ??= addressWords(this.call.address) ?? false;
-    return this.#words;
-  }
-
-  /** Undefined for callers of other trust domains. */
-  namespace(): string | undefined {
-    return this.#parts()[0];
-  }
-
-  /** Undefined for callers that are named otherwise, such as by a service account. */
-  service(): string | undefined {
-    const [, kind, name] = this.#parts();
-    return kind === 'svc' ? name : undefined;
-  }
-
-  #parts(): readonly string[] {
-    if (this.#path !== undefined) return this.#path;
-    const { identity = '' } = this.call;
-    const parts = identity.startsWith(this.#prefix) ? identity.slice(this.#prefix.length).split('/') : [];
-    this.#path = parts.length === 3 ? parts : [];
-    return this.#path;
-  }
+  return found;
 }
 
-function first(rules: readonly Rule[], caller: Known, audit: boolean): Rule | undefined {
-  for (const rule of rules) if (rule.audit === audit && matches(rule, caller)) return rule;
-  return undefined;
+function union(sets: readonly ClauseSet[], word: number): number {
+  let bits = 0;
+  for (const set of sets) bits |= set[word] ?? 0;
+  return bits;
 }
 
-function matches({ from, to }: Rule, caller: Known): boolean {
-  return reaches(to, caller.call.port) && isOf(from, caller);
+/** Namespace and service of an identity of the own trust domain; what is named otherwise, such as by a service account, has no service. */
+function placeOf(prefix: string, identity: string | undefined): readonly [string?, string?] {
+  if (identity?.startsWith(prefix) !== true) return [];
+  const slash = identity.indexOf('/', prefix.length);
+  if (slash < 0) return [];
+  const namespace = identity.slice(prefix.length, slash);
+  const last = identity.indexOf('/', slash + 1);
+  if (last < 0 || identity.includes('/', last + 1)) return [];
+  return identity.startsWith('/svc/', slash) ? [namespace, identity.slice(last + 1)] : [namespace];
 }
 
-function reaches(to: Rule['to'], port: number): boolean {
-  if (to === undefined) return true;
-  for (const ports of to) if (ports === undefined || ports.has(port)) return true;
-  return false;
+function clausesOf({ name, effect, audit, from, to }: RuleMatch): readonly Clause[] {
+  if (to?.length === 0) return [];
+  const rule: Rule = { name, effect, audit: audit === true };
+  const ports =
+    to === undefined || to.some((each) => each.ports === undefined)
+      ? undefined
+      : to.flatMap((each) => each.ports ?? []);
+  return (from ?? [{}]).map((caller) => ({ rule, caller, ports, blocks: blocksOf(caller, effect) }));
 }
 
-function isOf(from: Rule['from'], caller: Known): boolean {
-  if (from === undefined) return true;
-  for (const each of from) if (isCaller(each, caller)) return true;
-  return false;
-}
-
-function isCaller({ services, namespaces, holders, identities, blocks }: Caller, caller: Known): boolean {
-  return (
-    within(namespaces, namespaces === undefined ? undefined : caller.namespace()) &&
-    within(services, services === undefined ? undefined : caller.service()) &&
-    within(identities, caller.call.identity) &&
-    within(holders, caller.call.identity) &&
-    (blocks === undefined || inAny(blocks, caller.words()))
-  );
-}
-
-function within(set: ReadonlySet<string> | undefined, value: string | undefined): boolean {
-  return set === undefined || (value !== undefined && set.has(value));
-}
-
-function inAny(blocks: readonly Block[], words: Words | false): boolean {
-  if (words === false) return false;
-  for (const block of blocks) if (inBlock(block, words)) return true;
-  return false;
-}
-
-function preparedRule({ name, audit, from, to, effect }: RuleMatch): Rule {
-  return {
-    name,
-    audit: audit === true,
-    from: from?.map((each) => preparedCaller(each, effect)),
-    to: to?.map(({ ports }: TargetMatch) => setOf(ports)),
-  };
-}
-
-function preparedCaller(caller: CallerMatch, effect: RuleMatch['effect']): Caller {
-  const blocks = caller.ipBlocks?.map(parseBlock);
-  // A range that cannot be read lets nobody in, and holds nobody back less than what was meant.
-  const unread = effect !== 'Allow' && blocks?.includes(undefined) === true;
-  return {
-    services: setOf(caller.services),
-    namespaces: setOf(caller.namespaces),
-    holders: setOf(caller.holders),
-    identities: setOf(caller.identities),
-    blocks: unread ? undefined : blocks?.filter((block) => block !== undefined),
-  };
-}
-
-function setOf<T>(values: readonly T[] | undefined): ReadonlySet<T> | undefined {
-  return values === undefined ? undefined : new Set(values);
+/** Undefined = anywhere. A range that cannot be read lets nobody in, and holds nobody back less than what was meant. */
+function blocksOf({ ipBlocks }: CallerMatch, effect: RuleMatch['effect']): readonly Block[] | undefined {
+  const blocks = ipBlocks?.map(parseBlock);
+  const isUnread = effect !== 'Allow' && blocks?.includes(undefined) === true;
+  return isUnread ? undefined : blocks?.filter((block) => block !== undefined);
 }

@@ -14,7 +14,8 @@ export const reasonHints = {
   no_shared_cipher: 'The peer offers no cipher suite or key exchange group that the policy accepts.',
   handshake_timeout:
     'The peer did not finish the TLS handshake in time; a server-first protocol without a sidecar waits like this.',
-  denied: 'An authorization rule denies this connection.',
+  denied:
+    'An authorization rule of the called side denies this connection, or none allows it; `tabard authz explain` says which.',
   malformed: 'The peer sent bytes that are neither TLS nor an accepted protocol.',
   overload: 'The proxy is at its connection limit; raise connections.maxConcurrent or scale out.',
   upstream_unreachable: 'No endpoint of the destination accepted a connection.',

@@ -268,7 +268,8 @@ describe('random rules', () => {
 
   test.each(seeds)('decide as the slow judge does (seed %i)', (seed) => {
     const random = new RandomRules(seed);
-    const authorization = random.rules(1 + (seed % 9));
+    // Every fifth has more clauses than fit into one word of a set.
+    const authorization = random.rules(seed % 5 === 0 ? 70 : 1 + (seed % 9));
     const judge = prepare(authorization, 'cluster.local');
     for (let turn = 0; turn < 20; turn += 1) {
       const of = random.call();

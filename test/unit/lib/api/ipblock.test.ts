@@ -77,6 +77,36 @@ test.each([
   expect(parseBlock(text)).toBeUndefined();
 });
 
-test.each(['', 'web', '10.0.0', '10.0.0.256', '10.0.0.1/32'])('"%s" is no address', (text) => {
+test('every way to write an address is the same address', () => {
+  const random = randomFrom(11);
+  for (let turn = 0; turn < 5_000; turn += 1) {
+    const groups = Array.from({ length: 8 }, () => (random() < 0.6 ? 0 : Math.floor(random() * 2 ** 16)));
+    const full = groups.map((group) => group.toString(16).padStart(random() < 0.5 ? 4 : 1, '0')).join(':');
+    // As RFC 5952 writes it, with two colons for the zeros.
+    const short = new URL(`http://[${full}]`).hostname.slice(1, -1);
+    const [high = 0, low = 0] = groups.slice(6);
+    const dotted = `${groups
+      .slice(0, 6)
+      .map((group) => group.toString(16).toUpperCase())
+      .join(':')}:${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
+    const expected = [0, 2, 4, 6].map((at) => (groups[at] ?? 0) * 2 ** 16 + (groups[at + 1] ?? 0));
+    const words = [full, short, dotted].map(addressWords);
+    expect({ full, words }).toEqual({ full, words: [expected, expected, expected] });
+  }
+});
+
+test.each([
+  '',
+  'web',
+  '10.0.0',
+  '10.0.0.',
+  '10.0.0.01',
+  '::ffff:10.0.0',
+  '1:2:3',
+  '10.0.0.1.',
+  '.10.0.0',
+  '10.0.0.256',
+  '10.0.0.1/32',
+])('"%s" is no address', (text) => {
   expect(addressWords(text)).toBeUndefined();
 });

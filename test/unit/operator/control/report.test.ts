@@ -64,6 +64,21 @@ describe('reports', () => {
     expect([addresses.length, addresses[0], addresses.at(-1)]).toEqual([100, '10.0.1.120', '10.0.1.21']);
   });
 
+  test('rules that matched are known by the time of the last report, of whichever pod, and stay when it goes', () => {
+    const clock = new StoodClock();
+    const store = new ReportStore(clock);
+    const hit = { name: 'web', outcome: 'allowed', count: 1 } as const;
+    store.accept(api, { ...report('a'), rules: [hit, { ...hit, name: 'no-dev', outcome: 'denied' }] });
+    const later = new Date(clock.now().getTime() + 60_000);
+    store.learn({ ...api, podUid: 'b', podName: 'b', receivedAt: later, report: { ...report('b'), rules: [hit] } });
+    store.forget('a');
+    expect(store.ruleHits(api)).toEqual([
+      { name: 'no-dev', lastHit: clock.now() },
+      { name: 'web', lastHit: later },
+    ]);
+    expect(store.ruleHits({ ...api, service: 'other' })).toEqual([]);
+  });
+
   test('a client that stayed away for a week is forgotten', () => {
     const clock = new StoodClock();
     const store = new ReportStore(clock);

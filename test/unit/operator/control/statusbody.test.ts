@@ -22,6 +22,19 @@ describe('the body of a status report', () => {
     ],
     ['may say which CA signed the certificate in use', { ...good, issuerKeyId: 'AB'.repeat(20) }, undefined],
     ['may list the CAs in the bundle', { ...good, authorities: ['cd'.repeat(32)] }, undefined],
+    [
+      'may say which rules matched',
+      {
+        ...good,
+        authorization: 1,
+        rules: [
+          { name: 'web-reads', outcome: 'allowed', count: 3 },
+          { name: 'pci.v1/no-dev', outcome: 'audited', count: 1 },
+          { name: '', outcome: 'denied', count: 1 },
+        ],
+      },
+      undefined,
+    ],
     ['may have members of a later version', { ...good, revoked: [1] }, good],
     [
       'has its addresses made canonical',
@@ -45,6 +58,11 @@ describe('the body of a status report', () => {
     ['authorities that are no list', { ...good, authorities: 'ab'.repeat(32) }, 'authorities'],
     ['an authority that is no SHA-256', { ...good, authorities: ['ab'] }, 'authorities'],
     ['a lower-case key id', { ...good, issuerKeyId: 'ab' }, 'issuerKeyId'],
+    ['a form of rules that is none', { ...good, authorization: 'new' }, 'authorization'],
+    ['rules that are no list', { ...good, rules: {} }, 'rules'],
+    ['a rule that was hit never', { ...good, rules: [{ name: 'a', outcome: 'allowed', count: 0 }] }, 'rules'],
+    ['a rule with an outcome that is none', { ...good, rules: [{ name: 'a', outcome: 'ok', count: 1 }] }, 'rules'],
+    ['a rule with a name that is none', { ...good, rules: [{ name: 'A\n', outcome: 'denied', count: 1 }] }, 'rules'],
     ['a time that is none', { ...good, notAfter: 'tomorrow' }, 'notAfter'],
     ['no list of plaintext', { ...good, plaintext: {} }, 'plaintext'],
     [

@@ -60,6 +60,23 @@ describe('reports', () => {
     expect(reports[1]?.plaintext).toEqual([]);
   });
 
+  test('count rules by name and outcome, lose none of them, and count them once', async () => {
+    const { clock, reports, reporter, state } = bench();
+    state.arrives = false;
+    reporter.rule({ name: 'web', outcome: 'allowed' });
+    await clock.advance(31_000);
+    reporter.rule({ name: 'web', outcome: 'allowed' });
+    reporter.rule({ name: 'web', outcome: 'audited' });
+    state.arrives = true;
+    await clock.advance(31_000);
+    expect(reports[0]?.rules).toEqual([
+      { name: 'web', outcome: 'allowed', count: 2 },
+      { name: 'web', outcome: 'audited', count: 1 },
+    ]);
+    await clock.advance(31_000);
+    expect(reports.at(-1)).not.toHaveProperty('rules');
+  });
+
   test('that do not arrive lose nothing and are tried again soon', async () => {
     const { clock, reports, reporter, state } = bench();
     state.arrives = false;

@@ -3,9 +3,12 @@
 import { fieldManagers, labels, MANAGED_BY } from '../../lib/api/contract.ts';
 import { sameJson } from '../../lib/api/equal.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
+import type { ReconcileResult } from '../../lib/kube/controller.ts';
 import { isKube } from '../../lib/kube/errors.ts';
+import { type EventRecorder, subjectOf } from '../../lib/kube/events.ts';
 import type { KubeInput, KubeObject } from '../../lib/kube/object.ts';
 import type { Resource } from '../../lib/kube/resources.ts';
+import type { Logger } from '../../lib/runtime/logger.ts';
 
 /** One object: how it should be, and how it is as far as the cache of Tabard's own objects shows. */
 export interface Publication<T extends KubeObject> {
@@ -20,6 +23,26 @@ export interface Publication<T extends KubeObject> {
 
 /** What was done. `foreign`: somebody else's object has the name. */
 export type Published = 'unchanged' | 'written' | 'deleted' | 'foreign';
+
+/** How often to see whether somebody else's object is gone: it is in no watch of ours. */
+const foreignCheckMs = 60_000;
+
+/** Says what came of publishing the trust bundle: in the log, and to whoever asked for it where the name is taken. When to look again. */
+export function tellOfBundle(
+  outcome: Published,
+  { kind, name, asking }: { readonly kind: string; readonly name: string; readonly asking: KubeObject | undefined },
+  { logger, events }: { readonly logger: Logger; readonly events: Pick<EventRecorder, 'record'> },
+): ReconcileResult {
+  if (outcome === 'written' || outcome === 'deleted') logger.info({ kind, name, outcome }, 'trust bundle published');
+  if (outcome !== 'foreign' || asking === undefined) return undefined;
+  events.record(subjectOf(asking), {
+    type: 'Warning',
+    reason: 'TrustBundleNotOurs',
+    action: 'PublishTrustBundle',
+    note: `${kind} "${name}" is not Tabard's and is left alone; rename or delete it`,
+  });
+  return { after: foreignCheckMs };
+}
 
 /** Whether Tabard made an object. */
 export function isOurs({ metadata }: Pick<KubeObject, 'metadata'>): boolean {

@@ -7,7 +7,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
 import { Controller, type ReconcileResult } from '../../lib/kube/controller.ts';
 import { isKube } from '../../lib/kube/errors.ts';
-import { type EventRecorder, subjectOf } from '../../lib/kube/events.ts';
+import type { EventRecorder } from '../../lib/kube/events.ts';
 import { feed } from '../../lib/kube/feed.ts';
 import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import type { ClusterTrustBundle, KubeInput } from '../../lib/kube/object.ts';
@@ -16,7 +16,7 @@ import type { Store } from '../../lib/kube/store.ts';
 import { formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import { isMeshIssuer } from '../trust/mesh.ts';
-import { type Published, publish } from './publish.ts';
+import { type Published, publish, tellOfBundle } from './publish.ts';
 
 /** What the controller works with and on. */
 export interface TrustBundlesDeps {
@@ -31,7 +31,6 @@ export interface TrustBundlesDeps {
 }
 
 const prefix = `${delivered.signerName.replace('/', ':')}:`;
-const foreignCheckMs = 60_000;
 
 /** Reconciles by the name of a TLSIssuer. `run` once, on the leader alone. */
 export class TrustBundles {
@@ -61,22 +60,15 @@ export class TrustBundles {
   }
 
   async #reconcile(name: string, signal: AbortSignal): Promise<ReconcileResult> {
-    const { issuers, clusterTrustBundles, logger, events } = this.#deps;
+    const { issuers, clusterTrustBundles } = this.#deps;
     const issuer = issuers.get(name);
     const bundle = issuer === undefined ? undefined : bundleOf(issuer);
     const current = clusterTrustBundles.get(`${prefix}${name}`);
     // An issuer of the mesh without a bundle just now keeps what was published for it.
     if (issuer !== undefined && isMeshIssuer(issuer) && bundle === undefined) return undefined;
     const outcome = await this.#publish(name, bundle, current, signal);
-    if (outcome === 'written' || outcome === 'deleted') logger.info({ issuer: name, outcome }, 'cluster trust bundle');
-    if (outcome !== 'foreign' || issuer === undefined) return undefined;
-    events.record(subjectOf(issuer), {
-      type: 'Warning',
-      reason: 'TrustBundleNotOurs',
-      action: 'PublishTrustBundle',
-      note: `ClusterTrustBundle "${prefix}${name}" is not Tabard's and is left alone; delete it`,
-    });
-    return { after: foreignCheckMs };
+    if (outcome === 'not served') return undefined;
+    return tellOfBundle(outcome, { kind: 'ClusterTrustBundle', name: `${prefix}${name}`, asking: issuer }, this.#deps);
   }
 
   async #publish(

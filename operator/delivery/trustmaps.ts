@@ -4,7 +4,7 @@ import { delivered, labels, MANAGED_BY, secretKeys } from '../../lib/api/contrac
 import type { Clock } from '../../lib/clock.ts';
 import type { KubeClient } from '../../lib/kube/client.ts';
 import { Controller, type ReconcileResult } from '../../lib/kube/controller.ts';
-import { type EventRecorder, subjectOf } from '../../lib/kube/events.ts';
+import type { EventRecorder } from '../../lib/kube/events.ts';
 import { type Feed, feed } from '../../lib/kube/feed.ts';
 import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import type { ConfigMap, KubeInput, KubeObject } from '../../lib/kube/object.ts';
@@ -12,7 +12,7 @@ import { resources } from '../../lib/kube/resources.ts';
 import type { Store } from '../../lib/kube/store.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { TrustSource } from '../trust/mesh.ts';
-import { publish } from './publish.ts';
+import { publish, tellOfBundle } from './publish.ts';
 
 /** What the controller works with and on. */
 export interface TrustMapsDeps {
@@ -27,9 +27,6 @@ export interface TrustMapsDeps {
   readonly trustMaps: Store<ConfigMap>;
   readonly trust: TrustSource;
 }
-
-/** How often to see whether somebody else's ConfigMap is gone: it is in no watch of ours. */
-const foreignCheckMs = 60_000;
 
 /** Reconciles by the name of a namespace. `run` once, on the leader alone. */
 export class TrustMaps {
@@ -67,7 +64,7 @@ export class TrustMaps {
   }
 
   async #reconcile(namespace: string, signal: AbortSignal): Promise<ReconcileResult> {
-    const { client, trust, trustNamespaces, trustMaps, logger, events } = this.#deps;
+    const { client, trust, trustNamespaces, trustMaps } = this.#deps;
     const asking = trustNamespaces.get(namespace);
     const bundle = trust.current()?.pem;
     const asked = asking !== undefined && asking.metadata.deletionTimestamp === undefined;
@@ -83,15 +80,8 @@ export class TrustMaps {
       },
       signal,
     );
-    if (outcome === 'written' || outcome === 'deleted') logger.info({ namespace, outcome }, 'trust bundle configmap');
-    if (outcome !== 'foreign' || asking === undefined) return undefined;
-    events.record(subjectOf(asking), {
-      type: 'Warning',
-      reason: 'TrustBundleNotOurs',
-      action: 'PublishTrustBundle',
-      note: `ConfigMap "${namespace}/${delivered.trustMap}" is not Tabard's and is left alone; rename or delete it`,
-    });
-    return { after: foreignCheckMs };
+    const name = `${namespace}/${delivered.trustMap}`;
+    return tellOfBundle(outcome, { kind: 'ConfigMap', name, asking }, this.#deps);
   }
 }
 

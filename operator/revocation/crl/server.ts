@@ -13,19 +13,22 @@ export interface CrlServerDeps {
   /** Of Tabard's namespace. */
   readonly configMaps: Store<ConfigMap>;
   readonly namespace: string;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'after'>;
 }
 
 /** A running server. */
 export interface CrlServer {
   readonly port: number;
-  /** Answers what was asked and closes. */
+  /** Answers what was asked and closes; who does not take the answer is cut off after some seconds. */
   close(): Promise<void>;
 }
 
 const maximumHeaderBytes = 8 * 1024;
 const maximumConnections = 1_024;
 const receiveTimeoutMs = 5_000;
+/** Who takes nothing for so long holds a connection that others want. */
+const silentTimeoutMs = 30_000;
+const closeMs = 5_000;
 /** A revocation should not wait for caches on the way; half a minute spares the operator a storm of clients. Seconds. */
 const cacheSeconds = 30;
 const form = /^\/crl\/([0-9A-Fa-f]{2,64})\.crl$/;
@@ -40,6 +43,7 @@ export async function startCrlServer(
   deps: CrlServerDeps,
   { port, host }: { port: number; host?: string },
 ): Promise<CrlServer> {
+  const lists = new Lists();
   const server = createServer(
     {
       maxHeaderSize: maximumHeaderBytes,
@@ -50,36 +54,64 @@ export async function startCrlServer(
       requireHostHeader: true,
       insecureHTTPParser: false,
     },
-    (request, response) => answer(deps, request, response),
+    (request, response) => answer({ ...deps, lists }, request, response),
   );
   server.maxConnections = maximumConnections;
+  server.timeout = silentTimeoutMs;
   server.listen({ port, ...(host === undefined ? {} : { host }) });
   await once(server, 'listening');
-  return { port: (server.address() as AddressInfo).port, close: () => closed(server) };
+  return { port: (server.address() as AddressInfo).port, close: () => closed(server, deps.clock) };
 }
 
-async function closed(server: Server): Promise<void> {
+async function closed(server: Server, clock: Pick<Clock, 'after'>): Promise<void> {
+  const end = once(server, 'close');
   server.close();
   server.closeIdleConnections();
-  await once(server, 'close');
+  const callOff = clock.after(closeMs, () => server.closeAllConnections());
+  await end;
+  callOff();
 }
 
-function answer(deps: CrlServerDeps, request: IncomingMessage, response: ServerResponse): void {
+/** A list as it is sent. */
+interface Served {
+  readonly list: Buffer;
+  readonly etag: string;
+  readonly thisUpdate: Date | undefined;
+}
+
+/** What ConfigMaps hold, read once each: anybody may ask, as often as he likes. */
+class Lists {
+  readonly #read = new WeakMap<ConfigMap, Served>();
+
+  of(map: ConfigMap | undefined): Served | undefined {
+    const known = map === undefined ? undefined : this.#read.get(map);
+    if (map === undefined || known !== undefined) return known;
+    const list = listIn(map);
+    if (list === undefined) return undefined;
+    const etag = `"${createHash('sha256').update(list).digest('base64url')}"`;
+    const served = { list, etag, thisUpdate: stateIn(map)?.thisUpdate };
+    this.#read.set(map, served);
+    return served;
+  }
+}
+
+type AnswerDeps = CrlServerDeps & { readonly lists: Lists };
+
+function answer(deps: AnswerDeps, request: IncomingMessage, response: ServerResponse): void {
   // Nobody here has anything to send; a body is not waited for.
   if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405, 'only GET is served here\n');
   const [path = ''] = (request.url ?? '').split('?');
   const keyId = form.exec(path)?.[1];
   const map = keyId === undefined ? undefined : deps.configMaps.get(`${deps.namespace}/${crlMapName(keyId)}`);
-  const list = listIn(map);
-  if (list === undefined) return refuse(response, 404, 'here are /crl/<key id>.crl of the CAs of this mesh\n');
-  const state = stateIn(map);
-  const etag = `"${createHash('sha256').update(list).digest('base64url')}"`;
-  const modified = state?.thisUpdate ?? new Date(0);
+  const served = deps.lists.of(map);
+  if (served === undefined) return refuse(response, 404, 'here are /crl/<key id>.crl of the CAs of this mesh\n');
+  const { list, etag, thisUpdate } = served;
+  const modified = thisUpdate ?? new Date(0);
   const headers = {
     etag,
     'last-modified': modified.toUTCString(),
     'cache-control': `public, max-age=${cacheSeconds}`,
-    ...(state === undefined
+    ...(thisUpdate === undefined
       ? {}
       : { expires: new Date(deps.clock.now().getTime() + cacheSeconds * 1_000).toUTCString() }),
     'x-content-type-options': 'nosniff',

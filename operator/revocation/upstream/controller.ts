@@ -89,7 +89,8 @@ export class UpstreamRevoker {
 
   #meet({ object: { metadata, spec }, standing, resolution }: BookEntry): void {
     const { name } = metadata;
-    const isKnown = this.#targets.has(name) || (resolution.identity === undefined && resolution.serials.length === 0);
+    // A pod's serials may grow until they are written down, and nothing fresh is issued before.
+    const isKnown = this.#targets.has(name) || !resolution.recorded;
     // What may be taken back is not told: a CA takes nothing back.
     if (isKnown || standing !== 'holds' || spec.until !== undefined || spec.reason === 'certificateHold') return;
     this.#targets.set(name, upstreamTargets(resolution, this.#deps).slice(0, mostTargets));

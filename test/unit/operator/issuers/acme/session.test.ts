@@ -115,4 +115,33 @@ describe('waiting for an object', () => {
     expect(await done).toBe('done');
     expect(nonces).toHaveLength(3);
   });
+
+  test('bears a server that is away for a while if it is told to, and says so; else it ends there', async () => {
+    const answers = (_: unknown, count: number) =>
+      count < 3 ? { status: 503, body: '' } : { body: JSON.stringify({ status: 'valid' }) };
+    const settled = ({ status }: Readonly<Record<string, unknown>>) => (status === 'valid' ? 'done' : undefined);
+    const { session, clock } = sessionWith(answers);
+    const said: string[] = [];
+    const done = session.until(request, settled, signal, (why) => said.push(why));
+    await clock.advance(10_000);
+    expect(await done).toBe('done');
+    expect(said).toEqual([expect.stringContaining('503'), expect.stringContaining('503')]);
+    await expect(sessionWith(answers).session.until(request, settled, signal)).rejects.toMatchObject({
+      reason: 'ServerFailed',
+    });
+  });
+
+  test('bears no refusal', async () => {
+    const { session } = sessionWith(() => ({
+      status: 403,
+      body: '{"type":"urn:ietf:params:acme:error:unauthorized"}',
+    }));
+    const done = session.until(
+      request,
+      () => undefined,
+      signal,
+      () => undefined,
+    );
+    await expect(done).rejects.toMatchObject({ reason: 'Unauthorized' });
+  });
 });

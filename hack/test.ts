@@ -30,7 +30,8 @@ function say(text: string): void {
 }
 
 async function run(command: string, args: readonly string[]): Promise<boolean> {
-  const child = spawn(...leashed(command, args), { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const env = { ...process.env, PATH: `${join(root, 'node_modules/.bin')}:${process.env['PATH']}` };
+  const child = spawn(...leashed(command, args), { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
   const { promise, resolve: done } = Promise.withResolvers<boolean>();
   child.on('error', (error) => {
     console.error(`${command}: ${error.message}`);

@@ -1,7 +1,7 @@
 // Container images as one archive that is both an OCI image layout and a docker archive: `ctr images import`, `docker load`,
 // `podman load` and skopeo read it. No engine is needed to write it, and the same layers give the same bytes.
 import { createHash } from 'node:crypto';
-import { link, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { run } from '../cluster/run.ts';
 import type { Layer } from './layer.ts';
@@ -73,7 +73,8 @@ export async function writeImage(request: ImageRequest): Promise<Image> {
   const work = await mkdtemp(`${archive}.`);
   try {
     await mkdir(join(work, 'blobs/sha256'), { recursive: true });
-    for (const { path, digest } of layers) await linkOrPoint(path, join(work, blobPath(digest)));
+    // A layer is large and is not copied. Nor is it linked hard: that changes the file for another image's tar, which then gives up.
+    for (const { path, digest } of layers) await symlink(path, join(work, blobPath(digest)));
     for (const { descriptor, text } of [config, manifest])
       await writeFile(join(work, blobPath(descriptor.digest)), text);
     await writeFile(join(work, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
@@ -140,11 +141,6 @@ function dockerText(references: readonly string[], config: Descriptor, layers: r
       Layers: layers.map(({ digest }) => blobPath(digest)),
     },
   ]);
-}
-
-/** A layer is large: no second copy if it can be helped. A file of another file system can only be pointed at. */
-async function linkOrPoint(from: string, to: string): Promise<void> {
-  await link(from, to).catch(() => symlink(from, to));
 }
 
 async function packArchive(folder: string, archive: string): Promise<void> {

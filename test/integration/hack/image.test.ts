@@ -1,14 +1,14 @@
 // The image as it is built here: reproducible, small, with nothing in it that is not needed, and able to run. Needs root (chroot).
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { type Program } from '../../../hack/build.ts';
 import { cacheFolder } from '../../../hack/cluster/cache.ts';
 import { buildImage } from '../../../hack/image/build.ts';
-import type { Image } from '../../../hack/image/oci.ts';
+import { type Image, writeImage } from '../../../hack/image/oci.ts';
 import { link, makeNetns } from '../../support/capture/netns.ts';
 
 const programs: readonly Program[] = ['operator', 'webhook', 'sidecar', 'redirect'];
@@ -44,6 +44,19 @@ beforeAll(async () => {
 
 afterAll(() => {
   rmSync(work, { recursive: true, force: true });
+});
+
+test('an archive that is written leaves the files of its layers untouched, for others are written of them at the same time', async () => {
+  const [layer] = first.layers;
+  if (layer === undefined) throw new Error('the image has no layers');
+  const changedAt = () => statSync(layer.path, { bigint: true }).ctimeNs;
+  const before = changedAt();
+  const archive = join(work, 'again.tar');
+  const image = { repository: 'tabard.dev/test/again', tags: ['dev'], layers: [layer], config: {}, archive };
+  await writeImage(image);
+  expect(changedAt()).toBe(before);
+  const blob = `blobs/sha256/${layer.digest.slice('sha256:'.length)}`;
+  expect(execFileSync('tar', ['-tvf', archive, blob], { encoding: 'utf8' })).toMatch(/^-/);
 });
 
 /** Every path of the image with its mode as ls prints it. */

@@ -81,7 +81,7 @@ async function main(): Promise<void> {
       );
     }
     process.stdout.write(`${JSON.stringify({ bars })}\n`);
-    const failed = names.filter((name) => name.startsWith('Tabard')).some((name) => failures(results, name) > 0);
+    const failed = names.filter((name) => name.startsWith('Tabard')).some((name) => failures(results, name).length > 0);
     if (failed || bars.some(({ ok }) => !ok)) process.exitCode = 1;
   } finally {
     await remove();

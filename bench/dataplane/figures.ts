@@ -180,9 +180,11 @@ export const measures = {
   ),
 } as const satisfies Readonly<Record<string, Measure>>;
 
-/** Units that failed, over all workloads of a pair. */
-export function failures({ measured }: Results, pair: string): number {
-  return [...measured.values()]
-    .flatMap((samples) => samples.get(pair) ?? [])
-    .reduce((sum, { errors }) => sum + errors, 0);
+/** What failed, by workload: how many units, and the first cause. */
+export function failures({ measured }: Results, pair: string): readonly string[] {
+  return [...measured].flatMap(([workload, samples]) => {
+    const failed = (samples.get(pair) ?? []).filter(({ errors }) => errors > 0);
+    const count = failed.reduce((sum, { errors }) => sum + errors, 0);
+    return count === 0 ? [] : [`${pair}, ${workload}: ${count} failed (${failed[0]?.error ?? 'no reason given'})`];
+  });
 }

@@ -82,6 +82,5 @@ export function plain(results: Results, pairs: readonly string[]): string {
       }),
     ]),
   ]);
-  const failed = pairs.map((pair) => [pair, failures(results, pair)] as const).filter(([, count]) => count > 0);
-  return [...lines, '', ...failed.map(([pair, count]) => `${pair}: ${count} units failed`)].join('\n');
+  return [...lines, '', ...pairs.flatMap((pair) => failures(results, pair))].join('\n');
 }

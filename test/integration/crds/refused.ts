@@ -337,6 +337,12 @@ export const refusedPolicies: readonly Refused[] = [
     says: 'must be a duration from 1s to 60s',
   },
   {
+    what: 'a transport that there is not',
+    spec: '{connections: {transport: Datagram}}',
+    field: 'spec.connections.transport',
+    says: 'Unsupported value: "Datagram"',
+  },
+  {
     what: 'no connections at all',
     spec: '{connections: {maxConcurrent: 0}}',
     field: 'spec.connections.maxConcurrent',

@@ -25,6 +25,11 @@ describe('what holds for a pod', () => {
     ['a lower TLS version alone', { tls: { minVersion: '1.2' } }, { tls: { ...defaultPolicy.tls, minVersion: '1.2' } }],
     ['groups alone', { tls: { groups: ['P-384'] } }, { tls: { ...defaultPolicy.tls, groups: ['P-384'] } }],
     ['the access log', { http: { accessLog: 'All' } }, { accessLog: 'All' }],
+    [
+      'a connection of its own for each connection',
+      { connections: { transport: 'Direct' } },
+      { connections: { ...defaultPolicy.connections, transport: 'Direct' } },
+    ],
     ['HSTS', { http: { hsts: { maxAge: '1m' } } }, { http: { hsts: 'max-age=60' } }],
     [
       'durations in milliseconds',
@@ -232,9 +237,15 @@ describe('the defaults', () => {
   test('are those that the schema of TLSPolicy states', () => {
     const schema = schemaOf('tabard.dev_tlspolicies.yaml');
     const stated = Object.fromEntries(
-      ['mode', 'tls.minVersion', 'tls.ciphers', 'tls.groups', 'http.accessLog', 'connections.maxConcurrent'].map(
-        (path) => [path, at(schema, `spec.${path}`)],
-      ),
+      [
+        'mode',
+        'tls.minVersion',
+        'tls.ciphers',
+        'tls.groups',
+        'http.accessLog',
+        'connections.maxConcurrent',
+        'connections.transport',
+      ].map((path) => [path, at(schema, `spec.${path}`)]),
     );
     expect(stated).toEqual({
       mode: defaultPolicy.mode,
@@ -243,6 +254,7 @@ describe('the defaults', () => {
       'tls.groups': defaultPolicy.tls.groups,
       'http.accessLog': defaultPolicy.accessLog,
       'connections.maxConcurrent': defaultPolicy.connections.maxConcurrent,
+      'connections.transport': defaultPolicy.connections.transport,
     });
     const duration = (path: string): number => parseDuration(String(at(schema, `spec.${path}`)));
     expect(duration('connections.maxAge')).toBe(defaultPolicy.connections.maxAgeMs);

@@ -41,6 +41,18 @@ describe('a snapshot of this pod', () => {
     });
   });
 
+  test.each([
+    ['Tunnel', 'Tunnel'],
+    ['Direct', 'Direct'],
+    ['Datagram', 'Direct'],
+  ])(
+    'with transport %s has connections carried %s: one that is not known goes the way that every version knows',
+    (told, used) => {
+      const { connections } = parseSelf(changed(self, 'policy.connections.transport', told)).policy;
+      expect(connections).toEqual({ ...self.policy.connections, transport: used });
+    },
+  );
+
   test('may ask for HSTS', () => {
     const secure = changed(self, 'policy.http', { hsts: 'max-age=60; includeSubDomains' });
     expect(parseSelf(secure)).toEqual(secure);
@@ -73,6 +85,7 @@ describe('a snapshot of this pod', () => {
     ['policy.tls.minVersion', '1.1'],
     ['policy.connections.maxAgeMs', -1],
     ['policy.connections.maxConcurrent', '10'],
+    ['policy.connections.transport', 7],
     ['policy.accessLog', 'Some'],
     ['clusterRanges', [4]],
     ['trustBundle', ''],

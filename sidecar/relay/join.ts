@@ -40,8 +40,8 @@ class JoinedHalves implements Relay {
 
   cut(reason: Reason): void {
     if (!this.#fail(reason)) return;
-    this.#in.source.reset();
-    this.#out.source.reset();
+    this.#in.source.reset(reason);
+    this.#out.source.reset(reason);
   }
 
   /** Called by a way for what it has carried. */
@@ -52,7 +52,7 @@ class JoinedHalves implements Relay {
   /** Called by a way when its source is gone. */
   lost(sink: Half, reason: Reason | undefined): void {
     this.#open -= 1;
-    if (reason !== undefined && this.#fail(reason)) sink.abort();
+    if (reason !== undefined && this.#fail(reason)) sink.abort(reason);
     if (this.#open > 0) return;
     const why = this.#reason === undefined ? {} : { reason: this.#reason };
     const [bytesIn, bytesOut] = [this.#in.bytes, this.#out.bytes];

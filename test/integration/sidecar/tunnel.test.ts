@@ -163,6 +163,30 @@ describe('a tunnel', () => {
     expect(new Set(ended(web).map(({ cause }) => cause))).toEqual(new Set(['closed']));
   }, 60_000);
 
+  test.each([
+    ['the server', 'web', 'api'],
+    ['the client', 'api', 'web'],
+  ])(
+    'of a revoked peer ends with all of its streams, and both logs say why though %s alone was told',
+    async (_, revoked, aware) => {
+      const { web, api } = await pair();
+      const sockets = await Promise.all(Array.from({ length: 5 }, () => live(web)));
+      const gone = sockets.map(received);
+      const identityOf = (service: string): string => `spiffe://cluster.local/ns/shop/svc/${service}`;
+      const unaware = ['web', 'api'].filter((service) => service !== aware).map(identityOf);
+      mesh.control.setRevocations({ number: 5, entries: [{ identity: identityOf(revoked) }] }, unaware);
+      for (const each of await Promise.all(gone)) expect(each.error).toBe('ECONNRESET');
+      await until(() => carried(web).length === 5 && carried(api).length === 5, 'all are logged');
+      expect([...carried(web), ...carried(api)].map(({ reason }) => reason)).toEqual(Array(10).fill('revoked'));
+      await until(() => ended(web).length === 1 && ended(api).length === 1, 'the tunnel is over');
+      expect(await ask(web.dial(8080), 'once more')).toBe('');
+      await until(
+        () => [...refusals(web), ...refusals(api)].some(({ reason }) => reason === 'revoked'),
+        'one says why',
+      );
+    },
+  );
+
   test('leads to the port that it was dialled for, whatever its streams name', async () => {
     const { web, api } = await pair();
     const relay = await cable(api.core.inbound.port);

@@ -94,7 +94,7 @@ describe('the chart', () => {
 
   test('puts every namespaced object into the namespace of the release, but for its test', () => {
     const clusterWide =
-      /^(ClusterRole|ClusterRoleBinding|CustomResourceDefinition|MutatingWebhookConfiguration|Namespace)$/;
+      /^(ClusterRole|ClusterRoleBinding|CustomResourceDefinition|MutatingWebhookConfiguration|Namespace|ValidatingAdmissionPolicy(Binding)?)$/;
     for (const { kind, metadata } of objects.filter((object) => !clusterWide.test(object.kind))) {
       const wanted = metadata.annotations?.['helm.sh/hook'] === 'test' ? 'tabard-system-helm-test' : 'tabard-system';
       expect({ kind, name: metadata.name, namespace: metadata.namespace }).toEqual({

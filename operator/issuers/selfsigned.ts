@@ -7,7 +7,7 @@ import type { AuthoritySource } from '../authority/authority.ts';
 import type { Issuer, IssuerState, KeylessOrder, LeafOrder, RunningIssuer, SignedLeaf } from './issuer.ts';
 
 /** A leaf may last this part of its CA's life at most, so that one CA sees many generations of leaves and can be followed in time. */
-export const leafPart = 6;
+const leafPart = 6;
 
 /** Where leaves say that the list of a CA is, by its key id; undefined = they do not say. */
 export type CrlUrl = (keyId: string) => string | undefined;

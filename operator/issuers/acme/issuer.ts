@@ -10,6 +10,7 @@ import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { createRequest } from '../../../lib/pki/csr.ts';
 import { Backoff } from '../../../lib/runtime/backoff.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
+import { orAborted } from '../../../lib/runtime/signals.ts';
 import type { AuditTrail } from '../../audit/audit.ts';
 import { Gate } from '../gate.ts';
 import type { IssuerState, LeafOrder, RunningIssuer, SignedLeaf } from '../issuer.ts';
@@ -71,6 +72,7 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice, Revoking {
   readonly #session: AcmeSession;
   readonly #accounts: AccountKeeper;
   readonly #gate = new Gate(mostAtOnce);
+  readonly #closed = new AbortController();
   #opening: Promise<Account> | undefined;
   /** Reason of the last replacement of the account key that needs no further look. */
   #rotated: string | undefined;
@@ -146,6 +148,7 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice, Revoking {
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
+      this.#closed.abort(new Error('the issuer is closed'));
       this.#transport.close();
     }
   }
@@ -216,10 +219,10 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice, Revoking {
     return renewalInfo === undefined || leaf === undefined ? undefined : certificateId(leaf);
   }
 
-  /** Everybody who needs the account at the same time waits for the one look at it. */
+  /** Everybody who needs the account at the same time waits for the one look at it, which is given up by none of them. */
   #account(signal: AbortSignal): Promise<Account> {
-    this.#opening ??= this.#accounts.ready(signal).finally(() => (this.#opening = undefined));
-    return this.#opening;
+    this.#opening ??= this.#accounts.ready(this.#closed.signal).finally(() => (this.#opening = undefined));
+    return orAborted(this.#opening, signal);
   }
 
   #solver(settings: AcmeSolver, service: { readonly namespace: string; readonly service: string }): Solver {

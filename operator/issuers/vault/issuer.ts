@@ -143,7 +143,7 @@ class VaultIssuer implements RunningIssuer, Revoking {
           : `not every peer trusts its CA yet: ${waitingFor[0] ?? 'a look is due'}`;
       throw new IssuerError('AuthorityChanging', detail);
     }
-    const { pem } = await this.#signedBy(active, next, order, signal);
+    const pem = await this.#signedBy(active, next, order, signal);
     const { members } = this.#staging.bundle();
     const now = this.#deps.clock.now();
     const judged = judgeLeaf({ pem, order, intermediates: active.path, anchors: members, now });
@@ -164,7 +164,7 @@ class VaultIssuer implements RunningIssuer, Revoking {
     next: UpstreamAuthority | undefined,
     order: KeylessOrder,
     signal: AbortSignal,
-  ): Promise<{ readonly pem: string }> {
+  ): Promise<string> {
     const engine = this.#engineOnce();
     if (next === undefined || active.id === undefined) return engine.sign(order, undefined, signal);
     try {

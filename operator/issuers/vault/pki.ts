@@ -14,11 +14,6 @@ import { suffix, type VaultCall, type VaultReply } from './api.ts';
 import { segmentOf, segmentsOf } from './path.ts';
 import type { VaultSession } from './session.ts';
 
-/** What signing gave: PEM of the leaf and of what is above it. */
-export interface SignedAnswer {
-  readonly pem: string;
-}
-
 /** Vault's name for the issuer that an engine uses unless a role names another. */
 const defaultIssuer = 'default';
 
@@ -72,10 +67,10 @@ export class PkiEngine {
   }
 
   /**
-   * Has a leaf signed, by one CA of the engine if `issuer` names it, else by the role's. Rejects with IssuerError; what it resolves to is
-   * not judged yet.
+   * Has a leaf signed, by one CA of the engine if `issuer` names it, else by the role's. PEM of the leaf and of what is above it, not
+   * judged yet. Rejects with IssuerError.
    */
-  async sign(order: KeylessOrder, issuer: string | undefined, signal: AbortSignal): Promise<SignedAnswer> {
+  async sign(order: KeylessOrder, issuer: string | undefined, signal: AbortSignal): Promise<string> {
     const { identity, dnsNames, lifetimeMs, request } = order;
     const body = {
       csr: requestPem(request),
@@ -91,7 +86,7 @@ export class PkiEngine {
     const { certificate, ca_chain: chain, issuing_ca: own } = membersOf(reply.body['data']);
     if (typeof certificate !== 'string') throw new IssuerError('BadAnswer', 'Vault answered without a certificate');
     const above = [own, ...(Array.isArray(chain) ? chain : [])].filter((each) => typeof each === 'string');
-    return { pem: [certificate, ...above].join('\n') };
+    return [certificate, ...above].join('\n');
   }
 
   /**

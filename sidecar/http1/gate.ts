@@ -160,7 +160,7 @@ export class Http1Gate implements Half {
   }
 
   #hasRoom(): boolean {
-    return !this.#full && this.#requests.held === 0;
+    return !this.#full && !this.#requests.behind;
   }
 
   #unblock(): void {

@@ -38,6 +38,11 @@ export class Requests {
     return this.#held.length;
   }
 
+  /** A request, or some of one, waits for the answer to the one before. Half a head does not: it waits for the client. */
+  get behind(): boolean {
+    return this.#state === 'answer' && this.#held.length > 0;
+  }
+
   /** Nothing of a request has come that is not through. */
   get between(): boolean {
     return this.#held.length === 0 && (this.#state === 'head' || this.#state === 'answer');

@@ -51,6 +51,8 @@ describe('a gate', () => {
         application.says(ok, size);
         expect(client.state.got).toBe(ok);
       }
+      // Whoever is told to wait sends no more: not the rest of a head either.
+      expect(client.state.room).not.toContain(false);
       expect(over.map(({ method, target, status }) => `${method} ${target} ${status}`)).toEqual([
         'GET /a?b 200',
         'POST /p 200',

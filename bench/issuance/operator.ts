@@ -36,12 +36,14 @@ export async function startOperator(options: {
   const port = await freePort();
   const log = openSync(options.log, 'w');
   // As in the chart.
-  const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', '--heap-growing-percent=25'];
+  const semiSpace = ['--min-semi-space-size=8', '--max-semi-space-size=8'];
+  const flags = ['--disable-warning=ExperimentalWarning', ...semiSpace, '--heap-growing-percent=25'];
   const args = [...(options.nodeArguments ?? []), ...flags, options.bundle];
   const startedMs = Date.now();
   const child = spawn(process.execPath, args, {
     env: {
       KUBECONFIG: options.kubeconfig,
+      MALLOC_ARENA_MAX: '2',
       TABARD_NAMESPACE: 'tabard-system',
       TABARD_POD_NAME: options.podName ?? 'bench',
       TABARD_MINIMUM_LIFETIME: '10s',

@@ -88,7 +88,11 @@ export function apiService(namespace: string, name: string, spec: Raw = {}): Raw
 
 /** A TLSPolicy with the spec given. */
 export function policy(namespace: string, name: string, spec: Raw): Raw {
-  return { apiVersion: 'tabard.dev/v1alpha1', kind: 'TLSPolicy', metadata: { name, namespace }, spec };
+  // TABARD_E2E_TRANSPORT runs the suites over another transport than the default.
+  const { TABARD_E2E_TRANSPORT: transport } = process.env;
+  const connections = transport === undefined ? {} : { connections: { transport, ...spec['connections'] } };
+  const whole = { ...spec, ...connections };
+  return { apiVersion: 'tabard.dev/v1alpha1', kind: 'TLSPolicy', metadata: { name, namespace }, spec: whole };
 }
 
 /** The demo's PostgreSQL, MariaDB and Redis with their Services and configuration, as YAML for another namespace. */

@@ -132,6 +132,8 @@ describe.each(['operator', 'webhook'])('the %s', (part) => {
   test('is given no variable that it does not read', async () => {
     const source = readFileSync(`${root}/${part}/config.ts`, 'utf8');
     const given = Object.keys(await environment(part));
-    expect(given.filter((name) => !source.includes(`'${name}'`))).toEqual([]);
+    // That one is read by the C library.
+    const unread = given.filter((name) => !source.includes(`'${name}'`) && name !== 'MALLOC_ARENA_MAX');
+    expect(unread).toEqual([]);
   });
 });

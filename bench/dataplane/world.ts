@@ -1,9 +1,10 @@
 // Everything that runs: the network, the control API, and of every contestant two pods with capture, back end and proxies.
 import type { ChildProcess } from 'node:child_process';
-import { chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildBundles } from '../../hack/build.ts';
+import { ClusterError } from '../../hack/cluster/failure.ts';
 import type { Progress } from '../../hack/cluster/progress.ts';
 import { type ProxyTools, proxyTools } from '../../hack/interop/proxies.ts';
 import { PROXY_UID } from '../../lib/api/contract.ts';
@@ -39,6 +40,9 @@ export class World {
     progress: Progress,
     nodeOptions: readonly string[] = [],
   ): Promise<World> {
+    if (!existsSync('/proc/self/schedstat')) {
+      throw new ClusterError('this kernel keeps no accounts of threads (/proc/PID/schedstat, CONFIG_SCHED_INFO)');
+    }
     const tools = await proxyTools(progress);
     const folder = mkdtempSync(join(tmpdir(), 'tabard-dataplane-'));
     const children: ChildProcess[] = [];

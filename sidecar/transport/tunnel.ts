@@ -34,6 +34,8 @@ export interface TunnelTransportDeps {
 export const MAX_STREAMS = 10_000;
 /** A tunnel without a stream for so long is closed: a handshake costs less than what it holds. */
 const IDLE_MS = 60_000;
+/** One that is due and was not used for so long is not replaced. */
+const UNUSED_MS = 2_000;
 /** A tunnel that is due and could not be replaced is due again after this. */
 const RETRY_MS = 5_000;
 /** Endpoints beyond which those without a tunnel are forgotten. */
@@ -194,7 +196,7 @@ export class TunnelTransport implements Transport {
     measure(tunnel);
     if (session.isRetired) return;
     const emptyMs = nowMs - (session.emptySinceMs ?? nowMs);
-    if (emptyMs >= IDLE_MS || (tunnel.isDue && emptyMs > 0)) {
+    if (emptyMs >= IDLE_MS || (nowMs >= tunnel.dueMs && emptyMs >= UNUSED_MS)) {
       peers.drop(tunnel);
       return session.retire();
     }

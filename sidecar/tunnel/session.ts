@@ -93,11 +93,11 @@ export class TunnelSession {
     this.#table = new StreamTable({ outbox, first: options.firstStream ?? 1, onEmpty: () => this.#emptied() });
     options.half.start({
       data: (bytes, lent) => this.#heard(bytes, lent),
-      ended: () => this.#finish({ cause: 'lost' }),
+      ended: () => this.#left(),
       drained: () => outbox.drained(),
       closed: () => {
         this.#gone = true;
-        this.#finish({ cause: 'lost' });
+        this.#left();
       },
     });
   }
@@ -266,6 +266,11 @@ export class TunnelSession {
   #closeIfDone(): void {
     const isDone = this.#retired && this.#table.size === 0 && this.#options.role === 'dialling';
     if (isDone) queueMicrotask(() => this.close());
+  }
+
+  /** The connection has ended: in order, if there was nothing left to do in it. */
+  #left(): void {
+    this.#finish({ cause: this.#retired && this.#table.size === 0 ? 'closed' : 'lost' });
   }
 
   /** Ends the tunnel if a rule was broken. True: it is not over. */

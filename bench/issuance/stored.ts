@@ -79,7 +79,9 @@ export class StoredCount {
   async #secrets(): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     const url = `${this.#plane.server}/api/v1/secrets?limit=1`;
-    const asked = request(url, { agent: this.#agent, timeout: 30_000 }, (answer) => text(answer).then(resolve, reject));
+    const asked = request(url, { agent: this.#agent, timeout: 30_000 }, (answer) => {
+      text(answer).then(resolve, reject);
+    });
     asked.on('error', reject).on('timeout', () => asked.destroy(new Error('the API server does not answer')));
     asked.end();
     const { items, metadata } = JSON.parse(await promise) as {

@@ -73,7 +73,9 @@ async function add(index: number): Promise<void> {
   );
   const replicaSet = crypto.randomUUID();
   for (const [pod, address] of addresses.entries())
-    pods.set(trimPod(received<Pod>(podOf(namespace, name, pod, address, replicaSet), index)));
+    pods.set(
+      trimPod(received<Pod>(podOf({ namespace, service: name, index: pod, podIP: address, replicaSet }), index)),
+    );
   const keys = await generateKey('ECDSA-P256');
   const identity = { trustDomain: 'cluster.local', namespace, service: name };
   const dnsNames = [name, `${name}.${namespace}`, `${name}.${namespace}.svc`, `${name}.${namespace}.svc.cluster.local`];
@@ -94,7 +96,16 @@ async function add(index: number): Promise<void> {
   outcomes.note(`${namespace}/${name}`, { current, blocked: undefined, renewAt: now, failure: undefined });
 }
 
-function podOf(namespace: string, service: string, index: number, podIP: string, replicaSet: string) {
+interface PodPlace {
+  readonly namespace: string;
+  readonly service: string;
+  readonly index: number;
+  readonly podIP: string;
+  /** Uid of its owner. */
+  readonly replicaSet: string;
+}
+
+function podOf({ namespace, service, index, podIP, replicaSet }: PodPlace) {
   const controller = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: `${service}-5d8f7c9b46`, controller: true };
   const conditions = ['PodScheduled', 'Initialized', 'ContainersReady', 'Ready'].map((type) => ({
     type,

@@ -67,7 +67,7 @@ export async function withBundle(
     owners: [],
     keystores: await keystoreParts({ kind: 'wanted', ref, password: keystorePassword }, undefined, source),
   });
-  const data = Object.entries(secret['data'] as Readonly<Record<string, string>>);
+  const data = Object.entries(secret['data']);
   return {
     files: Object.fromEntries(data.map(([name, value]) => [name, Buffer.from(value, 'base64')])),
     serial: certificate.serialNumber.replace(/^0+/, ''),

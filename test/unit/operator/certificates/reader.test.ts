@@ -25,7 +25,7 @@ async function issue(authority: Authority, key: KeyAlgorithm = 'ECDSA-P256', ver
     trustBundle: authority.certificate,
     bundleFingerprint: authority.fingerprint,
   };
-  const issuer = new SelfSignedIssuer({ current: () => current, subscribe: () => () => undefined } as never);
+  const issuer = new SelfSignedIssuer({ current: () => current, subscribe: () => () => undefined });
   const keys = await generateKey(key);
   const identity = { trustDomain: 'cluster.local', namespace: 'shop', service: 'web' };
   const wanted: Wanted = {

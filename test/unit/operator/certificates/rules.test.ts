@@ -21,7 +21,7 @@ const nothing: RuleStanding = {
 const ruled: TLSPolicySpec = { authorization: { rules: [{ name: 'a' }, { name: 'b' }] } };
 const withStatus = (rules: TLSPolicyStatus['rules']): TLSPolicy => ({
   ...testPolicy('api', ruled),
-  status: { ...(rules === undefined ? {} : { rules }) },
+  status: rules === undefined ? {} : { rules },
 });
 
 describe('the rules in a status', () => {

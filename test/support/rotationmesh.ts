@@ -19,6 +19,7 @@ import { ObjectStore } from '../../lib/kube/store.ts';
 import { createLogger } from '../../lib/runtime/logger.ts';
 import { Metrics } from '../../lib/runtime/metrics.ts';
 import { openHelm } from './helm.ts';
+import { OperatorReplicas } from './kill/replicas.ts';
 import { type OperatorProcess, startOperatorProcess } from './operator.ts';
 import { runningPod } from './runningpod.ts';
 
@@ -65,6 +66,7 @@ export async function eventually<T>(look: () => T | Promise<T>, holds: (seen: T)
 
 const system = 'tabard-system';
 const namespace = 'shop';
+const ranges = { TABARD_CLUSTER_RANGES: '127.0.0.0/8' } as const;
 
 /** The API server with Tabard's kinds on it, and the two namespaces. */
 export async function startPlane(authorityLifetime: string, leafLifetime: string): Promise<ControlPlane> {
@@ -87,11 +89,13 @@ export class RotationMesh {
   readonly plane: ControlPlane;
   readonly connection: Connection;
   operator: OperatorProcess | undefined;
+  replicas: OperatorReplicas | undefined;
   readonly #secrets = new ObjectStore<Secret>();
   readonly #ends: (() => unknown)[] = [];
   readonly #stop = new AbortController();
   readonly #operatorEnv: Readonly<Record<string, string>>;
   #pods = 0;
+  #calls = 0;
 
   private constructor(plane: ControlPlane, operatorEnv: Readonly<Record<string, string>>) {
     this.plane = plane;
@@ -146,7 +150,7 @@ export class RotationMesh {
       name,
       namespace: system,
       kubeconfig: this.plane.kubeconfig,
-      env: { TABARD_CLUSTER_RANGES: '127.0.0.0/8', ...this.#operatorEnv },
+      env: { ...ranges, ...this.#operatorEnv },
     });
     this.operator = operator;
     this.#ends.push(async () => {
@@ -155,8 +159,29 @@ export class RotationMesh {
     return operator;
   }
 
-  /** The port of the operator's control API; 0 while it has none. */
+  /** Two operators in place of one, of this bundle, each started again whenever it ends. */
+  async startReplicas(program: string): Promise<OperatorReplicas> {
+    const { plane, connection } = this;
+    const env = { ...ranges, ...this.#operatorEnv };
+    const replicas = await OperatorReplicas.start({
+      plane,
+      client: connection.client,
+      namespace: system,
+      env,
+      program,
+    });
+    this.replicas = replicas;
+    this.#ends.push(() => replicas.stop());
+    return replicas;
+  }
+
+  /** The port of the control API of an operator, of another one each time if there are several; 0 while none has one. */
   get controlPort(): number {
+    if (this.replicas !== undefined) {
+      const ports = this.replicas.controlPorts();
+      this.#calls += 1;
+      return ports[this.#calls % ports.length] ?? 0;
+    }
     const line = this.operator?.lines.find(({ msg }) => msg === 'control API listening');
     return typeof line?.['port'] === 'number' ? line['port'] : 0;
   }
@@ -236,7 +261,7 @@ export class RotationMesh {
     await eventually(
       () => state.missing,
       (missing) => missing.length === 0,
-      60_000,
+      180_000,
     );
     return {
       name: podName,

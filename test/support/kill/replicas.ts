@@ -46,6 +46,11 @@ class Replica {
     this.#label = label;
   }
 
+  /** How many processes it has had. */
+  get lives(): number {
+    return this.#lives.length;
+  }
+
   /** All lines of all its processes. */
   get lines(): readonly OperatorLine[] {
     return this.#lives.flatMap(({ lines }) => lines);
@@ -172,6 +177,11 @@ export class OperatorReplicas {
     return this.all.flatMap(({ lines }) =>
       lines.flatMap((line) => (line.msg === 'leading' ? [String(line['identity'])] : [])),
     );
+  }
+
+  /** Ends of processes that nobody asked for. */
+  get ownEnds(): number {
+    return this.all.reduce((sum, replica) => sum + replica.ownEnds.length, 0);
   }
 
   /** Lines that a person should look at. */

@@ -17,6 +17,8 @@ const FIRST_BUFFER = 4 * 1024;
 const LAST_BUFFER = 16 * 1024;
 /** From this size on a block that cannot leave at once holds its source: what would come next would only have to be copied. */
 const LARGE = 16 * 1024;
+/** Of the buffer that plain sockets share: four TLS records, less the header of a frame in each (tunnel/frame.ts). */
+const SHARED = 4 * (16 * 1024 - 8);
 /** More than this waiting holds the source, too. */
 const HIGH = 128 * 1024;
 /** Lent bytes up to this size are copied exactly; larger ones go through the stage. */
@@ -35,8 +37,8 @@ interface Shared {
 
 /** Makes halves of sockets on their handles. A socket that has none, or still sends what its stream was given, gets a half on the stream. */
 export function handleHalves(parts: HandleParts): OpenHalf {
-  const size = 64 * 1024;
-  const shared: Shared = { parts, plain: new Uint8Array(size), stage: new Uint8Array(size), lender: undefined };
+  const [plain, stage] = [new Uint8Array(SHARED), new Uint8Array(SHARED)];
+  const shared: Shared = { parts, plain, stage, lender: undefined };
   return (socket, options = {}) => {
     const handle = socket.destroyed || socket.writableLength > 0 || socket.writableEnded ? null : handleOf(socket);
     return handle === null ? openStreamHalf(socket, options) : new HandleHalf(socket, handle, options, shared);

@@ -88,13 +88,14 @@ export class TunnelStream implements Half {
   write(bytes: Uint8Array, lent: boolean): boolean {
     if (this.#phase !== 'open' || this.#ending || bytes.length === 0) return true;
     const at = this.#outBytes === 0 ? this.#send(bytes, this.#credit) : 0;
-    if (at === bytes.length) return true;
+    // What would come next could only be copied here, and once more when it leaves.
+    if (at === bytes.length) return bytes.length < DATA_BYTES || this.#port.hasRoom || this.#block();
     const rest = lent ? new Uint8Array(bytes.subarray(at)) : bytes.subarray(at);
     this.#out.push(rest);
     this.#outBytes += rest.length;
     this.#port.hold(rest.length);
+    if (this.#credit > 0) return this.#block();
     this.#blocked = true;
-    if (this.#credit > 0) this.#port.queue(this);
     return false;
   }
 
@@ -152,7 +153,9 @@ export class TunnelStream implements Half {
   /** Sends at most one frame of what waits. True: wants another turn. */
   turn(): boolean {
     const first = this.#out[0];
-    if (first === undefined || this.#credit === 0 || this.#phase !== 'open') return false;
+    if (this.#phase !== 'open') return false;
+    if (first === undefined) return this.#unblock();
+    if (this.#credit === 0) return false;
     const sent = this.#send(first, Math.min(this.#credit, DATA_BYTES));
     if (sent === first.length) this.#out.shift();
     else this.#out[0] = first.subarray(sent);
@@ -218,10 +221,24 @@ export class TunnelStream implements Half {
   #flushed(): void {
     if (this.#aborting !== undefined) return this.reset(this.#aborting);
     if (this.#ending) this.#sendEnd();
-    if (this.#destroying) return this.#linger();
-    if (!this.#blocked) return undefined;
-    this.#blocked = false;
-    return this.#events?.drained();
+    if (this.#destroying) this.#linger();
+    else this.#unblock();
+    return undefined;
+  }
+
+  /** Has the source wait for a turn of this stream. */
+  #block(): false {
+    this.#blocked = true;
+    this.#port.queue(this);
+    return false;
+  }
+
+  #unblock(): false {
+    if (this.#blocked) {
+      this.#blocked = false;
+      this.#events?.drained();
+    }
+    return false;
   }
 
   #sendEnd(): void {

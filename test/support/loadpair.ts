@@ -1,9 +1,10 @@
 // Two sidecars and an application, each in a process of its own, for tests of load: `dial` opens a connection that goes through both.
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { resolve } from 'node:path';
+import { leashed } from '../../hack/leash.ts';
 import { testLeaf } from './pki.ts';
 import { Mesh } from './pocketmesh.ts';
 import type { RelayName } from './relays.ts';
@@ -55,8 +56,10 @@ export async function startLoadPair(way: Way): Promise<LoadPair> {
   const { port, identity } = mesh.control;
   const folder = mesh.folder();
   const start = async (settings: LoadSettings) => {
-    const child = fork(resolve(import.meta.dirname, 'loadprocess.ts'), [JSON.stringify(settings)], {
-      execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'],
+    const flags = ['--expose-gc', '--disable-warning=ExperimentalWarning'];
+    const script = resolve(import.meta.dirname, 'loadprocess.ts');
+    const child = spawn(...leashed(process.execPath, [...flags, script, JSON.stringify(settings)]), {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     mesh.onEnd(() => child.kill('SIGKILL'));
     const [told] = (await once(child, 'message')) as [{ listening: number; inbound: number }];

@@ -207,8 +207,10 @@ describe('helm uninstall', () => {
 
   test('also deletes the CRDs when it was told to', async () => {
     expect(await upgrade('--set', 'crds.keep=false')).toContain('WARNING: crds.keep is false');
+    const kinds = (await get('crd', '-o', 'name')).split('\n').filter((name) => name.endsWith('.tabard.dev'));
+    expect(kinds.length).toBeGreaterThan(0);
     await helm.ok('uninstall', 'tabard', '-n', namespace);
-    await api.kubectl(['wait', '--for=delete', 'crd/tlspolicies.tabard.dev', '--timeout=30s']);
+    await api.kubectl(['wait', '--for=delete', ...kinds, '--timeout=60s']);
     expect(await get('crd', '-o', 'name')).not.toContain('tabard');
   });
 });

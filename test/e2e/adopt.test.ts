@@ -35,10 +35,16 @@ async function report(): Promise<Raw> {
   return JSON.parse(text.trim()) as Raw;
 }
 
-async function handshakes(): Promise<number> {
+/** Calls that went over mutual TLS, whether on connections of their own or in tunnels. */
+async function securedCalls(): Promise<number> {
   const [load] = await k.pods(namespace, 'app=load');
   const page = await k.metrics(namespace, load?.['metadata'].name);
-  return Number(/tabard_handshakes_total\{[^}]*direction="outbound"[^}]*result="ok"[^}]*\} (\d+)/.exec(page)?.[1] ?? 0);
+  const lines = page
+    .split('\n')
+    .filter((line) => /^tabard_connections_total\{.*direction="outbound"/.test(line) && line.includes('result="ok"'));
+  return lines
+    .filter((line) => /transport="(?:tunnel|direct)"/.test(line))
+    .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
 test.each([
@@ -57,14 +63,14 @@ test.each([
       const pods = await k.get('pods', '-n', namespace, '-l', 'app=api');
       return (pods['items'] as Raw[]).length === 2 ? true : undefined;
     });
-    const secured = await handshakes();
+    const secured = await securedCalls();
     const after = await until('calls on the new pods', 30, async () => {
       const now = await report();
       return now['calls'] > before['calls'] + 100 ? now : undefined;
     });
     const errors = Object.values(after['kinds'] as Raw).flatMap(({ errors: said }) => said as string[]);
     expect({ failed: after['failed'] - before['failed'], errors }).toEqual({ failed: 0, errors: [] });
-    expect((await handshakes()) > secured).toBe(meshed);
+    expect((await securedCalls()) > secured).toBe(meshed);
   },
   180_000,
 );

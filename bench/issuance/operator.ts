@@ -37,7 +37,7 @@ export async function startOperator(options: {
   const log = openSync(options.log, 'w');
   // As in the chart.
   const semiSpace = ['--min-semi-space-size=8', '--max-semi-space-size=8'];
-  const flags = ['--disable-warning=ExperimentalWarning', ...semiSpace, '--heap-growing-percent=25'];
+  const flags = ['--disable-warning=ExperimentalWarning', ...semiSpace, '--heap-growing-percent=12'];
   const args = [...(options.nodeArguments ?? []), ...flags, options.bundle];
   const startedMs = Date.now();
   const child = spawn(process.execPath, args, {

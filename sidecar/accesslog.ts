@@ -186,6 +186,6 @@ function withoutQuery(target: string): string {
 }
 
 /** `address:port`, IPv6 in brackets. */
-function placeText({ address, port }: Place): string {
+export function placeText({ address, port }: Place): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

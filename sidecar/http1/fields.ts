@@ -63,7 +63,8 @@ export class Fields {
   /** Strict-Transport-Security is there. */
   secured = false;
   readonly host: Span = { start: 0, end: 0 };
-  #hosts = 0;
+  /** How many Host fields there were. */
+  hosts = 0;
   #upgradeField = false;
   #upgradeOption = false;
   #broken: Rule | undefined;
@@ -84,11 +85,6 @@ export class Fields {
     return undefined;
   }
 
-  /** How many Host fields there were. */
-  get hosts(): number {
-    return this.#hosts;
-  }
-
   #clear(): void {
     this.contentLength = -1;
     this.chunked = false;
@@ -99,7 +95,7 @@ export class Fields {
     this.secured = false;
     this.host.start = 0;
     this.host.end = 0;
-    this.#hosts = 0;
+    this.hosts = 0;
     this.#upgradeField = false;
     this.#upgradeOption = false;
   }
@@ -151,7 +147,7 @@ export class Fields {
   }
 
   #host(bytes: Buffer, start: number, stop: number): undefined {
-    this.#hosts += 1;
+    this.hosts += 1;
     this.host.start = skipBlanks(bytes, start, stop);
     this.host.end = trimBlanks(bytes, this.host.start, stop);
   }
@@ -202,7 +198,7 @@ function nameFault(bytes: Buffer, start: number, at: number): Rule {
 const protectedFields = ['host', 'content-length', 'transfer-encoding', 'authorization', 'cookie'];
 
 /** The octets at `start` are this lower-case name, in any case. They are token octets, or the name's length of them is there. */
-export function named(bytes: Buffer, start: number, name: string): boolean {
+function named(bytes: Buffer, start: number, name: string): boolean {
   for (let at = 0; at < name.length; at += 1) {
     const code = bytes[start + at] ?? 0;
     const lower = code >= 0x41 && code <= 0x5a ? code | 0x20 : code;

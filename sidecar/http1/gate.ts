@@ -179,11 +179,8 @@ export class Http1Gate implements Half {
     if (what === 'request') this.#sent = true;
     else this.#answered = true;
     if (!this.#sent || !this.#answered) return;
-    const { head: request } = this.#requests;
-    const { head: response } = this.#responses;
-    const ms = performance.now() - this.#askedAt;
-    this.#options.over?.({ ...asExchange(request), status: response.status, ms });
-    if (request.last || response.last) return this.#lastAnswered();
+    this.#tellOver();
+    if (this.#requests.head.last || this.#responses.head.last) return this.#lastAnswered();
     this.#requests.next();
     if (this.#clientEnded) this.end();
     else this.#unblock();
@@ -200,15 +197,15 @@ export class Http1Gate implements Half {
     this.#tunnel = true;
     const waiting = this.#requests.finish();
     this.#responses.finish();
-    const { head } = this.#requests;
-    this.#options.over?.({
-      ...asExchange(head),
-      status: this.#responses.head.status,
-      ms: performance.now() - this.#askedAt,
-    });
+    this.#tellOver();
     if (waiting.length > 0) this.#forward(waiting, false);
     if (this.#clientEnded) this.#inner.end();
     else this.#unblock();
+  }
+
+  #tellOver(): void {
+    const { status } = this.#responses.head;
+    this.#options.over?.({ ...asExchange(this.#requests.head), status, ms: performance.now() - this.#askedAt });
   }
 
   #applicationEnded(): void {
@@ -230,13 +227,10 @@ export class Http1Gate implements Half {
     this.#options.broken?.({ side, rule });
     const reply = side === 'response' ? badGateway(rule) : rule === 'head_timeout' ? requestTimeout : badRequest(rule);
     // Behind the beginning of an answer another one would only be taken for a part of it.
-    const isFree = this.#answered || !this.#responses.begun;
-    if (isFree) {
-      const head = !this.#answered && this.#requests.head.method === 'HEAD';
-      this.#events?.data(replyOctets(reply, { last: true, head, fields: this.#options.answerFields }), false);
-    }
-    if (isFree) this.#partInOrder('malformed');
-    else this.#part('malformed');
+    if (!this.#answered && this.#responses.begun) return this.#part('malformed');
+    const head = !this.#answered && this.#requests.head.method === 'HEAD';
+    this.#events?.data(replyOctets(reply, { last: true, head, fields: this.#options.answerFields }), false);
+    return this.#partInOrder('malformed');
   }
 
   /** Ends the connection behind an answer of the gate: the client gets an end in order and the time to read. */

@@ -4,6 +4,7 @@
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
+import { type Place, placeText } from '../accesslog.ts';
 import type { Direction, LiveFacts } from '../relay/live.ts';
 import type { SessionEnd, TunnelSession } from './session.ts';
 
@@ -13,7 +14,7 @@ export interface LiveTunnel {
   readonly id: string;
   readonly session: TunnelSession;
   readonly facts: LiveFacts;
-  readonly place: { readonly address: string; readonly port: number };
+  readonly place: Place;
   /** When the first of the two certificates ends, and the reason if it is reached. */
   readonly endMs: number;
   readonly endReason: Reason;
@@ -113,7 +114,9 @@ export class TunnelRegistry {
   ): void {
     const { id, facts, place } = tunnel;
     const { direction, peer } = facts;
-    const remote = place.address.includes(':') ? `[${place.address}]:${place.port}` : `${place.address}:${place.port}`;
-    this.#deps.logger[level]({ tunnel: id, direction, remote, peer: peer?.identity, ...more }, message);
+    this.#deps.logger[level](
+      { tunnel: id, direction, remote: placeText(place), peer: peer?.identity, ...more },
+      message,
+    );
   }
 }

@@ -2,7 +2,7 @@
 // is kept for the message of a failure.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { leashed } from '../../hack/leash.ts';
 
@@ -48,6 +48,14 @@ export async function startDaemon({ program, args, env, cwd, ready }: DaemonOpti
   }
   return { pid: child.pid ?? 0, output, stop: () => stop(child) };
 }
+
+/** Whether somebody accepts connections on a port of this machine: for `ready`. */
+export const listening = (port: number) => (): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => resolve(true));
+    socket.on('error', () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+  });
 
 /** Ports that were free a moment ago: those servers have to be told, they cannot say which one they took. */
 export async function freePorts(count: number): Promise<readonly number[]> {

@@ -133,6 +133,14 @@ export class Mesh {
     return { ...sidecar, service, applicationPort: application.port, seen: application.seen };
   }
 
+  /** Pods `web` and `api`, the latter published as port 8080. */
+  async pair(): Promise<{ readonly web: Pod; readonly api: Pod }> {
+    const web = await this.pod('web');
+    const api = await this.pod('api');
+    this.publish(8080, [api]);
+    return { web, api };
+  }
+
   /** Tells the pods of a service their policy. */
   tell(service: string, self: SelfOptions = {}): void {
     const connections = { transport: this.way.transport, ...self.connections };

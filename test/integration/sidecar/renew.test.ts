@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../lib/clock.ts';
 import { DAY_MS, testAuthority, testLeaf } from '../../support/pki.ts';
-import { ask, carried, client, echo, Mesh, type Pod, received, refusals, until } from '../../support/pocketmesh.ts';
+import { ask, carried, client, echo, Mesh, received, refusals, until } from '../../support/pocketmesh.ts';
 import { bothWays } from '../../support/ways.ts';
 
 describe.each(bothWays)('over %s', (_, way) => {
@@ -15,13 +15,6 @@ describe.each(bothWays)('over %s', (_, way) => {
   });
   afterEach(() => mesh.end());
 
-  async function pair(): Promise<{ readonly web: Pod; readonly api: Pod }> {
-    const web = await mesh.pod('web');
-    const api = await mesh.pod('api');
-    mesh.publish(8080, [api]);
-    return { web, api };
-  }
-
   interface SeenTls {
     readonly serial: string;
     readonly resumed: boolean;
@@ -31,7 +24,7 @@ describe.each(bothWays)('over %s', (_, way) => {
 
   describe('a new certificate', () => {
     test('is swapped in under load: nothing fails, and every connection made later shows it, without a restart (cert-manager#1440 #1453)', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       const held = web.dial(8080);
       held.write('before');
       await once(held, 'data');
@@ -68,7 +61,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     }, 20_000);
 
     test('that is broken never replaces a good one', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       const other = await testLeaf(mesh.authority, { service: 'web' });
       const verdict = web.source.offer(
         { certificate: other.certificate, key: web.leaf.key, trustBundle: other.bundle },
@@ -81,7 +74,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     });
 
     test('makes sessions and tunnels of the old one worthless', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       for (const text of ['full', 'resumed']) expect(await ask(web.dial(8080), text)).toBe(text);
       await api.renew();
       for (const text of ['full again', 'and resumed']) expect(await ask(web.dial(8080), text)).toBe(text);
@@ -146,7 +139,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     });
 
     test('a new CA is believed as soon as it is in the bundle', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       const next = await testAuthority();
       const bundle = mesh.authority.certificate + next.certificate;
       mesh.tell('web', { trustBundle: bundle });

@@ -7,13 +7,12 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { testLeaf } from '../../support/pki.ts';
 import { ask, carried, client, Mesh, type Pod, received, refusals, until as within } from '../../support/pocketmesh.ts';
 import { startSidecar } from '../../support/sidecar.ts';
+import { bothWays } from '../../support/ways.ts';
 
 const identityOf = (service: string): string => `spiffe://cluster.local/ns/shop/svc/${service}`;
 
 /** A busy machine may take its time. */
 const until = (condition: () => boolean, what: string): Promise<void> => within(condition, what, 15_000);
-
-import { bothWays } from '../../support/ways.ts';
 
 describe.each(bothWays)('over %s', (_, way) => {
   let mesh: Mesh;
@@ -22,13 +21,6 @@ describe.each(bothWays)('over %s', (_, way) => {
     mesh = await Mesh.start(way);
   });
   afterEach(() => mesh.end());
-
-  async function pair(): Promise<{ readonly web: Pod; readonly api: Pod }> {
-    const web = await mesh.pod('web');
-    const api = await mesh.pod('api');
-    mesh.publish(8080, [api]);
-    return { web, api };
-  }
 
   /** A connection that has carried something, and what will have ended it. */
   async function live(from: Pod): Promise<{ readonly socket: Socket; readonly ended: ReturnType<typeof received> }> {
@@ -50,7 +42,7 @@ describe.each(bothWays)('over %s', (_, way) => {
       ['of the server, when the client alone knows', 'api', ['api']],
       ['of the server, when the server alone knows', 'api', ['web']],
     ])('%s: its live connection is cut at once', async (_, revoked, unaware) => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       const { ended } = await live(web);
       mesh.control.setRevocations({ number: 5, entries: [{ identity: identityOf(revoked) }] }, unaware.map(identityOf));
       await ended;
@@ -63,7 +55,7 @@ describe.each(bothWays)('over %s', (_, way) => {
       ['client', 'web'],
       ['server', 'api'],
     ])('of the %s: new connections are refused, those of others go on', async (_, revoked) => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       const other = await mesh.pod('other');
       const far = await mesh.pod('far');
       mesh.publish(8081, [far]);
@@ -79,7 +71,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     });
 
     test('lives again when it is lifted', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       mesh.control.setRevocations({ number: 5, entries: [{ identity: identityOf('web') }] });
       await until(() => api.lines.some(({ msg, number }) => msg === 'revocations in use' && number === 5), 'api knows');
       expect(await ask(web.dial(8080), 'refused')).toBe('');
@@ -91,7 +83,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     });
 
     test('lives again by itself when its end has passed', async () => {
-      const { web } = await pair();
+      const { web } = await mesh.pair();
       const end = new Date(Date.now() + 1_500).toISOString();
       mesh.control.setRevocations({ number: 5, entries: [{ identity: identityOf('web'), until: end }] });
       await until(() => web.lines.some(({ number }) => number === 5), 'web knows');
@@ -102,7 +94,7 @@ describe.each(bothWays)('over %s', (_, way) => {
 
   describe('a revoked serial', () => {
     test('is cut and refused, and its service lives on with another certificate (cert-manager#392 #1732 #2612 #3122 #4797 #7447)', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       const { ended } = await live(web);
       const entries = [{ serial: web.leaf.serial.toLowerCase() }];
       mesh.control.setRevocations({ number: 5, entries });
@@ -114,7 +106,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     });
 
     test('is cut on connections that were made before the service had a newer certificate', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       const old = web.leaf.serial;
       const { ended } = await live(web);
       await web.renew();
@@ -124,7 +116,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     });
 
     test('of a list of its CA counts for what that CA signed alone (ghostunnel#214 #482: a list is taken and enforced)', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       const peer = await testLeaf(mesh.authority, { service: 'web' });
       const issuer = `O=Tabard\nCN=Tabard CA ${mesh.authority.keyId.toLowerCase().slice(0, 16)}`;
       mesh.control.setRevocations({ number: 5, lists: [{ issuer: 'CN=Somebody else', serials: [web.leaf.serial] }] });
@@ -169,7 +161,7 @@ describe.each(bothWays)('over %s', (_, way) => {
 
   describe('what is known of revocations', () => {
     test('is reported at once, with its number', async () => {
-      const { web } = await pair();
+      const { web } = await mesh.pair();
       mesh.control.setRevocations({ number: 7, entries: [{ identity: identityOf('nobody') }] });
       await until(
         () =>
@@ -183,7 +175,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     });
 
     test('does not go back with a replica that is behind', async () => {
-      const { web, api } = await pair();
+      const { web, api } = await mesh.pair();
       mesh.control.setRevocations({ number: 7, entries: [{ identity: identityOf('web') }] });
       await until(() => api.lines.some(({ number }) => number === 7), 'api knows');
       mesh.control.setRevocations({ number: 6 });
@@ -197,7 +189,7 @@ describe.each(bothWays)('over %s', (_, way) => {
     });
 
     test('is not forgotten by a container that starts again while the control API is away', async () => {
-      const { web } = await pair();
+      const { web } = await mesh.pair();
       const stateFolder = mesh.folder();
       const first = await mesh.pod('db', { stateFolder });
       mesh.control.setRevocations({ number: 5, entries: [{ identity: identityOf('web') }] });

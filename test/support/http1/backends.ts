@@ -1,11 +1,10 @@
 // What applications are made of, as back ends of a gate: nginx, HAProxy, Envoy and Node itself, each in front of an origin. Each says in
 // `x-area` whether its own reading of the path lies in /admin.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { InteropTools, Program } from '../../../hack/interop/tools.ts';
-import { onFreePorts, startDaemon } from '../daemon.ts';
+import { listening, onFreePorts, startDaemon } from '../daemon.ts';
 import { type Origin, startOrigin } from './origin.ts';
 
 /** A back end at work. */
@@ -128,20 +127,16 @@ async function start({ name, program, config, args }: Kind, tools: InteropTools)
   const scratch = mkdtempSync(join(tmpdir(), 'tabard-backend-'));
   const origin = await startOrigin();
   const { command, args: first, env } = program(tools);
-  mkdirSync(scratch, { recursive: true });
   const file = join(scratch, 'config');
   return onFreePorts(1, async ([port = 0]) => {
     writeFileSync(file, config({ port, origin: origin.port, scratch }));
-    const ready = (): Promise<boolean> =>
-      new Promise((resolve) => {
-        const socket = connect(port, '127.0.0.1', () => {
-          socket.destroy();
-          resolve(true);
-        });
-        socket.on('error', () => resolve(false));
-      });
     const all = [...first, ...args(file, scratch)];
-    const daemon = await startDaemon({ program: command, args: all, env: { ...env, HOME: scratch }, ready });
+    const daemon = await startDaemon({
+      program: command,
+      args: all,
+      env: { ...env, HOME: scratch },
+      ready: listening(port),
+    });
     const stop = async (): Promise<void> => {
       await daemon.stop();
       await origin.stop();

@@ -2,10 +2,9 @@
 // that its own documentation gives.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { InteropTools, Program } from '../../../hack/interop/tools.ts';
-import { type Daemon, onFreePorts, startDaemon } from '../daemon.ts';
+import { type Daemon, listening, onFreePorts, startDaemon } from '../daemon.ts';
 import { envoyConfig, haproxyConfig, nginxConfig } from './configs.ts';
 import { keystorePassword } from './secrets.ts';
 
@@ -38,13 +37,6 @@ export interface ServerKind {
   readonly service: 'web' | 'mono';
   start(tools: InteropTools, place: Place): Promise<Server>;
 }
-
-const listening = (port: number) => (): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => resolve(true));
-    socket.on('error', () => resolve(false));
-    socket.on('connect', () => socket.destroy());
-  });
 
 const started = (program: Program, args: readonly string[], port: number): Promise<Daemon> =>
   startDaemon({

@@ -4,6 +4,7 @@ const suite = (name) => ({
   testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
+  globalTeardown: '<rootDir>/test/support/ending.ts',
   transform: { '\\.ts$': '<rootDir>/test/support/strip-types.js' },
 });
 

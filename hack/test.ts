@@ -29,7 +29,10 @@ function say(text: string): void {
   console.log(`[${seconds.padStart(7)}s] ${text}`);
 }
 
-async function run(command: string, args: readonly string[]): Promise<boolean> {
+/** The most that one step may take, in minutes, several times its need: one that hangs leaves time for the others and for the closing line. */
+const limits = { check: 30, unit: 10, integration: 45, e2e: 30 };
+
+async function run(command: string, args: readonly string[], minutes: number): Promise<boolean> {
   const env = { ...process.env, PATH: `${join(root, 'node_modules/.bin')}:${process.env['PATH']}` };
   const child = spawn(...leashed(command, args), { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
   const { promise, resolve: done } = Promise.withResolvers<boolean>();
@@ -38,23 +41,27 @@ async function run(command: string, args: readonly string[]): Promise<boolean> {
     done(false);
   });
   child.on('exit', (code) => done(code === 0));
-  return promise;
+  const limit = setTimeout(() => {
+    say(`ended after ${minutes} minutes, the most that a step may take`);
+    child.kill('SIGKILL');
+  }, minutes * 60_000);
+  return promise.finally(() => clearTimeout(limit));
 }
 
 /** A step that either works or does not: one test. */
 async function check(name: string, command: string, args: readonly string[]): Promise<Count> {
   say(name);
-  const ok = await run(command, args);
+  const ok = await run(command, args, limits.check);
   if (!ok) say(`${name}: FAILED`);
   return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
 }
 
-async function jest(project: string): Promise<Count> {
+async function jest(project: 'unit' | 'integration' | 'e2e'): Promise<Count> {
   say(`${project} tests`);
   const file = join(scratch, `${project}.json`);
   // Not by `npm run`: between this process and Jest there must be nobody who could outlive the one without the other.
   const script = `exec ${scripts[`test:${project}`]} "$@"`;
-  const ok = await run('sh', ['-c', script, 'sh', '--json', `--outputFile=${file}`]);
+  const ok = await run('sh', ['-c', script, 'sh', '--json', `--outputFile=${file}`], limits[project]);
   try {
     const report = JSON.parse(readFileSync(file, 'utf8'));
     // A suite that does not even load has no failed test of its own.

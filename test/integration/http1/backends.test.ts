@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { progressOn } from '../../../hack/cluster/progress.ts';
 import { interopTools } from '../../../hack/interop/tools.ts';
-import { canonicalPath } from '../../../sidecar/http1/path.ts';
+import { canonicalPath } from '../../../lib/api/path.ts';
 import { type Backend, startBackends } from '../../support/http1/backends.ts';
 import { pathCorpus, smugglingCorpus } from '../../support/http1/corpus.ts';
 import { gated } from '../../support/http1/gated.ts';

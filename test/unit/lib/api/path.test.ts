@@ -1,6 +1,6 @@
 // The path by which decisions are made: the same for every spelling that means the same, none where back ends disagree.
 import { describe, expect, test } from '@jest/globals';
-import { canonicalPath } from '../../../../sidecar/http1/path.ts';
+import { canonicalPath } from '../../../../lib/api/path.ts';
 
 describe('the canonical path', () => {
   test.each([

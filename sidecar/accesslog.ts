@@ -4,7 +4,7 @@ import type { Call, Decision } from '../lib/api/decide.ts';
 import { type Reason, reasonHints } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
-import type { Exchange } from './http1/gate.ts';
+import type { Exchange } from './exchange.ts';
 import { Lru } from './lru.ts';
 import type { Direction } from './relay/live.ts';
 import type { RelayEnd } from './relay/relay.ts';

@@ -139,7 +139,8 @@ export class Core {
     });
     this.#conveyor = this.#makeConveyor();
     const { openHalf } = deps;
-    const http = new HttpFront({ policy: () => this.#self.current()?.policy, log: this.#log });
+    const identity = () => this.#self.current()?.identity ?? '';
+    const http = new HttpFront({ policy: () => this.#self.current()?.policy, identity, log: this.#log });
     this.#delivery = new Delivery({ conveyor: this.#conveyor, openHalf, authorizer: this.#authorizer, http });
     this.#tunnels = this.#makeTunnels();
     this.#challenges = new ChallengeAnswers({ challenges: () => this.#self.current()?.challenges ?? [], logger });

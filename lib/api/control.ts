@@ -34,8 +34,18 @@ export interface EffectivePolicy {
   };
   readonly accessLog: 'None' | 'Denied' | 'All';
   /** What is done to HTTP where a port speaks it. `hsts` is the value of Strict-Transport-Security. Absent = bytes pass unread. */
+  /** With All: one in so many of what went well gets a line. Absent = every one. */
+  readonly accessLogOneIn?: number;
   readonly http?: { readonly hsts: string };
   /**
+  /** Further fields for answers over TLS where a port speaks HTTP, unless the application says them itself. Absent = none. */
+  readonly securityHeaders?: readonly { readonly name: string; readonly value: string }[];
+  /** The application is told which certificate a client has proved. Absent = it is not. */
+  readonly clientCertificate?: {
+    readonly headers: readonly ForwardedHeader[];
+    /** SPIFFE IDs of clients whose own word about their clients passes. */
+    readonly trustedForwarders: readonly string[];
+  };
    * What holds while news of revocations does not arrive: Hard refuses peers once the last news is older than `maxAgeMs`. Present
    * where the control API serves revocations at all.
    */
@@ -47,6 +57,9 @@ export interface EffectivePolicy {
 /**
  * What a sidecar answers to an ACME CA in the name of its service until it is taken back: http-01 (RFC 8555 section 8.3) or
  * tls-alpn-01 (RFC 8737). Certificate and key are PEM, made for this one answer.
+/** How the application is told of a client's certificate: by RFC 9440, or as Envoy does. */
+export type ForwardedHeader = 'Client-Cert' | 'X-Forwarded-Client-Cert';
+
  */
 export type AcmeChallenge =
   | { readonly type: 'http-01'; readonly token: string; readonly keyAuthorization: string }

@@ -2,6 +2,7 @@
 import type { AuthorizationSpec } from './authorization.ts';
 import type { Condition } from './conditions.ts';
 
+import type { ForwardedHeader } from './control.ts';
 /** How a port treats callers: both prove themselves, only the server does, both TLS and plaintext, or no TLS at all. */
 export type Mode = 'Mutual' | 'ServerOnly' | 'Permissive' | 'Disabled';
 
@@ -55,10 +56,22 @@ export interface TLSPolicySpec {
   readonly revocation?: { readonly mode?: 'Hard' | 'Soft'; readonly maxAge?: string };
   readonly authorization?: AuthorizationSpec;
   readonly http?: {
-    readonly hsts?: { readonly maxAge?: string; readonly includeSubDomains?: boolean; readonly preload?: boolean };
+    readonly hsts?: {
+      readonly maxAge?: string;
+      readonly includeSubDomains?: boolean;
+      readonly preload?: boolean;
+      readonly preloadConfirmation?: 'HardlyReversible';
+    };
+    readonly securityHeaders?: readonly { readonly name: string; readonly value: string }[];
+    readonly clientCertificate?: {
+      readonly headers?: readonly ForwardedHeader[];
+      readonly trustedForwarders?: readonly string[];
+    };
     readonly accessLog?: 'None' | 'Denied' | 'All';
   };
   readonly connections?: {
+    /** With All: one in so many of what went well gets a line. */
+    readonly accessLogOneIn?: number;
     readonly maxAge?: string;
     readonly idleTimeout?: string;
     readonly handshakeTimeout?: string;

@@ -1,7 +1,7 @@
 // TLSPolicy + defaults + what Services say about ports -> what holds. Total: a value that cannot be read, which the CRD
 // should have refused, is replaced by its default and named as a fault, so that one bad field never opens a port. Pure.
 import type { EffectivePolicy } from '../api/control.ts';
-import type { KeyAlgorithm, TLSPolicy } from '../api/tlspolicy.ts';
+import type { KeyAlgorithm, TLSPolicy, TLSPolicySpec } from '../api/tlspolicy.ts';
 import { formatDuration, parseDuration } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { isDnsName, isNameElsewhere } from '../pki/identity.ts';
@@ -36,6 +36,8 @@ export interface Fault {
   /** What is wrong and what holds instead. */
   readonly message: string;
 }
+
+type HttpSpec = NonNullable<TLSPolicySpec['http']>;
 
 /** A value that was read, and what was wrong with what was written. */
 interface Read<T> {
@@ -89,10 +91,24 @@ function readPolicy(policy: TLSPolicy | undefined, spoken: readonly PortProtocol
     tls: { ...defaultPolicy.tls, ...spec.tls },
     connections: connections.value,
     accessLog: spec.http?.accessLog ?? defaultPolicy.accessLog,
+    ...headersAndSampling(spec.http),
     revocation: { mode: spec.revocation?.mode ?? defaultRevocation.mode, maxAgeMs: maxAge.value },
     ...(hsts.value === undefined ? {} : { http: { hsts: hsts.value } }),
   };
   return { value, faults: [...connections.faults, ...maxAge.faults, ...hsts.faults] };
+}
+
+/** What a policy wants of HTTP and its log beyond the defaults; nothing where it wants none of it. */
+function headersAndSampling({ securityHeaders = [], clientCertificate, accessLogOneIn = 1 }: HttpSpec = {}): Pick<
+  EffectivePolicy,
+  'securityHeaders' | 'clientCertificate' | 'accessLogOneIn'
+> {
+  const { headers = ['Client-Cert'], trustedForwarders = [] } = clientCertificate ?? {};
+  return {
+    ...(accessLogOneIn > 1 ? { accessLogOneIn } : {}),
+    ...(securityHeaders.length === 0 ? {} : { securityHeaders }),
+    ...(clientCertificate === undefined ? {} : { clientCertificate: { headers, trustedForwarders } }),
+  };
 }
 
 function readHsts(given: HstsSpec | undefined): Read<string | undefined> {

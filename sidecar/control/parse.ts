@@ -6,6 +6,7 @@ import type {
   DestinationSnapshot,
   EffectivePolicy,
   Endpoint,
+  ForwardedHeader,
   PlainReason,
   SelfSnapshot,
 } from '../../lib/api/control.ts';
@@ -96,7 +97,10 @@ function parsePolicy(value: unknown): EffectivePolicy {
     ...parseRevocation(policy['revocation']),
     ...parseHttp(policy['http']),
     ...(authorization === undefined ? {} : { authorization }),
+    ...parseOneIn(policy['accessLogOneIn']),
   };
+    ...parseHeaders(policy['securityHeaders']),
+    ...parseClientCertificate(policy['clientCertificate']),
 }
 
 /** One that this version does not know is carried the way that every version knows. Absent with an older operator. */
@@ -115,6 +119,37 @@ function parseHttp(value: unknown): Pick<EffectivePolicy, 'http'> {
 /** Absent with an operator that serves no revocations. */
 function parseRevocation(value: unknown): Pick<EffectivePolicy, 'revocation'> {
   if (value === undefined) return {};
+function parseOneIn(value: unknown): Pick<EffectivePolicy, 'accessLogOneIn'> {
+  if (value === undefined) return {};
+  return { accessLogOneIn: Math.max(1, positive({ value }, 'value')) };
+}
+
+/** They go into answers as they are: a field name and visible text. */
+function parseHeaders(value: unknown): Pick<EffectivePolicy, 'securityHeaders'> {
+  if (value === undefined) return {};
+  const securityHeaders = array({ securityHeaders: value }, 'securityHeaders').map((each) => {
+    const header = object(each, 'policy.securityHeaders');
+    const [name, content] = [text(header, 'name'), text(header, 'value')];
+    if (!/^[A-Za-z-]{1,64}$/.test(name)) fail('policy.securityHeaders.name', 'the name of a field');
+    if (!/^[!-~](?:[ -~]{0,2046}[!-~])?$/.test(content)) fail('policy.securityHeaders.value', 'visible ASCII');
+    return { name, value: content };
+  });
+  return securityHeaders.length > mostHeaders ? fail('policy.securityHeaders', 'so short a list') : { securityHeaders };
+}
+
+/** As many as can be told apart by the bits of a number, and Strict-Transport-Security. */
+const mostHeaders = 29;
+const forwardedHeaders: readonly ForwardedHeader[] = ['Client-Cert', 'X-Forwarded-Client-Cert'];
+
+/** A header that this version does not know is left out. */
+function parseClientCertificate(value: unknown): Pick<EffectivePolicy, 'clientCertificate'> {
+  if (value === undefined) return {};
+  const given = object(value, 'policy.clientCertificate');
+  const headers = array(given, 'headers').flatMap((each) => forwardedHeaders.find((name) => name === each) ?? []);
+  const trustedForwarders = array(given, 'trustedForwarders').map((each) => string(each, 'trustedForwarders'));
+  return { clientCertificate: { headers, trustedForwarders } };
+}
+
   const revocation = object(value, 'policy.revocation');
   const mode = oneOf(revocation['mode'], ['Hard', 'Soft'] as const, 'policy.revocation.mode');
   return { revocation: { mode, maxAgeMs: positive(revocation, 'maxAgeMs') } };

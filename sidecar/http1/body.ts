@@ -1,6 +1,7 @@
 // Where a body ends (RFC 9112 sections 6 and 7), followed octet by octet only where it has to be: counted bodies and the data of chunks
 // are skipped in one step, so that they can be passed on as they came.
 
+import { forwardedNames } from '../headers/plan.ts';
 import type { Rule } from './fields.ts';
 import type { BodyKind } from './head.ts';
 import { hexValue, octet, tokenOctet, valueOctet } from './octets.ts';
@@ -10,9 +11,10 @@ const longestLine = 4_096;
 const longestTrailers = 8_192;
 /** Hexadecimal digits of a chunk size: 2^52 octets, beyond which a number is no longer exact. */
 const mostDigits = 13;
-/** What must not come after a body (RFC 9110 section 6.5.1): it says where messages end or go. */
-const notInTrailers = new Set(['content-length', 'transfer-encoding', 'host', 'trailer', 'te', 'connection']);
-const longestNotInTrailers = 17;
+/** What must not come after a body (RFC 9110 section 6.5.1): it says where messages end or go, or who the client is. */
+const framing = ['content-length', 'transfer-encoding', 'host', 'trailer', 'te', 'connection'];
+const notInTrailers = new Set([...framing, ...forwardedNames]);
+const longestNotInTrailers = Math.max(...Array.from(notInTrailers, (name) => name.length));
 
 type State =
   | 'size' // digits of a chunk size

@@ -1,6 +1,8 @@
 // The field section of an HTTP/1 message as a proxy must know it: framing, Host, Connection; everything else is only checked to be what
 // RFC 9110 section 5 and RFC 9112 section 5 allow, so that no two parsers read it differently. Nothing is allocated per message.
+import { forwardedNames } from '../headers/plan.ts';
 import { octet, tokenOctet, valueOctet } from './octets.ts';
+import { isNamed, type WatchedNames } from './watched.ts';
 
 /** What a message may not be. Log field `rule`; docs/http.md says of each what it means. */
 export type Rule =
@@ -60,14 +62,22 @@ export class Fields {
   /** Connection: upgrade beside an Upgrade field. */
   upgrade = false;
   expectContinue = false;
-  /** Strict-Transport-Security is there. */
-  secured = false;
+  /** Bits of the watched names that are there. */
+  seen = 0;
+  /** Value of traceparent; absent, too, when it is there more than once (W3C Trace Context section 3.2). */
+  readonly traceparent: Span = { start: 0, end: 0 };
   readonly host: Span = { start: 0, end: 0 };
   /** How many Host fields there were. */
   hosts = 0;
   #upgradeField = false;
   #upgradeOption = false;
+  #traceparents = 0;
   #broken: Rule | undefined;
+  readonly #watched: WatchedNames | undefined;
+
+  constructor(watched?: WatchedNames) {
+    this.#watched = watched;
+  }
 
   /**
    * Reads from the first field line to behind the blank line; all of it is there. Returns the rule that is broken, or undefined.
@@ -92,7 +102,10 @@ export class Fields {
     this.keepAlive = false;
     this.upgrade = false;
     this.expectContinue = false;
-    this.secured = false;
+    this.seen = 0;
+    this.traceparent.start = 0;
+    this.traceparent.end = 0;
+    this.#traceparents = 0;
     this.host.start = 0;
     this.host.end = 0;
     this.hosts = 0;
@@ -112,6 +125,7 @@ export class Fields {
     if (bytes[at] !== octet.cr || bytes[at + 1] !== octet.lf) {
       return this.#breaks(bytes[at] === octet.cr || bytes[at] === octet.lf ? 'bare_line_ending' : 'bad_field_value');
     }
+    if (this.#watched !== undefined) this.seen |= this.#watched.bitOf(bytes, start, colon);
     const broken = this.#known(bytes, start, colon, at);
     return broken === undefined ? at + 2 : this.#breaks(broken);
   }
@@ -125,22 +139,22 @@ export class Fields {
   #known(bytes: Buffer, start: number, colon: number, stop: number): Rule | undefined {
     switch (colon - start) {
       case 4:
-        return named(bytes, start, 'host') ? this.#host(bytes, colon + 1, stop) : undefined;
+        return isNamed(bytes, start, 'host') ? this.#host(bytes, colon + 1, stop) : undefined;
       case 6:
-        if (named(bytes, start, 'expect')) this.expectContinue = includesToken(bytes, colon + 1, stop, '100-continue');
+        if (isNamed(bytes, start, 'expect')) this.expectContinue = includesToken(bytes, colon + 1, stop, '100-continue');
         return undefined;
       case 7:
-        if (named(bytes, start, 'upgrade')) this.#upgradeField = true;
+        if (isNamed(bytes, start, 'upgrade')) this.#upgradeField = true;
         return undefined;
       case 10:
-        return named(bytes, start, 'connection') ? this.#connection(bytes, colon + 1, stop) : undefined;
-      case 14:
-        return named(bytes, start, 'content-length') ? this.#length(bytes, colon + 1, stop) : undefined;
-      case 17:
-        return named(bytes, start, 'transfer-encoding') ? this.#encoding(bytes, colon + 1, stop) : undefined;
-      case 25:
-        if (named(bytes, start, 'strict-transport-security')) this.secured = true;
+        return isNamed(bytes, start, 'connection') ? this.#connection(bytes, colon + 1, stop) : undefined;
+      case 11:
+        if (isNamed(bytes, start, 'traceparent')) this.#trace(bytes, colon + 1, stop);
         return undefined;
+      case 14:
+        return isNamed(bytes, start, 'content-length') ? this.#length(bytes, colon + 1, stop) : undefined;
+      case 17:
+        return isNamed(bytes, start, 'transfer-encoding') ? this.#encoding(bytes, colon + 1, stop) : undefined;
       default:
         return undefined;
     }
@@ -150,6 +164,13 @@ export class Fields {
     this.hosts += 1;
     this.host.start = skipBlanks(bytes, start, stop);
     this.host.end = trimBlanks(bytes, this.host.start, stop);
+  }
+
+  #trace(bytes: Buffer, start: number, stop: number): void {
+    this.#traceparents += 1;
+    const once = this.#traceparents === 1;
+    this.traceparent.start = once ? skipBlanks(bytes, start, stop) : 0;
+    this.traceparent.end = once ? trimBlanks(bytes, this.traceparent.start, stop) : 0;
   }
 
   /** Connection may take fields away at the next hop: those that say where a message ends or goes must not be among them. */
@@ -182,7 +203,7 @@ export class Fields {
   #encoding(bytes: Buffer, start: number, stop: number): Rule | undefined {
     const first = skipBlanks(bytes, start, stop);
     const last = trimBlanks(bytes, first, stop);
-    if (this.chunked || last - first !== 7 || !named(bytes, first, 'chunked')) return 'bad_transfer_encoding';
+    if (this.chunked || last - first !== 7 || !isNamed(bytes, first, 'chunked')) return 'bad_transfer_encoding';
     this.chunked = true;
     return this.contentLength >= 0 ? 'content_length_with_transfer_encoding' : undefined;
   }
@@ -195,17 +216,8 @@ function nameFault(bytes: Buffer, start: number, at: number): Rule {
   return bare ? 'bare_line_ending' : 'bad_field_name';
 }
 
-const protectedFields = ['host', 'content-length', 'transfer-encoding', 'authorization', 'cookie'];
-
-/** The octets at `start` are this lower-case name, in any case. They are token octets, or the name's length of them is there. */
-function named(bytes: Buffer, start: number, name: string): boolean {
-  for (let at = 0; at < name.length; at += 1) {
-    const code = bytes[start + at] ?? 0;
-    const lower = code >= 0x41 && code <= 0x5a ? code | 0x20 : code;
-    if (lower !== name.charCodeAt(at)) return false;
-  }
-  return true;
-}
+/** Framing, credentials, and what this proxy says of the client: none of it may be lost on the way. */
+const protectedFields = ['host', 'content-length', 'transfer-encoding', 'authorization', 'cookie', ...forwardedNames];
 
 function skipBlanks(bytes: Buffer, start: number, stop: number): number {
   let at = start;
@@ -225,7 +237,7 @@ function includesToken(bytes: Buffer, start: number, stop: number, token: string
     let end = at;
     while (end < stop && bytes[end] !== octet.comma) end += 1;
     const first = skipBlanks(bytes, at, end);
-    if (trimBlanks(bytes, first, end) - first === token.length && named(bytes, first, token)) return true;
+    if (trimBlanks(bytes, first, end) - first === token.length && isNamed(bytes, first, token)) return true;
     at = end + 1;
   }
   return false;

@@ -1,20 +1,30 @@
-// Where a gate stands in front of the application, and what for: on ports that speak HTTP, for connections over TLS, when the policy wants
-// something of HTTP. Everywhere else bytes pass unread.
+// Where a gate stands in front of the application, and what for: on ports that speak HTTP, when the policy wants something of HTTP or
+// authorization rules ask something of requests. Everywhere else bytes pass unread.
 import type { EffectivePolicy } from '../../lib/api/control.ts';
-import type { AccessLog, Place } from '../accesslog.ts';
+import type { Reason } from '../../lib/api/reasons.ts';
+import type { AccessLog, Place, TunnelFacts } from '../accesslog.ts';
+import type { RequestJudge } from '../authorize.ts';
+import { headerPlan } from '../headers/plan.ts';
 import type { Half } from '../relay/half.ts';
 import type { LiveFacts } from '../relay/live.ts';
 import { portSettings } from '../rule.ts';
+import type { TlsFacts } from '../tls/facts.ts';
 import type { PeerFacts } from '../tls/peer.ts';
+import { AnswerFields, RequestFields } from './edits.ts';
 import { defaultHeadLimits } from './fields.ts';
 import { Http1Gate } from './gate.ts';
+import { judged } from './judged.ts';
 
 /** Longest time from the first octet of a head to its last (Envoy's advice for edges; slowloris). */
 const HEAD_TIMEOUT_MS = 10_000;
+/** Longest silence in the middle of a body (Envoy's default for streams). */
+const BODY_TIMEOUT_MS = 300_000;
 
 /** What the front needs. */
 export interface HttpFrontDeps {
   policy(): EffectivePolicy | undefined;
+  /** SPIFFE ID of this pod. */
+  identity(): string;
   readonly log: Pick<AccessLog, 'refused' | 'request'>;
 }
 
@@ -24,39 +34,83 @@ export interface ToApplication {
   readonly destination: Place;
   readonly transport: LiveFacts['transport'];
   readonly peer?: PeerFacts;
+  readonly tls?: TlsFacts;
+  readonly tunnel?: TunnelFacts;
+}
+
+/** What stands before the application. */
+export interface Fronted {
+  readonly half: Half;
+  /** See LiveFacts; present where requests are read. */
+  readonly recheck?: () => Reason | undefined;
+}
+
+interface Edits {
+  readonly policy: EffectivePolicy;
+  readonly answerFields: AnswerFields | undefined;
+  readonly requestFields: RequestFields;
 }
 
 /** Puts gates where they belong. */
 export class HttpFront {
   readonly #deps: HttpFrontDeps;
-  #fields: { readonly hsts: string; readonly octets: Buffer } | undefined;
+  /** Made once for each client that stands, and for those without a name by their transport. */
+  readonly #edits = new WeakMap<object, Edits>();
+  readonly #nameless = { anonymous: {}, plaintext: {} };
 
   constructor(deps: HttpFrontDeps) {
     this.#deps = deps;
   }
 
-  /** The application's half, or a gate around it. */
-  before(application: Half, to: ToApplication): Half {
+  /** Whether requests to a port can be read: its protocol says what they look like. */
+  reads(port: number): boolean {
     const policy = this.#deps.policy();
-    if (policy?.http === undefined || portSettings(policy, to.destination.port).protocol !== 'HTTP') return application;
-    // RFC 6797 section 7.2: never over a connection that is not secure.
-    if (to.transport !== 'mutual' && to.transport !== 'anonymous') return application;
+    return policy !== undefined && portSettings(policy, port).protocol === 'HTTP';
+  }
+
+  /** The application's half, or a gate around it. `requests`: by whom they are judged, on ports that can be read. */
+  before(application: Half, to: ToApplication, requests?: RequestJudge): Fronted {
+    const policy = this.#deps.policy();
+    if (policy === undefined || requests === undefined) return { half: application };
+    if (!requests.needed && !wantsHttp(policy, to.transport)) return { half: application };
     const { log } = this.#deps;
-    const { source, destination, peer } = to;
-    return new Http1Gate(application, {
+    const { source, destination } = to;
+    const { answerFields, requestFields } = this.#editsFor(policy, to);
+    const judge = judged(requests, ({ reason, detail }) =>
+      log.refused({ direction: 'inbound', reason, detail, source, destination }),
+    );
+    const half = new Http1Gate(application, {
       limits: defaultHeadLimits,
       headTimeoutMs: HEAD_TIMEOUT_MS,
-      answerFields: this.#hstsField(policy.http.hsts),
-      over: (exchange) => log.request({ source, destination, exchange, ...(peer === undefined ? {} : { peer }) }),
+      bodyTimeoutMs: BODY_TIMEOUT_MS,
+      answerFields,
+      requestFields,
+      deny: judge.deny,
+      over: (exchange) => {
+        judge.over(exchange);
+        log.request({ ...to, exchange });
+      },
       broken: ({ side, rule }) =>
         log.refused({ direction: 'inbound', reason: 'malformed', detail: `${side}: ${rule}`, source, destination }),
     });
+    return { half, recheck: judge.recheck };
   }
 
-  #hstsField(hsts: string): Buffer {
-    if (this.#fields?.hsts !== hsts) {
-      this.#fields = { hsts, octets: Buffer.from(`Strict-Transport-Security: ${hsts}\r\n`, 'latin1') };
-    }
-    return this.#fields.octets;
+  #editsFor(policy: EffectivePolicy, { transport, peer }: ToApplication): Edits {
+    const key = peer ?? this.#nameless[transport === 'anonymous' ? 'anonymous' : 'plaintext'];
+    const known = this.#edits.get(key);
+    if (known?.policy === policy) return known;
+    const plan = headerPlan(policy, { transport, peer, identity: this.#deps.identity() });
+    const answerFields = plan.answers.length === 0 ? undefined : new AnswerFields(plan.answers);
+    const edits = { policy, answerFields, requestFields: new RequestFields(plan) };
+    this.#edits.set(key, edits);
+    return edits;
   }
+}
+
+/** What goes into answers over TLS is no reason to read plaintext. */
+function wantsHttp(policy: EffectivePolicy, transport: LiveFacts['transport']): boolean {
+  if (transport === 'untouched') return false;
+  if (policy.accessLog === 'All' || policy.clientCertificate !== undefined) return true;
+  return transport !== 'plaintext' && (policy.http !== undefined || policy.securityHeaders !== undefined);
 }

@@ -3,28 +3,20 @@
 // their end. One request at a time reaches the application: the next is held until its answer is complete, so that an answer of ours never
 // comes out of order.
 import type { Reason } from '../../lib/api/reasons.ts';
+import { type Exchange, type TraceContext, traceContext } from '../exchange.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
+import type { AnswerFields, RequestFields } from './edits.ts';
 import type { HeadLimits, Rule } from './fields.ts';
 import type { RequestHead } from './head.ts';
+import { Patience } from './patience.ts';
 import { badGateway, badRequest, type Reply, replyOctets, requestTimeout } from './replies.ts';
 import { Requests } from './requests.ts';
 import { Responses } from './responses.ts';
 
-/** One request and its answer, as far as it came. */
-export interface Exchange {
-  readonly method: string;
-  /** As sent, with its query. */
-  readonly target: string;
-  readonly host: string;
-  readonly status: number;
-  /** From the end of the request's head to the end of the answer. */
-  readonly ms: number;
-}
-
-/** What broke a rule, and which; `head_timeout` is ours. */
+/** What broke a rule, and which; those of time are ours. */
 export interface Broken {
   readonly side: 'request' | 'response';
-  readonly rule: Rule | 'head_timeout';
+  readonly rule: Rule | 'head_timeout' | 'body_timeout';
 }
 
 /** What a gate is told. */
@@ -32,11 +24,15 @@ export interface GateOptions {
   readonly limits: HeadLimits;
   /** How long a head may take from its first octet to its last. */
   readonly headTimeoutMs: number;
-  /** Field lines, each with its CRLF, for every final answer that has no Strict-Transport-Security of its own, and for those of the gate. */
-  readonly answerFields: Buffer | undefined;
-  /** Says no to a request; the head holds what was read until the call returns. */
-  deny?(request: RequestHead): Reply | undefined;
-  /** An exchange is over. */
+  /** How long a client may leave the middle of a body without an octet, while nothing holds it back. */
+  readonly bodyTimeoutMs: number;
+  /** What is taken out of requests and put in. */
+  readonly requestFields?: RequestFields | undefined;
+  /** Fields for every final answer that has none of that name, and for those of the gate. */
+  readonly answerFields?: AnswerFields | undefined;
+  /** Says no to a request; the head holds what was read from these octets until the call returns. */
+  deny?(request: RequestHead, octets: Buffer): Reply | undefined;
+  /** An exchange is over, also one that was denied or broken off. */
   over?(exchange: Exchange): void;
   /** A message broke a rule, and the connection ends for it. */
   broken?(broken: Broken): void;
@@ -48,29 +44,35 @@ export class Http1Gate implements Half {
   readonly #options: GateOptions;
   readonly #requests: Requests;
   readonly #responses: Responses;
+  readonly #patience: Patience;
   #events: HalfEvents | undefined;
   /** Octets go through as they are, both ways. */
   #tunnel = false;
   /** The application takes no more for now. */
   #full = false;
+  /** The client takes no more for now, and the gate itself has answered it since. */
+  #clientFull = false;
+  #owed = false;
   /** The client was told to wait. */
   #blocked = false;
   #clientEnded = false;
   #sent = true;
   #answered = true;
+  /** A request was let through and nobody was told what became of it. */
+  #open = false;
   #askedAt = 0;
-  #headTimer: NodeJS.Timeout | undefined;
+  #trace: TraceContext | undefined;
   /** Set when the gate has ended the connection with an answer of its own: why, and until when the client may read that. */
   #parting: { readonly reason: Reason; readonly timer: NodeJS.Timeout } | undefined;
 
   constructor(inner: Half, options: GateOptions) {
     this.#inner = inner;
     this.#options = options;
-    this.#requests = new Requests(options.limits, {
-      asked: (head) => this.#asked(head),
+    this.#requests = new Requests(options.limits, options.requestFields, {
+      asked: (head, octets) => this.#asked(head, octets),
       forward: (octets, lent) => this.#forward(octets, lent),
       sent: () => this.#done('request'),
-      waiting: (more) => this.#await(more),
+      waiting: (more) => this.#patience.head(more),
       broken: (rule) => this.#refuse('request', rule),
     });
     this.#responses = new Responses(options.limits, options.answerFields, {
@@ -78,6 +80,12 @@ export class Http1Gate implements Half {
       answered: () => this.#done('answer'),
       switched: () => this.#switch(),
       broken: (rule) => this.#refuse('response', rule),
+    });
+    this.#patience = new Patience({
+      headMs: options.headTimeoutMs,
+      bodyMs: options.bodyTimeoutMs,
+      owesBody: () => (this.#requests.inBody ? (this.#holdsBody() ? 'held' : 'yes') : 'no'),
+      late: (rule) => this.#refuse('request', rule),
     });
   }
 
@@ -98,6 +106,7 @@ export class Http1Gate implements Half {
   write(bytes: Uint8Array, lent: boolean): boolean {
     if (this.#tunnel) return this.#inner.write(bytes, lent);
     this.#requests.take(bytes, lent);
+    if (this.#requests.inBody) this.#patience.body();
     this.#blocked = !this.#hasRoom();
     return !this.#blocked;
   }
@@ -111,36 +120,45 @@ export class Http1Gate implements Half {
   }
 
   pause(): void {
+    this.#clientFull = true;
     this.#inner.pause();
   }
 
   resume(): void {
+    this.#clientFull = false;
+    this.#owed = false;
     this.#inner.resume();
+    if (!this.#tunnel) this.#unblock();
   }
 
-  reset(): void {
-    this.#forget();
-    this.#inner.reset();
+  reset(reason?: Reason): void {
+    this.#patience.forget();
+    this.#tellOver(reason ?? 'reset');
+    this.#inner.reset(reason);
   }
 
-  abort(): void {
-    this.#forget();
-    this.#inner.abort();
+  abort(reason?: Reason): void {
+    this.#patience.forget();
+    this.#tellOver(reason ?? 'reset');
+    this.#inner.abort(reason);
   }
 
   destroy(): void {
-    this.#forget();
+    this.#patience.forget();
+    this.#tellOver('reset');
     this.#inner.destroy();
   }
 
-  #asked(head: RequestHead): boolean {
-    const reply = this.#options.deny?.(head);
+  #asked(head: RequestHead, octets: Buffer): boolean {
+    this.#trace = traceOf(head, octets);
+    const reply = this.#options.deny?.(head, octets);
     if (reply !== undefined) {
       this.#answerFor(head, reply);
       return false;
     }
     this.#sent = false;
     this.#answered = false;
+    this.#open = true;
     this.#askedAt = performance.now();
     this.#responses.expect(head);
     return true;
@@ -149,9 +167,9 @@ export class Http1Gate implements Half {
   /** The body of a denied request is not waited for: the connection ends then. */
   #answerFor(head: RequestHead, reply: Reply): void {
     const last = head.last || head.body !== 'none';
-    const { answerFields: fields } = this.#options;
-    this.#events?.data(replyOctets(reply, { last, head: head.method === 'HEAD', fields }), false);
-    this.#options.over?.({ ...asExchange(head), status: reply.status, ms: 0 });
+    const octets = this.#reply(reply, last, head.method === 'HEAD');
+    const { status } = reply;
+    this.#options.over?.({ ...this.#exchange(), status, reason: 'denied', ms: 0, bytesOut: octets });
     if (last) this.#partInOrder('denied');
   }
 
@@ -160,12 +178,14 @@ export class Http1Gate implements Half {
   }
 
   #hasRoom(): boolean {
-    return !this.#full && !this.#requests.behind;
+    // Who reads none of our own answers gets no more of them. Those of the application hold it back by themselves.
+    return !this.#full && !this.#requests.behind && !(this.#clientFull && this.#owed);
   }
 
   #unblock(): void {
     if (!this.#blocked || !this.#hasRoom()) return;
     this.#blocked = false;
+    if (this.#requests.inBody) this.#patience.body();
     this.#events?.drained();
   }
 
@@ -203,9 +223,28 @@ export class Http1Gate implements Half {
     else this.#unblock();
   }
 
-  #tellOver(): void {
-    const { status } = this.#responses.head;
-    this.#options.over?.({ ...asExchange(this.#requests.head), status, ms: performance.now() - this.#askedAt });
+  /** What became of the request that was let through. */
+  #tellOver(reason?: Reason, ownStatus?: number): void {
+    if (!this.#open) return;
+    this.#open = false;
+    const { head, octets } = this.#responses;
+    const status = ownStatus ?? (head.interim ? 0 : head.status);
+    const ms = performance.now() - this.#askedAt;
+    this.#options.over?.({ ...this.#exchange(), status, reason, ms, bytesOut: octets });
+  }
+
+  #exchange(): Pick<Exchange, 'method' | 'target' | 'host' | 'version' | 'bytesIn' | 'trace'> {
+    const { head, octets } = this.#requests;
+    const { method, target, host, minor } = head;
+    return { method, target, host, version: minor === 0 ? '1.0' : '1.1', bytesIn: octets, trace: this.#trace };
+  }
+
+  /** Sends an answer of the gate's own; how many octets it has. */
+  #reply(reply: Reply, last: boolean, head: boolean): number {
+    const octets = replyOctets(reply, { last, head, fields: this.#options.answerFields?.all });
+    this.#owed = true;
+    this.#events?.data(octets, false);
+    return octets.length;
   }
 
   #applicationEnded(): void {
@@ -217,6 +256,7 @@ export class Http1Gate implements Half {
         return this.#done('answer');
       case 'between':
         this.#requests.finish();
+        this.#tellOver('reset');
         return this.#events?.ended();
       case 'cut_short':
         return this.#inner.reset();
@@ -225,11 +265,13 @@ export class Http1Gate implements Half {
 
   #refuse(side: Broken['side'], rule: Broken['rule']): void {
     this.#options.broken?.({ side, rule });
-    const reply = side === 'response' ? badGateway(rule) : rule === 'head_timeout' ? requestTimeout : badRequest(rule);
+    const reply = side === 'response' ? badGateway(rule) : rule.endsWith('_timeout') ? requestTimeout(rule) : badRequest(rule);
     // Behind the beginning of an answer another one would only be taken for a part of it.
     if (!this.#answered && this.#responses.begun) return this.#part('malformed');
+    if (this.#answered && rule === 'body_timeout') return this.#part('malformed');
     const head = !this.#answered && this.#requests.head.method === 'HEAD';
-    this.#events?.data(replyOctets(reply, { last: true, head, fields: this.#options.answerFields }), false);
+    this.#reply(reply, true, head);
+    this.#tellOver('malformed', this.#answered ? undefined : reply.status);
     return this.#partInOrder('malformed');
   }
 
@@ -243,6 +285,7 @@ export class Http1Gate implements Half {
   /** From here on the relay takes the client's half down. */
   #part(reason: Reason): void {
     clearTimeout(this.#parting?.timer);
+    this.#tellOver(reason);
     const events = this.#events;
     this.#events = undefined;
     this.#leave();
@@ -250,32 +293,26 @@ export class Http1Gate implements Half {
   }
 
   #leave(): void {
-    this.#forget();
+    this.#patience.forget();
     this.#requests.finish();
     this.#responses.finish();
     this.#inner.reset();
   }
 
   #closed(reason: Reason | undefined): void {
-    this.#forget();
+    this.#patience.forget();
+    this.#tellOver(reason ?? 'reset');
     if (this.#parting === undefined) this.#events?.closed(reason);
   }
 
-  #await(more: boolean): void {
-    if (!more) this.#forget();
-    else
-      this.#headTimer ??= setTimeout(
-        () => this.#refuse('request', 'head_timeout'),
-        this.#options.headTimeoutMs,
-      ).unref();
-  }
-
-  #forget(): void {
-    clearTimeout(this.#headTimer);
-    this.#headTimer = undefined;
+  /** Whoever was told to wait, or waits for 100 (Continue), is not late. */
+  #holdsBody(): boolean {
+    return this.#blocked || (this.#requests.head.fields.expectContinue && !this.#responses.begun);
   }
 }
 
-function asExchange({ method, target, host }: RequestHead): Pick<Exchange, 'method' | 'target' | 'host'> {
-  return { method, target, host };
+function traceOf({ fields: { traceparent } }: RequestHead, octets: Buffer): TraceContext | undefined {
+  const { start, end } = traceparent;
+  // Longer ones are of versions to come, which begin with what version 00 has (W3C Trace Context section 3.2.3).
+  return end === 0 ? undefined : traceContext(octets.toString('latin1', start, Math.min(end, start + 56)));
 }

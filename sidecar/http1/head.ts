@@ -1,7 +1,8 @@
 // Request and response heads (RFC 9112 sections 3 and 4), read in place once all of a head is there. A reader is reused for every message
 // of its connection: what it holds is of the last head.
-import { Fields, type HeadLimits, type Rule } from './fields.ts';
+import { Fields, type HeadLimits, type Rule, type Span } from './fields.ts';
 import { hostOctet, octet, targetOctet, tokenOctet, valueOctet } from './octets.ts';
+import type { WatchedNames } from './watched.ts';
 
 /** How a body ends (RFC 9112 section 6.3). `length` comes with the number of octets. */
 export type BodyKind = 'none' | 'length' | 'chunked' | 'until_close' | 'tunnel';
@@ -19,7 +20,7 @@ export function headEnd(bytes: Buffer, start: number, seen: number): number {
 
 /** The head of a request. */
 export class RequestHead {
-  readonly fields = new Fields();
+  readonly fields: Fields;
   method = '';
   /** As sent. */
   target = '';
@@ -32,10 +33,18 @@ export class RequestHead {
 
   /** Host field in lower case with its port, as sent; empty without one. */
   host = '';
+  /** Where it stands in the octets that it was read from, `end` exclusive. */
+  readonly span: Span = { start: 0, end: 0 };
+
+  constructor(watched?: WatchedNames) {
+    this.fields = new Fields(watched);
+  }
 
   /** Reads the head in [start, end). Returns the rule that is broken, or undefined. */
   read(bytes: Buffer, start: number, end: number, limits: HeadLimits): Rule | undefined {
     if (end - start > limits.octets) return 'head_too_large';
+    this.span.start = start;
+    this.span.end = end;
     const line = this.#requestLine(bytes, start);
     if (typeof line !== 'number') return line;
     const { fields } = this;
@@ -110,13 +119,17 @@ export class RequestHead {
 
 /** The head of a response. */
 export class ResponseHead {
-  readonly fields = new Fields();
+  readonly fields: Fields;
   status = 0;
   minor: 0 | 1 = 1;
   body: BodyKind = 'none';
   length = 0;
   /** The connection ends after this exchange. */
   last = false;
+
+  constructor(watched?: WatchedNames) {
+    this.fields = new Fields(watched);
+  }
 
   /** Reads the head in [start, end), the answer to a request of `method`. Returns the rule that is broken, or undefined. */
   read(

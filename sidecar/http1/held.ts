@@ -39,3 +39,19 @@ export class Held {
     return octets;
   }
 }
+
+/** Up to this many octets a copy costs less than a TLS record of their own. */
+const pieceToCopy = 16_384;
+
+/** Forwards octets of our own and what came behind them, in one piece where that is short. */
+export function forwardBehind(
+  own: Buffer,
+  through: Buffer,
+  lent: boolean,
+  sink: { forward(octets: Buffer, lent: boolean): void },
+): void {
+  if (through.length === 0) return sink.forward(own, false);
+  if (through.length <= pieceToCopy) return sink.forward(Buffer.concat([own, through]), false);
+  sink.forward(own, false);
+  return sink.forward(through, lent);
+}

@@ -20,8 +20,10 @@ export function badGateway(rule: string): Reply {
   return { status: 502, phrase: 'Bad Gateway', text: `malformed: ${rule}` };
 }
 
-/** The head did not come in time. */
-export const requestTimeout: Reply = { status: 408, phrase: 'Request Timeout', text: 'malformed: head_timeout' };
+/** The request, or what was left of it, did not come in time. */
+export function requestTimeout(rule: string): Reply {
+  return { status: 408, phrase: 'Request Timeout', text: `malformed: ${rule}` };
+}
 
 /** Policy says no. */
 export function forbidden(reason: Reason): Reply {

@@ -1,13 +1,14 @@
 // The way of requests through a gate: one head at a time is read and judged, its body is followed, what comes after waits for the answer.
 import { Body } from './body.ts';
+import type { RequestFields } from './edits.ts';
 import type { HeadLimits, Rule } from './fields.ts';
 import { headEnd, RequestHead } from './head.ts';
-import { Held, type Piece } from './held.ts';
+import { forwardBehind, Held, type Piece } from './held.ts';
 
 /** What becomes of requests. */
 export interface RequestSink {
-  /** A head was read. True lets the request through; false leaves it out, it was answered. */
-  asked(head: RequestHead): boolean;
+  /** A head was read, from these octets. True lets the request through; false leaves it out, it was answered. */
+  asked(head: RequestHead, octets: Buffer): boolean;
   forward(octets: Buffer, lent: boolean): void;
   /** The last octet of a request was forwarded. */
   sent(): void;
@@ -21,16 +22,25 @@ type State = 'head' | 'body' | 'answer' | 'over';
 
 /** Reads what the client sends. */
 export class Requests {
-  readonly head = new RequestHead();
+  readonly head: RequestHead;
   readonly #limits: HeadLimits;
+  readonly #fields: RequestFields | undefined;
   readonly #sink: RequestSink;
   readonly #body = new Body();
   readonly #held = new Held();
   #state: State = 'head';
+  #octets = 0;
 
-  constructor(limits: HeadLimits, sink: RequestSink) {
+  constructor(limits: HeadLimits, fields: RequestFields | undefined, sink: RequestSink) {
+    this.head = new RequestHead(fields?.watched);
     this.#limits = limits;
+    this.#fields = fields;
     this.#sink = sink;
+  }
+
+  /** Octets of the last request that have come: head and body. */
+  get octets(): number {
+    return this.#octets;
   }
 
   /** Octets that wait. */
@@ -41,6 +51,11 @@ export class Requests {
   /** A request, or some of one, waits for the answer to the one before. Half a head does not: it waits for the client. */
   get behind(): boolean {
     return this.#state === 'answer' && this.#held.length > 0;
+  }
+
+  /** A body has begun and waits for the client. */
+  get inBody(): boolean {
+    return this.#state === 'body';
   }
 
   /** Nothing of a request has come that is not through. */
@@ -83,18 +98,24 @@ export class Requests {
       return -1;
     }
     if (seen > 0) this.#sink.waiting(false);
-    const broken = this.head.read(octets, start, end, this.#limits);
+    const { head } = this;
+    const broken = head.read(octets, start, end, this.#limits);
     if (broken !== undefined) return this.#break(broken);
-    if (!this.#sink.asked(this.head)) return end;
-    this.#body.begin(this.head.body, this.head.length);
-    return this.#readBody(piece, start, end);
+    this.#octets = end - start;
+    if (!this.#sink.asked(head, octets)) return end;
+    this.#body.begin(head.body, head.length);
+    const edited = this.#fields?.edited(octets.subarray(start, end), head.fields.seen);
+    return edited === undefined ? this.#readBody(piece, start, end) : this.#readBody(piece, end, end, edited);
   }
 
-  /** Forwards from `start` on, the body from `at` on as far as it has come. */
-  #readBody({ octets, lent }: Piece, start: number, at: number): number {
+  /** Forwards from `start` on, the body from `at` on as far as it has come; `before` goes first. */
+  #readBody({ octets, lent }: Piece, start: number, at: number, before?: Buffer): number {
     const end = this.#body.take(octets, at, octets.length);
+    this.#octets += end - at;
     this.#state = this.#body.done ? 'answer' : 'body';
-    if (end > start) this.#sink.forward(octets.subarray(start, end), lent);
+    const through = octets.subarray(start, end);
+    if (before === undefined && through.length > 0) this.#sink.forward(through, lent);
+    if (before !== undefined) forwardBehind(before, through, lent, this.#sink);
     if (this.#body.broken !== undefined) return this.#break(this.#body.broken);
     if (this.#body.done) this.#sink.sent();
     return end;

@@ -1,8 +1,9 @@
 // The way of answers through a gate: the head of each is read, fields may be put behind its own, its body is followed to the end.
 import { Body } from './body.ts';
+import type { AnswerFields } from './edits.ts';
 import type { HeadLimits, Rule } from './fields.ts';
 import { headEnd, type RequestHead, ResponseHead } from './head.ts';
-import { Held, type Piece } from './held.ts';
+import { forwardBehind, Held, type Piece } from './held.ts';
 
 /** What becomes of answers. */
 export interface ResponseSink {
@@ -22,9 +23,9 @@ export type EndOfAnswers = 'between' | 'complete' | 'cut_short';
 
 /** Reads what the application sends. */
 export class Responses {
-  readonly head = new ResponseHead();
+  readonly head: ResponseHead;
   readonly #limits: HeadLimits;
-  readonly #fields: Buffer | undefined;
+  readonly #fields: AnswerFields | undefined;
   readonly #sink: ResponseSink;
   readonly #body = new Body();
   readonly #held = new Held();
@@ -32,8 +33,10 @@ export class Responses {
   #method = '';
   #upgradeAsked = false;
   #begun = false;
+  #octets = 0;
 
-  constructor(limits: HeadLimits, fields: Buffer | undefined, sink: ResponseSink) {
+  constructor(limits: HeadLimits, fields: AnswerFields | undefined, sink: ResponseSink) {
+    this.head = new ResponseHead(fields?.watched);
     // Names with underscores are the application's own business on the way out.
     this.#limits = { ...limits, refuseUnderscores: false };
     this.#fields = fields;
@@ -45,12 +48,19 @@ export class Responses {
     return this.#begun;
   }
 
+  /** Octets of the last answer that have come, interim ones included. */
+  get octets(): number {
+    return this.#octets;
+  }
+
   /** The answer to this request comes next. */
   expect({ method, fields }: RequestHead): void {
     this.#state = 'head';
     this.#method = method;
     this.#upgradeAsked = fields.upgrade;
     this.#begun = false;
+    this.#octets = 0;
+    this.head.status = 0;
   }
 
   /** No more answers are read. */
@@ -91,6 +101,7 @@ export class Responses {
     const { head } = this;
     const broken = head.read(octets, start, end, { method: this.#method, limits: this.#limits });
     if (broken !== undefined) return this.#break(broken);
+    this.#octets += end - start;
     if (head.status === 101 && !this.#upgradeAsked) return this.#break('unasked_response');
     if (head.interim) {
       this.#forward(octets.subarray(start, end), lent);
@@ -98,7 +109,7 @@ export class Responses {
     }
     if (head.body === 'tunnel') return this.#switch(piece, start, end);
     this.#body.begin(head.body, head.length);
-    const fields = head.fields.secured ? undefined : this.#fields;
+    const fields = this.#fields?.missing(head.fields.seen);
     if (fields === undefined) return this.#readBody(piece, start, end);
     const spliced = Buffer.concat([octets.subarray(start, end - 2), fields, octets.subarray(end - 2, end)]);
     return this.#readBody(piece, end, end, spliced);
@@ -107,12 +118,12 @@ export class Responses {
   /** Forwards from `start` on, the body from `at` on as far as it has come; `before` goes first, in one piece with what is short. */
   #readBody({ octets, lent }: Piece, start: number, at: number, before?: Buffer): number {
     const end = this.#body.take(octets, at, octets.length);
+    this.#octets += end - at;
     const through = octets.subarray(start, end);
     if (before === undefined) this.#forward(through, lent);
-    else if (through.length <= pieceToCopy) this.#forward(Buffer.concat([before, through]), false);
     else {
-      this.#forward(before, false);
-      this.#forward(through, lent);
+      this.#begun = true;
+      forwardBehind(before, through, lent, this.#sink);
     }
     if (this.#body.broken !== undefined) return this.#break(this.#body.broken);
     this.#state = this.#body.done ? 'idle' : 'body';
@@ -143,6 +154,3 @@ export class Responses {
     return -1;
   }
 }
-
-/** Up to this many octets a copy costs less than a TLS record of their own. */
-const pieceToCopy = 16_384;

@@ -19,6 +19,8 @@ export interface PeerFacts {
   readonly issuer: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
+  /** The certificate itself, for who tells the application of it. */
+  readonly certificate?: X509Certificate;
 }
 
 /** The outcome; `detail` is a fact for the log. */
@@ -74,6 +76,7 @@ export function judgePeer(request: PeerRequest): PeerVerdict {
     issuer: certificate.issuer,
     notBefore: certificate.validFromDate,
     notAfter: certificate.validToDate,
+    certificate,
   };
   return judgeFacts(peer, request);
 }

@@ -197,6 +197,12 @@ export const refusedPolicies: readonly Refused[] = [
     says: 'the preload lists of browsers take only names with includeSubDomains',
   },
   {
+    what: 'HSTS preloading that nobody has confirmed',
+    spec: '{http: {hsts: {maxAge: 365d, includeSubDomains: true, preload: true}}}',
+    field: 'spec.http.hsts.preload',
+    says: 'say so with preloadConfirmation HardlyReversible',
+  },
+  {
     what: 'HSTS preloading for a month',
     spec: '{http: {hsts: {maxAge: 30d, includeSubDomains: true, preload: true}}}',
     field: 'spec.http.hsts.preload',

@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { defaultHeadLimits } from '../../../sidecar/http1/fields.ts';
-import { type Broken, type Exchange, Http1Gate } from '../../../sidecar/http1/gate.ts';
+import type { Exchange } from '../../../sidecar/exchange.ts';
+import { type Broken, Http1Gate } from '../../../sidecar/http1/gate.ts';
 import { join } from '../../../sidecar/relay/join.ts';
 import { openStreamHalf } from '../../../sidecar/relay/streamhalf.ts';
 
@@ -34,7 +35,7 @@ export async function gated(port: number): Promise<Gated> {
       const gate = new Http1Gate(openStreamHalf(far), {
         limits: defaultHeadLimits,
         headTimeoutMs: 30_000,
-        answerFields: undefined,
+        bodyTimeoutMs: 300_000,
         over: (exchange) => current.exchanges.push(exchange),
         broken: (each) => current.broken.push(each),
       });

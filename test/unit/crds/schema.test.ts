@@ -71,7 +71,13 @@ const policy: Whole<TLSPolicySpec> = {
   edge: { issuer: '', dnsNames: [''] },
   revocation: { mode: 'Hard', maxAge: '' },
   authorization: { audit: true, rules: [rule] },
-  http: { hsts: { maxAge: '', includeSubDomains: true, preload: true }, accessLog: 'All' },
+  http: {
+    hsts: { maxAge: '', includeSubDomains: true, preload: true, preloadConfirmation: 'HardlyReversible' },
+    securityHeaders: [{ name: 'Referrer-Policy', value: 'no-referrer' }],
+    clientCertificate: { headers: ['Client-Cert'], trustedForwarders: [''] },
+    accessLog: 'All',
+    accessLogOneIn: 1,
+  },
   connections: { maxAge: '', idleTimeout: '', handshakeTimeout: '', maxConcurrent: 1, transport: 'Tunnel' },
 };
 

@@ -2,7 +2,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { defaultHeadLimits } from '../../../../sidecar/http1/fields.ts';
-import { type Broken, type Exchange, Http1Gate } from '../../../../sidecar/http1/gate.ts';
+import type { Exchange } from '../../../../sidecar/exchange.ts';
+import { type Broken, Http1Gate } from '../../../../sidecar/http1/gate.ts';
 import { lend, PlayedHalf } from '../../../support/http1/application.ts';
 import { smugglingCorpus } from '../../../support/http1/corpus.ts';
 import { runs, runsTimeout } from '../../../support/runs.ts';
@@ -58,7 +59,7 @@ function watched(): Watched {
   const gate = new Http1Gate(application, {
     limits: defaultHeadLimits,
     headTimeoutMs: 10_000,
-    answerFields: undefined,
+    bodyTimeoutMs: 300_000,
     over: (each) => over.push(each),
     broken: (each) => broken.push(each),
   });

@@ -1,7 +1,9 @@
 // The gate between a client and an application that both are written here: what each of them gets, at every split of what the other sends.
-import { describe, expect, jest, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { defaultHeadLimits } from '../../../../sidecar/http1/fields.ts';
-import { type Broken, type Exchange, type GateOptions, Http1Gate } from '../../../../sidecar/http1/gate.ts';
+import type { Exchange } from '../../../../sidecar/exchange.ts';
+import { AnswerFields, RequestFields } from '../../../../sidecar/http1/edits.ts';
+import { type Broken, type GateOptions, Http1Gate } from '../../../../sidecar/http1/gate.ts';
 import { forbidden } from '../../../../sidecar/http1/replies.ts';
 import { lend, PlayedHalf } from '../../../support/http1/application.ts';
 
@@ -13,8 +15,8 @@ function gate(options: Partial<GateOptions> = {}) {
   const half = new Http1Gate(application, {
     limits: defaultHeadLimits,
     headTimeoutMs: 10_000,
-    answerFields: undefined,
-    over: ({ method, target, host, status }) => over.push({ method, target, host, status }),
+    bodyTimeoutMs: 300_000,
+    over: ({ ms: _ms, ...exchange }) => over.push(exchange),
     broken: (each) => broken.push(each),
     ...options,
   });
@@ -36,7 +38,7 @@ function gate(options: Partial<GateOptions> = {}) {
 const get = 'GET /a?b HTTP/1.1\r\nHost: web\r\nX-Odd:  kept as it is \r\n\r\n';
 const post = 'POST /p HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nSum: 1\r\n\r\n';
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
-const hsts = Buffer.from('Strict-Transport-Security: max-age=60\r\n');
+const hsts = new AnswerFields([{ name: 'Strict-Transport-Security', value: 'max-age=60' }]);
 
 describe('a gate', () => {
   test.each([1, 2, 3, 7, 50, 1_000])(
@@ -348,7 +350,161 @@ describe('fields of the gate', () => {
     client.says(get);
     application.says(`HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n${'b'.repeat(40_000)}`);
     expect(client.state.got).toHaveLength(
-      'HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n'.length + hsts.length + 40_000,
+      'HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n'.length + hsts.all.length + 40_000,
     );
+  });
+});
+
+describe('fields of requests', () => {
+  const removed = ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert'];
+  const proved = [{ name: 'Client-Cert', value: ':AAAA:' }];
+  const forged = 'GET / HTTP/1.1\r\nclient-CERT: :BBBB:\r\nHost: web\r\nX-Forwarded-Client-Cert: By=x\r\nClient-Cert: a\r\nA: b\r\n\r\n';
+
+  test.each([1, 9, 1_000])('that nobody but the gate may say are taken out, in pieces of %d', (size) => {
+    const { application, client } = gate({ requestFields: new RequestFields({ removed, proved: [] }) });
+    client.says(forged + get, size);
+    expect(application.got).toBe('GET / HTTP/1.1\r\nHost: web\r\nA: b\r\n\r\n');
+    application.got = '';
+    application.says(ok);
+    expect(application.got).toBe(get);
+  });
+
+  test.each([1, 9, 1_000])('that the client has proved come behind the others, in pieces of %d', (size) => {
+    const { application, client, over } = gate({ requestFields: new RequestFields({ removed, proved }) });
+    client.says(forged, size);
+    expect(application.got).toBe('GET / HTTP/1.1\r\nHost: web\r\nA: b\r\nClient-Cert: :AAAA:\r\n\r\n');
+    application.says(ok);
+    application.got = '';
+    client.says(post, size);
+    expect(application.got).toBe(post.replace('\r\n\r\n', '\r\nClient-Cert: :AAAA:\r\n\r\n'));
+    // The log tells what came, not what went on.
+    expect(over[0]).toMatchObject({ bytesIn: forged.length, bytesOut: ok.length });
+  });
+
+  test.each([
+    ['by Connection', 'GET / HTTP/1.1\r\nHost: web\r\nConnection: close, Client-Cert\r\n\r\n', 'protected_field_in_connection'],
+    ['in trailers', post.replace('Sum', 'X-Forwarded-Client-Cert'), 'framing_field_in_trailers'],
+  ])('are neither lost nor smuggled %s', (_, request, rule) => {
+    const { client, broken } = gate({ requestFields: new RequestFields({ removed, proved }) });
+    client.says(request);
+    expect(broken).toEqual([{ side: 'request', rule }]);
+  });
+});
+
+describe('what is told of an exchange', () => {
+  const traced = (value: string) => `GET /t HTTP/1.1\r\nHost: web\r\nTraceParent: ${value}\r\n\r\n`;
+  const [traceId, spanId] = ['0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331'];
+
+  test('are its octets both ways, its version, its trace', () => {
+    const { application, client, over } = gate();
+    const request = traced(` 00-${traceId}-${spanId}-01 `);
+    client.says(request, 7);
+    expect(application.got).toBe(request);
+    application.says('HTTP/1.1 103 Early Hints\r\n\r\n');
+    application.says(ok);
+    expect(over).toEqual([
+      {
+        ...{ method: 'GET', target: '/t', host: 'web', version: '1.1', status: 200, reason: undefined },
+        ...{ bytesIn: request.length, bytesOut: 28 + ok.length, trace: { traceId, spanId } },
+      },
+    ]);
+  });
+
+  test.each([
+    `00-${traceId}-${spanId}`,
+    `00-${traceId.toUpperCase()}-${spanId}-01`,
+    `ff-${traceId}-${spanId}-01`,
+    `00-${'0'.repeat(32)}-${spanId}-01`,
+    `00-${traceId}-${spanId}-01\r\nTraceparent: 00-${traceId}-${spanId}-00`,
+    '"},{"x":"',
+  ])('is no trace where traceparent is %s, which passes all the same', (value) => {
+    const { application, client, over } = gate();
+    client.says(traced(value));
+    expect(application.got).toBe(traced(value));
+    application.says(ok);
+    expect(over[0]?.trace).toBeUndefined();
+  });
+
+  test.each<[string, (each: ReturnType<typeof gate>) => void, number, string]>([
+    ['the client goes', ({ half }) => half.reset(), 0, 'reset'],
+    ['the client is revoked', ({ half }) => half.reset('revoked'), 0, 'revoked'],
+    ['the application hangs up without a word', ({ application }) => application.events?.ended(), 0, 'reset'],
+    ['the application is gone', ({ application }) => application.events?.closed('reset'), 0, 'reset'],
+    [
+      'the answer stops in the middle',
+      ({ application, half }) => {
+        application.says('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel');
+        half.reset();
+      },
+      200,
+      'reset',
+    ],
+    ['the answer is malformed', ({ application }) => application.says('HTTP/2 200\r\n\r\n'), 502, 'malformed'],
+  ])('is told once when %s', (_, happens, status, reason) => {
+    const each = gate();
+    each.client.says(get);
+    happens(each);
+    each.half.destroy();
+    expect(each.over).toHaveLength(1);
+    expect(each.over[0]).toMatchObject({ target: '/a?b', status, reason });
+  });
+});
+
+describe('patience', () => {
+  const begun = 'POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 10\r\n\r\nabc';
+
+  function late(text: string, options: Partial<GateOptions> = {}) {
+    jest.useFakeTimers();
+    const each = gate({ bodyTimeoutMs: 60_000, ...options });
+    each.client.says(text);
+    return each;
+  }
+  afterEach(() => void jest.useRealTimers());
+
+  test('with a body ends where no octet comes for too long; the application is let go', () => {
+    const { application, client, broken, over } = late(begun);
+    jest.advanceTimersByTime(59_000);
+    client.says('d');
+    jest.advanceTimersByTime(59_000);
+    expect(broken).toEqual([]);
+    jest.advanceTimersByTime(1_001);
+    expect(broken).toEqual([{ side: 'request', rule: 'body_timeout' }]);
+    expect(client.state.got).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
+    expect(over).toMatchObject([{ status: 408, reason: 'malformed' }]);
+    expect(application.calls).toEqual(['reset']);
+  });
+
+  test('is not lost with a client that is held back, or that waits for 100 (Continue)', () => {
+    const held = late('');
+    held.application.room = false;
+    held.client.says(begun);
+    jest.advanceTimersByTime(600_000);
+    expect(held.broken).toEqual([]);
+    const waiting = late('PUT / HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n');
+    jest.advanceTimersByTime(600_000);
+    expect(waiting.broken).toEqual([]);
+  });
+
+  test('with half a head ends at its time, however often an octet comes', () => {
+    const { client, broken } = late('GET / HT', { headTimeoutMs: 10_000 });
+    for (let second = 0; second < 9; second += 1) {
+      jest.advanceTimersByTime(1_000);
+      client.says('x');
+    }
+    expect(broken).toEqual([]);
+    jest.advanceTimersByTime(1_001);
+    expect(broken).toEqual([{ side: 'request', rule: 'head_timeout' }]);
+  });
+
+  test('with who reads none of our answers ends, too: nothing more is read from them', () => {
+    const { client, half, application } = gate({ deny: () => forbidden('denied') });
+    half.pause();
+    client.says(get.repeat(10));
+    expect(client.state.room).toEqual([false]);
+    half.resume();
+    expect(client.state.events).toEqual(['drained']);
+    client.says(get);
+    expect(client.state.room).toEqual([false, true]);
+    expect(application.got).toBe('');
   });
 });

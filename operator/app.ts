@@ -78,6 +78,8 @@ function construct(config: OperatorConfig) {
   });
   revocations.follow();
   lists.follow();
+  const lease = { namespace, name: names.operator, identity: podName, leaseMs: config.leaseMs };
+  const elector = new LeaderElector({ ...kube, ...lease });
   observeRevocations(metrics, { book: revocations, configMaps: stores.ownConfigMaps });
   return {
     config,
@@ -90,13 +92,7 @@ function construct(config: OperatorConfig) {
     events,
     reports,
     trust,
-    elector: new LeaderElector({
-      ...kube,
-      namespace,
-      name: names.operator,
-      identity: podName,
-      leaseMs: config.leaseMs,
-    }),
+    elector,
     leading: leaderParts({
       ...kube,
       config,
@@ -110,6 +106,7 @@ function construct(config: OperatorConfig) {
       reports,
       podCertificates,
       revocations,
+      leftAt: () => elector.leftAt,
     }),
     revocations,
     mesh: meshFrom({ ...mine, stores }),

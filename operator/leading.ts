@@ -3,6 +3,7 @@ import { names } from '../lib/api/contract.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { KubeClient } from '../lib/kube/client.ts';
 import type { EventRecorder } from '../lib/kube/events.ts';
+import { onSpecChange } from '../lib/kube/feed.ts';
 import type { KubeMetrics } from '../lib/kube/metrics.ts';
 import type { Part } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
@@ -43,6 +44,7 @@ import { distributionPoints } from './revocation/crl/points.ts';
 import { listAuthorities } from './revocation/imports/authorities.ts';
 import { CrlImporter } from './revocation/imports/importer.ts';
 import { UpstreamRevoker } from './revocation/upstream/controller.ts';
+import { RuleStatusController } from './rules/controller.ts';
 import type { MeshTrust } from './trust/mesh.ts';
 import { recordFederation } from './trust/trail.ts';
 
@@ -61,6 +63,8 @@ export interface LeadingDeps {
   readonly reports: Reports;
   readonly podCertificates: PodCertificates;
   readonly revocations: RevocationBook;
+  /** When a leader before this one was last heard of: what it wrote last may not be on record. */
+  readonly leftAt?: () => Date | undefined;
   /** Waiting times of rotations, where they are not the usual ones. */
   readonly waits?: Partial<Waits>;
 }
@@ -72,7 +76,8 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
   const { namespace, trustDomain, clusterDomain, defaultIssuer, minimumLifetimeMs: shortestMs } = config;
   const outcomes = new Outcomes();
   const audit = new Audit(logger, metrics);
-  const shared = { client, clock, logger, kubeMetrics, stores, cluster, outcomes, audit, shortestMs };
+  const { leftAt } = deps;
+  const shared = { client, clock, logger, kubeMetrics, stores, cluster, outcomes, audit, shortestMs, leftAt };
   const authority = authorities.of(names.defaultIssuer);
   const pointOf = distributionPoints(stores.issuers, { namespace, clusterDomain });
   const ofAuthority: IssuerFactory = ({ metadata: { name } }, changed) =>
@@ -114,7 +119,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     (again: () => void) => authority.subscribe(again),
     (again: () => void) => trust.subscribe(again),
     (again: () => void) => registry.subscribe(again),
-    (again: () => void) => stores.baselines.subscribe(again),
+    (again: () => void) => onSpecChange(stores.baselines, again),
   ];
   const certificates = new CertificateController({
     ...shared,
@@ -196,6 +201,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     sinkOutcomes,
     rules: stores,
   });
+  const rules = new RuleStatusController({ ...shared, events });
   return {
     'issuers at work': (signal) => registry.run(signal),
     ...keeping,
@@ -204,6 +210,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     'trail of federation': (signal) => recordFederation(trust, audit, signal),
     'edge certificates': (signal) => edge.run(signal),
     policies: (signal) => policies.run(signal),
+    'baselines and roles': (signal) => rules.run(signal),
     revocations: (signal) => revocations.run(signal),
     'upstream revocations': (signal) => upstream.run(signal),
     'revocation lists': (signal) => crls.run(signal),

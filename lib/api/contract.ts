@@ -43,6 +43,9 @@ export const written = {
   issuer: 'tabard.dev/issuer',
   /** Lifetime that was asked for, as a duration ("24h"): what the certificate has may be cut short by its CA's end. */
   lifetime: 'tabard.dev/lifetime',
+  /** When the certificate was asked for, and why (a reason of an issue): the audit trail is made good by them after a crash. */
+  issuedAt: 'tabard.dev/issued-at',
+  issuedFor: 'tabard.dev/issued-for',
   /** Certificates that this one took the place of and that have not ended: `SERIAL/CA KEY ID/NOT AFTER`, comma-separated. */
   previousSerials: 'tabard.dev/previous-serials',
   /** On a Secret with keystores: what they hold (`SERIAL/BUNDLE FINGERPRINT`), and which password they take (`SECRET/KEY`). */

@@ -1,5 +1,6 @@
 // Wire types of TLSBaseline and TLSRole as stored by the API server, defaults applied (crds/ holds the schemas).
 import type { AuthorizationRule, AuthorizationTarget } from './authorization.ts';
+import type { Condition } from './conditions.ts';
 import type { Mode, ObjectMeta } from './tlspolicy.ts';
 
 /** The floor below which no TLSPolicy may go. Several baselines all hold. */
@@ -21,12 +22,35 @@ export interface TLSBaselineSpec {
   readonly authorization?: { readonly rules?: readonly AuthorizationRule[] };
 }
 
+/** What became of a baseline, written by the operator. */
+export interface TLSBaselineStatus {
+  readonly observedGeneration?: number;
+  /** Accepted, Ready. */
+  readonly conditions?: readonly Condition[];
+  /** Policies that it is stricter than, as `<namespace>/<name>`; the first of them. */
+  readonly overrides?: readonly string[];
+  /** How many there are. */
+  readonly overridesCount?: number;
+}
+
 /** Cluster-scoped. */
 export interface TLSBaseline {
   readonly apiVersion: string;
   readonly kind: 'TLSBaseline';
   readonly metadata: ObjectMeta;
   readonly spec: TLSBaselineSpec;
+  readonly status?: TLSBaselineStatus;
+}
+
+/** What became of a role, written by the operator. */
+export interface TLSRoleStatus {
+  readonly observedGeneration?: number;
+  /** Accepted, Ready. */
+  readonly conditions?: readonly Condition[];
+  /** Who refers to it, as `<Kind> <name>`; the first of them. */
+  readonly usedBy?: readonly string[];
+  /** How many there are. */
+  readonly usedByCount?: number;
 }
 
 /** Permissions under a name, cluster-scoped. Rules refer to it (`roles`), so that what "metrics" means is written once. */
@@ -35,4 +59,5 @@ export interface TLSRole {
   readonly kind: 'TLSRole';
   readonly metadata: ObjectMeta;
   readonly spec: { readonly permissions: readonly AuthorizationTarget[] };
+  readonly status?: TLSRoleStatus;
 }

@@ -39,6 +39,7 @@ export class LeaderElector {
   readonly #retryMs: number;
   readonly #acquired = Promise.withResolvers<void>();
   #leading = false;
+  #leftAt: Date | undefined;
   /** The record as last seen, and how long our own timers ran since it last changed. */
   #seen: { readonly lease: Lease; unchangedMs: number } | undefined;
 
@@ -58,6 +59,14 @@ export class LeaderElector {
   get leader(): string | undefined {
     const holder = this.#seen?.lease.spec?.holderIdentity;
     return holder === '' ? undefined : holder;
+  }
+
+  /**
+   * When whoever led before was last heard of, by the record that this replica took over; the beginning of time where there was none.
+   * Undefined until this replica leads.
+   */
+  get leftAt(): Date | undefined {
+    return this.#leading ? this.#leftAt : undefined;
   }
 
   /** Resolves once this replica leads. Stays pending otherwise. */
@@ -142,6 +151,7 @@ export class LeaderElector {
     if (holder !== identity && holder !== '' && !this.#expired(lease)) return false;
     try {
       this.#observe(await client.replace(resources.leases, this.#record(lease), { signal }));
+      if (!ours) this.#leftAt = timeOf(lease);
       return true;
     } catch (error) {
       if (!isKube(error, 'Conflict', 'NotFound')) throw error;
@@ -157,6 +167,7 @@ export class LeaderElector {
   /** Makes the Lease, held by us. Throws `AlreadyExists` when somebody was faster. */
   async #make(signal: AbortSignal): Promise<true> {
     this.#observe(await this.#options.client.create(resources.leases, this.#record(undefined), { signal }));
+    this.#leftAt ??= new Date(0);
     return true;
   }
 
@@ -238,4 +249,9 @@ export class LeaderElector {
     const level = isKube(error, 'AlreadyExists', 'Conflict') ? 'debug' : 'warn';
     logger[level]({ lease: name, reason: messageOf(error) }, message);
   }
+}
+
+function timeOf({ spec }: Lease): Date {
+  const ms = Date.parse(spec?.renewTime ?? '');
+  return new Date(Number.isNaN(ms) ? 0 : ms);
 }

@@ -1,7 +1,7 @@
 // Structured logs on standard output: one JSON object per line, ISO times, level names as words.
 // Key material, tokens and whole Secrets are never passed to the logger; the redaction list is the net, not the method.
 
-import type { DestinationStream, Logger as PinoLogger } from 'pino';
+import type { Bindings, ChildLoggerOptions, DestinationStream, Logger as PinoLogger } from 'pino';
 import { pino, stdSerializers } from 'pino';
 
 /** Levels from quiet to chatty. */
@@ -58,6 +58,24 @@ function inside(name: string, member: unknown, level: number): unknown {
   return level < deepest ? cleaned(member, level + 1) : member;
 }
 
+/**
+ * What children are made with, and theirs, is cleaned like the fields of a line: pino lets it pass no formatter. A child inherits the
+ * functions of its parent.
+ */
+function cleanBindings(root: Logger): void {
+  const { setBindings } = root;
+  const make: (this: Logger, bindings: Bindings, options?: ChildLoggerOptions) => unknown = root.child;
+  const own = {
+    child(this: Logger, bindings: Bindings, options?: ChildLoggerOptions): unknown {
+      return make.call(this, cleaned(bindings, 0) as Bindings, options);
+    },
+    setBindings(this: Logger, bindings: Bindings): void {
+      setBindings.call(this, cleaned(bindings, 0) as Bindings);
+    },
+  };
+  Object.assign(root, own);
+}
+
 /** The children of each root, so that their level can follow it. Weak: a child that nobody holds may go. */
 const children = new WeakMap<Logger, Set<WeakRef<Logger>>>();
 
@@ -81,11 +99,10 @@ export function createLogger(options: LoggerOptions): Logger {
         log: (fields) => cleaned(fields, 0) as Record<string, unknown>,
       },
       serializers: { err: (error: Error) => cleaned(stdSerializers.err(error), 1) },
-      // What children are made with passes no formatter.
-      redact: { paths: [...secrets].map((name) => `["${name}"]`), censor: censored },
     },
     destination,
   );
+  cleanBindings(root);
   children.set(root, family);
   return root;
 }

@@ -32,6 +32,8 @@ export interface AuditRecord {
   readonly issuer?: string;
   /** A sentence for a person. Cut at 1000 characters. */
   readonly note?: string;
+  /** It was found after a crash and may have been recorded before: the same serial, or CA and step, is the same act. */
+  readonly again?: true;
 }
 
 /** The member of `Audit` that parts are given. */
@@ -68,7 +70,7 @@ export class Audit {
 
 /** The fields of a line, each picked by name, so that nothing else can come along. */
 function lineOf(entry: AuditRecord): Readonly<Record<string, unknown>> {
-  const { action, askedBy, reason, identity, serial, replaces, sha256, keyKind, notAfter, issuer, note } = entry;
+  const { action, askedBy, reason, identity, serial, replaces, sha256, keyKind, notAfter, issuer, note, again } = entry;
   return {
     action,
     askedBy: askedBy.map(harmless),
@@ -81,6 +83,7 @@ function lineOf(entry: AuditRecord): Readonly<Record<string, unknown>> {
     notAfter: notAfter?.toISOString(),
     issuer,
     note: note === undefined ? undefined : harmless(note),
+    again,
   };
 }
 

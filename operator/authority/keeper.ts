@@ -52,6 +52,8 @@ export interface KeeperDeps {
   /** Settings of the TLSIssuer `cluster` where it is absent; undefined = it is not made. */
   readonly defaultIssuer: { readonly lifetimeMs: number } | undefined;
   readonly waits?: Partial<Waits>;
+  /** See RotatorDeps. */
+  readonly leftAt?: (() => Date | undefined) | undefined;
 }
 
 /** Status is looked at again this often, for what only time changes. */
@@ -189,6 +191,7 @@ export class AuthorityKeeper {
       { issuer: name, fingerprint, notAfter: notAfter.toISOString(), restored },
       'certificate authority written',
     );
+    this.#rotator.told(name, ring);
     if (restored) return;
     metrics.steps.inc({ issuer: name, step: 'created' });
     const askedBy = [issuer === undefined ? 'Tabard' : `TLSIssuer ${name}`];

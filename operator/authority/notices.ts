@@ -61,6 +61,14 @@ export function stepNotice(step: Step, before: Ring, after: Ring, peers: number)
   }
 }
 
+/** The action of the step that a ring was brought by to where it is, as far as the ring itself tells. */
+export function lastAction({ notes: { sequence, phase, declined } }: Ring): AuditAction {
+  if (sequence <= 1) return 'CaCreated';
+  if (phase === 'Prepared') return 'CaPrepared';
+  if (phase === 'Active') return 'CaActivated';
+  return phase === 'Idle' && declined !== undefined ? 'CaUndone' : 'CaRetired';
+}
+
 function replacement({ reason }: Extract<Step, { kind: 'replace' }>, peers: number, active: string) {
   const note =
     `${reason}; CA ${active} signs and is trusted at once. ` +

@@ -46,6 +46,8 @@ export interface AuthorityPartsDeps {
   /** Where CAs that are kept elsewhere than in Secrets are put. */
   readonly offers?: CaOffers;
   readonly waits?: Partial<Waits>;
+  /** See RotatorDeps. */
+  readonly leftAt?: KeeperDeps['leftAt'];
   /** Certificates that pods have of their own. */
   readonly podCertificates?: NonNullable<PeersDeps['podCertificates']>;
   /** Further roots that issuers name. */

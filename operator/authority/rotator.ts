@@ -10,10 +10,11 @@ import { resources } from '../../lib/kube/resources.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { Turns } from '../audit/turns.ts';
+import { unheardMs } from '../audit/unrecorded.ts';
 import type { Offer } from '../issuers/ca/offer.ts';
 import type { ClusterAuthority } from './authority.ts';
 import type { AuthorityMetrics } from './metrics.ts';
-import { stepNotice } from './notices.ts';
+import { lastAction, stepNotice } from './notices.ts';
 import { factsOf, type Generation, type Ring, ringFacts, ringPatch } from './ring.ts';
 import { lifeMs, nextStep } from './rotation.ts';
 import type { Decision, Leaf, Peer, RotationView, Step, Waits } from './rotationview.ts';
@@ -46,6 +47,8 @@ export interface RotatorDeps {
   /** Tabard's own namespace. */
   readonly namespace: string;
   readonly waits?: Partial<Waits>;
+  /** When a leader before this one was last heard of; undefined = nothing is made good of the trail of others. */
+  readonly leftAt?: (() => Date | undefined) | undefined;
 }
 
 /** One issuer and its CAs. */
@@ -67,10 +70,17 @@ const mostSteps = 8;
 export class Rotator {
   readonly #deps: RotatorDeps;
   readonly #turns: Turns;
+  /** Sequence number of the last step that was told of, by issuer. */
+  readonly #told = new Map<string, number>();
 
   constructor(deps: RotatorDeps) {
     this.#deps = deps;
     this.#turns = new Turns(deps.audit);
+  }
+
+  /** The step that led to this ring is on record. */
+  told(issuer: string, { notes: { sequence } }: Ring): void {
+    this.#told.set(issuer, sequence);
   }
 
   /** Takes every step that can be taken now; what is waited for. Rejects when the API server does: nothing is then half done. */
@@ -83,6 +93,7 @@ export class Rotator {
       const { ring, secret } = subject.authority;
       // What cannot be read is left for a person to look at; the CA in memory goes on signing.
       if (ring === undefined || secret.kind === 'broken') return undefined;
+      this.#catchUp(subject, ring);
       const view = this.#view(subject, ring);
       decision = nextStep(view);
       if (decision.kind !== 'step') break;
@@ -122,6 +133,7 @@ export class Rotator {
     const fresh = from === 'own' ? await make(subject.issuer) : candidateOf(subject);
     const after = turned(ring, step, { now: clock.now(), fresh });
     await this.#write(subject.authority, after, signal);
+    this.told(subject.issuer.metadata.name, after);
     this.#say(step, subject.issuer, { before: ring, after, peers: view.peers.length });
   }
 
@@ -140,7 +152,9 @@ export class Rotator {
   async #putBack({ issuer, authority }: Subject, signal: AbortSignal): Promise<void> {
     const { ring, secret } = authority;
     if (secret.kind !== 'exchanged' || ring === undefined) return;
-    await this.#write(authority, { ...ring, notes: { ...ring.notes, sequence: ring.notes.sequence + 1 } }, signal);
+    const again = { ...ring, notes: { ...ring.notes, sequence: ring.notes.sequence + 1 } };
+    await this.#write(authority, again, signal);
+    this.told(issuer.metadata.name, again);
     const note = `Secret ${authority.secretName} was exchanged by hand at a time when no other CA can be taken over; what is in use was written back`;
     this.#deps.events.record(subjectOf(issuer), {
       type: 'Warning',
@@ -160,6 +174,28 @@ export class Rotator {
       { issuer: issuer.metadata.name, secret: authority.secretName },
       'certificate authority put back',
     );
+  }
+
+  /** Records a step of which nobody may have told: its leader was killed, or heard nothing of what became of its write. */
+  #catchUp({ issuer, authority: { live } }: Subject, ring: Ring): void {
+    const { name } = issuer.metadata;
+    const told = this.#told.get(name);
+    this.told(name, ring);
+    if (told === ring.notes.sequence) return;
+    const { authority } = ring.next ?? ring.active;
+    const atMs = ring.notes.phaseSince?.getTime() ?? Date.parse(live?.creationTimestamp ?? '');
+    const leftAt = this.#deps.leftAt?.();
+    if (told === undefined && !(leftAt !== undefined && atMs >= leftAt.getTime() - unheardMs)) return;
+    this.#deps.audit.record({
+      action: lastAction(ring),
+      askedBy: [`TLSIssuer ${name}`],
+      reason: ring.notes.reason ?? 'Missing',
+      issuer: name,
+      sha256: authority.fingerprint,
+      notAfter: authority.notAfter,
+      again: true,
+      note: `found in the Secret of the CA as step ${ring.notes.sequence}: who took it may not have said so`,
+    });
   }
 
   #say(

@@ -9,6 +9,7 @@ import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
 import type { AuditTrail } from '../audit/audit.ts';
+import { Unrecorded } from '../audit/unrecorded.ts';
 import { Passwords } from '../delivery/passwords.ts';
 import { PasswordWatch } from '../delivery/passwordwatch.ts';
 import type { Issuers } from '../issuers/issuers.ts';
@@ -45,6 +46,8 @@ export interface CertificateDeps {
   readonly outcomes: Outcomes;
   readonly notices: Notices;
   readonly audit: AuditTrail;
+  /** When a leader before this one was last heard of; undefined = nothing is made good of the trail of others. */
+  readonly leftAt?: (() => Date | undefined) | undefined;
   readonly trustDomain: string;
   readonly clusterDomain: string;
   /** Lowest lifetime of a leaf, milliseconds. */
@@ -66,12 +69,14 @@ export class CertificateController {
   readonly #pacer: Pacer;
   readonly #controller: Controller;
   readonly #metrics: CertificateMetrics;
+  readonly #unrecorded: Unrecorded;
 
   constructor(deps: CertificateDeps) {
     this.#deps = deps;
     const { client, clock, logger, stores, cluster } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
     this.#advice = new Advice(clock, logger);
+    this.#unrecorded = new Unrecorded(deps.audit);
     this.#passwordWatch = new PasswordWatch({
       ...deps,
       changed: (namespace, name) => {
@@ -109,7 +114,10 @@ export class CertificateController {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { changes, stores, cluster } = this.#deps;
+    const { changes, stores, cluster, leftAt } = this.#deps;
+    await stores.secrets.synced(signal);
+    const left = leftAt?.();
+    if (left !== undefined) this.#unrecorded.takeOver(stores.secrets.list(), left);
     const again = (): void => {
       for (const key of everything(stores, cluster)) this.#controller.enqueue(key);
     };
@@ -130,6 +138,7 @@ export class CertificateController {
     let waits = false;
     try {
       const gathered = await this.#gatherer.gather(key, this.#deps.outcomes.failure(key), signal);
+      this.#unrecorded.look(key, gathered.secret);
       const plan = planFor(gathered.snapshot);
       this.#note(key, gathered, plan);
       const { action } = plan;
@@ -156,6 +165,7 @@ export class CertificateController {
     } catch (error) {
       signal.throwIfAborted();
       this.#recent.drop(secretKeyOf(key));
+      if (isKube(error, 'Unavailable')) this.#unrecorded.doubt(key, startedMs);
       // Two writers met: the queue's own short back-off brings the newer state.
       if (isKube(error, 'Conflict')) throw error;
       this.#failed(action, gathered, error);
@@ -183,6 +193,7 @@ export class CertificateController {
       if (action.kind === 'delete') audit.record(deletedRecord(gathered, action.reason, action.message));
       return;
     }
+    this.#unrecorded.settle(key);
     const { serial, notAfter } = executed.leaf;
     this.#metrics.issued.inc({ reason: action.reason });
     this.#metrics.issueSeconds.observe(ms / 1_000);

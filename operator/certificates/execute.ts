@@ -9,6 +9,7 @@ import { isKube } from '../../lib/kube/errors.ts';
 import type { KubeInput, Secret } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import { generateKey, privateKeyPem } from '../../lib/pki/keys.ts';
+import { issuedNotes } from '../audit/unrecorded.ts';
 import { contentOf, keystoreParts } from '../delivery/keystores.ts';
 import type { IssuerState, LeafOrder, SignedLeaf } from '../issuers/issuer.ts';
 import type { Issuers } from '../issuers/issuers.ts';
@@ -30,6 +31,7 @@ export interface ExecuteDeps {
 }
 
 type Ready = Extract<IssuerState, { ready: true }>;
+type Issue = Extract<Action, { kind: 'issue' }>;
 
 /** What came of it. */
 export type Executed =
@@ -59,7 +61,7 @@ export class Executor {
   async execute(action: Exclude<Action, { kind: 'keep' }>, gathered: Gathered, signal: AbortSignal): Promise<Executed> {
     switch (action.kind) {
       case 'issue':
-        return this.#issue(action.wanted, gathered, signal);
+        return this.#issue(action, gathered, signal);
       case 'rewrite':
         return this.#rewrite(gathered, signal);
       case 'delete':
@@ -68,7 +70,7 @@ export class Executor {
     }
   }
 
-  async #issue(wanted: Wanted, gathered: Gathered, signal: AbortSignal): Promise<Executed> {
+  async #issue({ wanted, reason }: Issue, gathered: Gathered, signal: AbortSignal): Promise<Executed> {
     const { issuers, clock } = this.#deps;
     const { key, current } = gathered.snapshot;
     const [namespace = '', service = ''] = key.split('/');
@@ -95,7 +97,7 @@ export class Executor {
       wanted,
       renewAt: renewalTime(leaf, wanted.renewAt),
       owners: ownersOf(current, wanted.owners),
-      notes: previousAnnotation(gathered.secret, clock.now()),
+      notes: { ...previousAnnotation(gathered.secret, clock.now()), ...issuedNotes(reason, clock.now()) },
     });
     const written = await this.#write(input, gathered, signal);
     if (written.kind !== 'written') return written;

@@ -11,7 +11,7 @@ import type { KubeClient } from '../../lib/kube/client.ts';
 import { Controller, type ReconcileResult } from '../../lib/kube/controller.ts';
 import { isKube } from '../../lib/kube/errors.ts';
 import { type EventRecorder, subjectOf } from '../../lib/kube/events.ts';
-import type { Feed } from '../../lib/kube/feed.ts';
+import { type Feed, onSpecChange } from '../../lib/kube/feed.ts';
 import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import { type KubeObject, keyOf } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
@@ -94,8 +94,8 @@ export class PolicyController {
       sinkOutcomes?.subscribe((key) => this.#touch(key.split('/')[0])),
       reports.subscribe(({ namespace }) => this.#touch(namespace)),
       certificates.subscribe(({ namespace }) => this.#touch(namespace)),
-      rules?.baselines.subscribe(() => this.#touchAll()),
-      rules?.roles.subscribe(() => this.#touchAll()),
+      rules === undefined ? undefined : onSpecChange(rules.baselines, () => this.#touchAll()),
+      rules === undefined ? undefined : onSpecChange(rules.roles, () => this.#touchAll()),
     ];
     try {
       await this.#controller.run(signal);

@@ -17,6 +17,7 @@ import { formatIdentity } from '../../lib/pki/identity.ts';
 import { keyAlgorithmOf } from '../../lib/pki/keys.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import { type AuditTrail, certificateDigest } from '../audit/audit.ts';
+import { certificateFacts, unheardMs } from '../audit/unrecorded.ts';
 import type { SignedLeaf } from '../issuers/issuer.ts';
 import { deniedStatus, issuedStatus, type RequestStatus, refreshTime, unfitness } from './answer.ts';
 import { type Case, type CaseSources, look } from './case.ts';
@@ -38,6 +39,8 @@ export interface PodCertificateDeps extends CaseSources {
   readonly certificates: PodCertificates;
   readonly notices: SignerNotices;
   readonly audit: AuditTrail;
+  /** When a leader before this one was last heard of; undefined = nothing is made good of the trail of others. */
+  readonly leftAt?: (() => Date | undefined) | undefined;
   /** What else than the stores may change an answer: calls `again`. */
   readonly changes: readonly ((again: () => void) => () => void)[];
 }
@@ -79,9 +82,11 @@ export class PodCertificateSigner {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { stores, changes } = this.#deps;
+    const { stores, changes, leftAt } = this.#deps;
     const { podCertificateRequests: requests, pods, policies, nodes } = stores;
-    await Promise.all([pods, policies, nodes].map((store) => store.synced(signal)));
+    await Promise.all([requests, pods, policies, nodes].map((store) => store.synced(signal)));
+    const left = leftAt?.();
+    if (left !== undefined) this.#takeOver(left.getTime() - unheardMs);
     const ends = [
       pods.subscribe((_, after) => this.#again(requests.byIndex('pod', after?.metadata.uid ?? ''))),
       policies.subscribe((before, after) => {
@@ -97,6 +102,24 @@ export class PodCertificateSigner {
       await this.#controller.run(signal);
     } finally {
       for (const end of ends) end();
+    }
+  }
+
+  /** Records what was granted since then: whoever did may not have said so. */
+  #takeOver(sinceMs: number): void {
+    for (const request of this.#deps.stores.podCertificateRequests.list()) {
+      const issued = request.status?.conditions?.find(({ type }) => type === 'Issued');
+      const certificate = certificateOf(request);
+      if (certificate === undefined || !(Date.parse(issued?.lastTransitionTime ?? '') >= sinceMs)) continue;
+      this.#deps.audit.record({
+        action: 'CertificateIssued',
+        askedBy: [askerOf(request)],
+        reason: 'PodCertificateRequest',
+        ...certificateFacts(request.status?.certificateChain ?? ''),
+        issuer: certificate.issuer,
+        again: true,
+        note: `found in PodCertificateRequest ${keyOf(request.metadata)}: who granted it may not have said so`,
+      });
     }
   }
 

@@ -48,6 +48,8 @@ const againMs = 5_000;
 export class RevocationController {
   readonly #deps: RevocationControllerDeps;
   readonly #controller: Controller;
+  /** The reason that was last recorded of a revocation, by its uid. */
+  readonly #recorded = new Map<string, string>();
 
   constructor(deps: RevocationControllerDeps) {
     this.#deps = deps;
@@ -77,7 +79,9 @@ export class RevocationController {
         for (const { object } of book.list()) this.#later(object);
       }),
       revocations.subscribe((before, after) => {
-        if (before !== undefined && after === undefined) this.#lifted(before, 'Deleted');
+        if (before === undefined || after !== undefined) return;
+        this.#recorded.delete(before.metadata.uid);
+        this.#lifted(before, 'Deleted');
       }),
     ];
     try {
@@ -99,6 +103,7 @@ export class RevocationController {
     // What other CAs were told is another controller's to write.
     const { upstream: _, ...own } = object.status ?? {};
     if (!sameJson(next, own)) {
+      this.#record(object, next);
       if (!(await this.#write(name, next, signal))) return undefined;
       this.#say(object, next);
     }
@@ -142,19 +147,35 @@ export class RevocationController {
     }
   }
 
+  /**
+   * What belongs into the trail, before the status says so: a leader that is killed in between leaves it to the next one, which finds the
+   * status as it was and records it again. A write that fails is no news.
+   */
+  #record(object: TLSRevocation, next: TLSRevocationStatus): void {
+    const { audit } = this.#deps;
+    const [condition] = next.conditions ?? [];
+    const [before] = object.status?.conditions ?? [];
+    const { uid } = object.metadata;
+    if (condition === undefined || condition.reason === before?.reason) return;
+    const { reason, message } = condition;
+    if (this.#recorded.get(uid) === reason) return;
+    const isFirst = before === undefined && !this.#recorded.has(uid);
+    this.#recorded.set(uid, reason);
+    if (isFirst && (reason === 'Spreading' || reason === 'Enforced')) {
+      audit.record({ action: 'CertificateRevoked', ...recordOf(object) });
+    }
+    if (reason === 'Enforced') audit.record({ action: 'RevocationEnforced', ...recordOf(object), note: message });
+    if (reason === 'Ended' || reason === 'Expired') this.#lifted(object, reason);
+  }
+
   /** What a person should know, each once: that it came into force, that all enforce it, that it cannot, that it is over. */
   #say(object: TLSRevocation, next: TLSRevocationStatus): void {
-    const { events, audit, logger } = this.#deps;
+    const { events, logger } = this.#deps;
     const [condition] = next.conditions ?? [];
     const [before] = object.status?.conditions ?? [];
     if (condition === undefined || condition.reason === before?.reason) return;
     const { reason, message } = condition;
     logger.info({ revocation: object.metadata.name, reason, why: message }, 'revocation changed');
-    if (before === undefined && (reason === 'Spreading' || reason === 'Enforced')) {
-      audit.record({ action: 'CertificateRevoked', ...recordOf(object) });
-    }
-    if (reason === 'Enforced') audit.record({ action: 'RevocationEnforced', ...recordOf(object), note: message });
-    if (reason === 'Ended' || reason === 'Expired') this.#lifted(object, reason);
     if (reason === 'Spreading') return;
     const type = reason === 'PodUnknown' || reason === 'OperatorIdentity' ? 'Warning' : 'Normal';
     events.record(subjectOf(object), { type, reason, action: 'Revoke', note: message });

@@ -14,6 +14,7 @@ import { generateKey, privateKeyPem } from '../../../lib/pki/keys.ts';
 import type { Logger } from '../../../lib/runtime/logger.ts';
 import type { Metrics } from '../../../lib/runtime/metrics.ts';
 import { type AuditTrail, askedByObject, certificateDigest } from '../../audit/audit.ts';
+import { issuedNotes, Unrecorded } from '../../audit/unrecorded.ts';
 import type { Reports } from '../../control/report.ts';
 import { AcmeError } from '../../issuers/acme/problem.ts';
 import type { LeafOrder, SignedLeaf } from '../../issuers/issuer.ts';
@@ -69,12 +70,14 @@ export class EdgeController {
   readonly #gatherer: EdgeGatherer;
   readonly #orders: OpenOrders;
   readonly #controller: Controller;
+  readonly #unrecorded: Unrecorded;
 
   constructor(deps: EdgeDeps) {
     this.#deps = deps;
     const { clock, logger, stores, cluster, kubeMetrics: metrics } = deps;
     this.#recent = new RecentSecrets(stores.secrets, clock);
     this.#advice = new Advice(clock, logger);
+    this.#unrecorded = new Unrecorded(deps.audit);
     this.#orders = new OpenOrders({ ...deps, changed: (key) => this.#controller.enqueue(key) });
     this.#gatherer = new EdgeGatherer({ ...deps, orders: this.#orders, recent: this.#recent, advice: this.#advice });
     observeEdges(deps.metrics, deps.outcomes);
@@ -110,7 +113,9 @@ export class EdgeController {
 
   async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
     const gathered = await this.#gatherer.gather(key, signal);
+    this.#unrecorded.look(key, gathered.secret);
     const plan = planEdge(gathered.snapshot);
+    const startedMs = this.#deps.clock.now().getTime();
     this.#note(key, gathered, plan);
     const { action } = plan;
     if (action.kind !== 'issue' && plan.keepsOrder !== true) this.#orders.drop(key);
@@ -122,6 +127,7 @@ export class EdgeController {
     } catch (error) {
       signal.throwIfAborted();
       this.#recent.drop(edgeSecretKey(key));
+      if (isKube(error, 'Unavailable')) this.#unrecorded.doubt(key, startedMs);
       if (isKube(error, 'Conflict')) throw error;
       this.#failed(action, gathered, error);
     }
@@ -138,7 +144,10 @@ export class EdgeController {
     const ordered = await this.#ordered(wanted, gathered, signal);
     if (ordered === undefined) return false;
     const { leaf, privateKey } = ordered;
-    await this.#write({ leaf, keyPem: privateKeyPem(privateKey), owning, wanted }, gathered, signal);
+    const keyPem = privateKeyPem(privateKey);
+    const notes = issuedNotes(reason, clock.now());
+    await this.#write({ leaf, keyPem, owning, wanted, notes }, gathered, signal);
+    this.#unrecorded.settle(key);
     const { serial, notAfter } = leaf;
     const ms = clock.now().getTime() - startedMs;
     logger.info(
@@ -171,11 +180,13 @@ export class EdgeController {
       keyPem,
       owning,
       wanted,
+      notes,
     }: {
       readonly leaf: SignedLeaf;
       readonly keyPem: string;
       readonly owning: readonly OwnerReference[];
       readonly wanted: WantedEdge;
+      readonly notes: Readonly<Record<string, string>>;
     },
     { secret, snapshot }: GatheredEdge,
     signal: AbortSignal,
@@ -184,7 +195,7 @@ export class EdgeController {
     const [namespace = '', service = ''] = snapshot.key.split('/');
     const before = snapshot.current.kind === 'held' ? snapshot.current.owners : [];
     const owners = [...new Map([...before, ...owning].map((owner) => [owner.uid, owner])).values()];
-    const input = edgeSecretInput({ namespace, service, issuer: wanted.issuer, leaf, keyPem, owners });
+    const input = edgeSecretInput({ namespace, service, issuer: wanted.issuer, leaf, keyPem, owners, notes });
     const options = { signal, fieldManager: fieldManagers.operator };
     if (secret === undefined) {
       this.#recent.note(edgeSecretKey(snapshot.key), await client.create(resources.secrets, input, options));

@@ -49,10 +49,13 @@ export interface EdgeContent {
   /** PKCS#8 PEM of the leaf's own key. */
   readonly keyPem: string;
   readonly owners: readonly OwnerReference[];
+  /** Further annotations. */
+  readonly notes?: Readonly<Record<string, string>>;
 }
 
 /** The Secret of a new edge certificate. */
-export function edgeSecretInput({ namespace, service, issuer, leaf, keyPem, owners }: EdgeContent): KubeInput {
+export function edgeSecretInput(content: EdgeContent): KubeInput {
+  const { namespace, service, issuer, leaf, keyPem, owners, notes } = content;
   const at = (time: Date): string => time.toISOString().replace(/\.\d+Z$/, 'Z');
   const encoded = (text: string): string => Buffer.from(text).toString('base64');
   return {
@@ -66,6 +69,7 @@ export function edgeSecretInput({ namespace, service, issuer, leaf, keyPem, owne
         [written.notAfter]: at(leaf.notAfter),
         [written.issuer]: issuer,
         [annotations.service]: service,
+        ...notes,
       },
       ownerReferences: owners,
     },

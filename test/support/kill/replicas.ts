@@ -184,6 +184,11 @@ export class OperatorReplicas {
     return this.all.reduce((sum, replica) => sum + replica.ownEnds.length, 0);
   }
 
+  /** All lines of all of them. */
+  get lines(): readonly OperatorLine[] {
+    return this.all.flatMap(({ lines }) => lines);
+  }
+
   /** Lines that a person should look at. */
   get errors(): readonly OperatorLine[] {
     return this.all.flatMap(({ lines }) => lines.filter(({ level }) => level === 'error' || level === 'fatal'));

@@ -70,6 +70,24 @@ describe('the logger', () => {
     expect(lines).toMatchObject([{ token: '[redacted]', 'tls.key': '[redacted]', part: 'x' }]);
   });
 
+  test('never shows what lies in a member that a child, or a child of that, was made with', () => {
+    const { lines, logger } = logging();
+    const err = Object.assign(new Error('refused'), { token: 'S3CRET' });
+    const child = logger.child({ user: { token: 'S3CRET', name: 'kept' } });
+    child.info('message');
+    child.child({ secret: { data: { 'tls.key': 'S3CRET' } } }, { level: 'debug' }).debug('message');
+    child.child({ err }).info('message');
+    child.setBindings({ pair: { key: 'S3CRET' } });
+    child.info('message');
+    expect(JSON.stringify(lines)).not.toContain('S3CRET');
+    expect(lines).toMatchObject([
+      { user: { token: '[redacted]', name: 'kept' } },
+      { user: { token: '[redacted]' }, secret: { data: { 'tls.key': '[redacted]' } } },
+      { err: { message: 'refused', token: '[redacted]' } },
+      { user: { name: 'kept' }, pair: { key: '[redacted]' } },
+    ]);
+  });
+
   test('leaves what holds no secret as it is', () => {
     const { lines, logger } = logging();
     const at = new Date(0);

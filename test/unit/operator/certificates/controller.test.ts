@@ -39,6 +39,8 @@ describe('the first certificate of a service', () => {
     expect(bench.secret()?.metadata.annotations).toEqual({
       'tabard.dev/service': 'web',
       'tabard.dev/serial': bench.leaf().serialNumber,
+      'tabard.dev/issued-at': '2026-01-01T00:00:00Z',
+      'tabard.dev/issued-for': 'Missing',
       'tabard.dev/not-before': bench.leaf().validFromDate.toISOString().replace('.000Z', 'Z'),
       'tabard.dev/not-after': bench.leaf().validToDate.toISOString().replace('.000Z', 'Z'),
       'tabard.dev/renew-at': expect.stringMatching(/^2026-01-01T1[3-6]:/),

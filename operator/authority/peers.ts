@@ -61,6 +61,11 @@ export class Peers {
     this.#deps = deps;
   }
 
+  /** How many pods and Secrets there are to look at. */
+  get size(): number {
+    return this.#deps.pods.size + this.#deps.secrets.size;
+  }
+
   /** Calls `changed` when anything here may have changed. Returns the function that ends it. */
   subscribe(changed: () => void): () => void {
     const { pods, secrets, reports } = this.#deps;

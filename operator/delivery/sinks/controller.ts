@@ -7,7 +7,7 @@ import type { TLSPolicy } from '../../../lib/api/tlspolicy.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import { Controller, type ReconcileResult } from '../../../lib/kube/controller.ts';
 import { type EventRecorder, subjectOf } from '../../../lib/kube/events.ts';
-import { feed } from '../../../lib/kube/feed.ts';
+import { feed, specFeed } from '../../../lib/kube/feed.ts';
 import type { KubeMetrics } from '../../../lib/kube/metrics.ts';
 import type { Secret } from '../../../lib/kube/object.ts';
 import type { Store } from '../../../lib/kube/store.ts';
@@ -69,8 +69,8 @@ export class Sinks {
       name: 'sinks',
       feeds: [
         feed(secrets, keysOf),
-        feed(policies, inNamespace),
-        feed(issuers, ({ metadata }) =>
+        specFeed(policies, inNamespace),
+        specFeed(issuers, ({ metadata }) =>
           this.#keys((secret) => secret.metadata.annotations?.[written.issuer] === metadata.name),
         ),
         // Credentials: whatever uses them is looked at again, and most of it is unchanged.

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { AppError } from '../../../../lib/errors.ts';
 import { Controller, type ControllerOptions, type Reconcile, TerminalError } from '../../../../lib/kube/controller.ts';
 import { KubeError } from '../../../../lib/kube/errors.ts';
-import { feed } from '../../../../lib/kube/feed.ts';
+import { feed, specFeed } from '../../../../lib/kube/feed.ts';
 import type { ConfigMap } from '../../../../lib/kube/object.ts';
 import { ObjectStore } from '../../../../lib/kube/store.ts';
 import { settle } from '../../../support/clock.ts';
@@ -61,6 +61,34 @@ describe('the controller', () => {
     store.set(map('a', 2, 'y'));
     await settle();
     expect(keys).toEqual(['x', 'x', 'y']);
+    stop.abort();
+    await running;
+  });
+
+  test('a feed of specs adds what comes, goes or is wanted otherwise, and not what only has another status', async () => {
+    const keys: string[] = [];
+    const store = new ObjectStore<ConfigMap>();
+    const { stop, running } = started(async (key) => void keys.push(key), { feeds: [specFeed(store)] });
+    const spec = (version: number, more: Partial<ConfigMap['metadata']>) => {
+      const { metadata, ...rest } = map('a', version);
+      return { ...rest, metadata: { ...metadata, ...more } };
+    };
+    const changes: readonly [what: string, change: () => void, added: number][] = [
+      ['comes', () => store.replace([spec(1, { generation: 1 })]), 1],
+      ['another status', () => store.set(spec(2, { generation: 1 })), 0],
+      ['another spec', () => store.set(spec(3, { generation: 2 })), 1],
+      ['an annotation', () => store.set(spec(4, { generation: 2, annotations: { asks: 'something' } })), 1],
+      ['is being deleted', () => store.set(spec(5, { generation: 2, deletionTimestamp: '2026-01-01T00:00:00Z' })), 1],
+      ['goes', () => store.delete('shop/a'), 1],
+    ];
+    const seen: [string, number][] = [];
+    for (const [what, change] of changes) {
+      const before = keys.length;
+      change();
+      await settle();
+      seen.push([what, keys.length - before]);
+    }
+    expect(seen).toEqual(changes.map(([what, , added]) => [what, added]));
     stop.abort();
     await running;
   });

@@ -11,7 +11,9 @@ import type { Logger } from '../lib/runtime/logger.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
 import { AccessLog } from './accesslog.ts';
 import { ChallengeAnswers } from './acme/answer.ts';
-import { Authorizer, enforcedForm } from './authorize.ts';
+import { type Authorizer, enforcedForm } from './authorize.ts';
+import { bookedAuthorizer } from './booking.ts';
+import { Conditions } from './conditions.ts';
 import type { SidecarConfig } from './config.ts';
 import { ControlClient } from './control/client.ts';
 import { dialControl } from './control/dial.ts';
@@ -30,13 +32,13 @@ import type { EdgeSource } from './edge/files.ts';
 import { EdgeFront } from './edge/front.ts';
 import { HttpFront } from './http1/front.ts';
 import { Inbound } from './inbound.ts';
+import { halfDoor, type Near, type NearHalf, type NearSocket, socketDoor } from './incoming.ts';
 import { CaptureListener, type ListenerOptions } from './listener.ts';
 import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
 import { Outbound } from './outbound.ts';
 import type { OpenHalf } from './relay/half.ts';
 import { join } from './relay/join.ts';
-import { type Direction, LiveConnections, type LiveFacts } from './relay/live.ts';
-
+import { LiveConnections, type LiveFacts } from './relay/live.ts';
 import { enforceRevocations, revocationBreach } from './revocation/enforce.ts';
 import { parseRevocations } from './revocation/parse.ts';
 import { type RevocationChange, Revocations } from './revocation/revocations.ts';
@@ -80,8 +82,8 @@ const inboundHosts = ['any'];
 /** One running data path. */
 export class Core {
   readonly live: LiveConnections;
-  readonly inbound: CaptureListener;
-  readonly outbound: CaptureListener;
+  readonly inbound: CaptureListener<NearSocket>;
+  readonly outbound: CaptureListener<NearHalf>;
   readonly #deps: CoreDeps;
   readonly #self = new SelfState();
   readonly #revocations: Revocations;
@@ -94,6 +96,7 @@ export class Core {
   readonly #metrics: SidecarMetrics;
   readonly #challenges: ChallengeAnswers;
   readonly #log: AccessLog;
+  readonly #conditions: Conditions;
   readonly #authorizer: Authorizer;
   readonly #tunnels: Tunnels;
   readonly #delivery: Delivery;
@@ -103,7 +106,15 @@ export class Core {
     this.#deps = deps;
     const { clock, logger, source, config } = deps;
     this.#log = new AccessLog({ clock, logger, all: () => this.#self.current()?.policy.accessLog === 'All' });
-    this.#authorizer = this.#makeAuthorizer();
+    this.#conditions = new Conditions(logger);
+    this.#authorizer = bookedAuthorizer({
+      clock,
+      log: this.#log,
+      self: () => this.#self.current(),
+      language: this.#conditions.language,
+      metrics: () => this.#metrics,
+      status: () => this.#status,
+    });
     const breach = (facts: LiveFacts) => revocationBreach(facts, this.#enforcing()) ?? this.#authorizer.breach(facts);
     this.live = new LiveConnections(clock, breach);
     this.#revocations = new Revocations({
@@ -166,6 +177,7 @@ export class Core {
     const kept = await this.#store.load();
     if (kept !== undefined) {
       if (kept.revocations !== undefined) this.#revocations.restore(kept.revocations);
+      await this.#conditions.ready(kept.self);
       this.#self.update(kept.self);
       this.#discovery.restore(kept.destinations);
       this.#deps.logger.info({ destinations: kept.destinations.length }, 'kept snapshots are in use');
@@ -196,7 +208,9 @@ export class Core {
     // Asked for first, so that they are known before the policy lets anybody in.
     this.#control.subscribe(controlPaths.revocations, (message) => this.#revocations.offer(parseRevocations(message)));
     this.#revocations.subscribe((change) => this.#applyRevocations(change));
-    this.#control.subscribe(controlPaths.self, (message) => this.#self.update(parseSelf(message)));
+    this.#control.subscribe(controlPaths.self, (message) => {
+      this.#conditions.pass(parseSelf(message), (self) => this.#self.update(self));
+    });
     this.#self.subscribe((self) => this.#applySelf(self));
     this.#keeper.subscribe((next, last) => this.#applyGeneration(next, last));
     // Also before the policy is known: the control API has to see the new certificate.
@@ -313,17 +327,6 @@ export class Core {
     });
   }
 
-  #makeAuthorizer(): Authorizer {
-    return new Authorizer({
-      self: () => this.#self.current(),
-      onHit: (hit) => {
-        this.#metrics.rule(hit.name, hit.outcome);
-        this.#status.rule(hit);
-      },
-      onAudit: (call, decision) => this.#log.audited(call, decision),
-    });
-  }
-
   #makeTunnels(): Tunnels {
     const { clock, logger, openHalf } = this.#deps;
     return new Tunnels({
@@ -340,7 +343,7 @@ export class Core {
     });
   }
 
-  #makeInbound(): CaptureListener {
+  #makeInbound() {
     const inbound = new Inbound({
       clock: this.#deps.clock,
       conveyor: this.#conveyor,
@@ -353,10 +356,11 @@ export class Core {
       tunnels: this.#tunnels,
       onPlaintext: (seen) => this.#status.plaintext(seen),
     });
-    return this.#listener('inbound', inboundHosts, (captured) => inbound.handle(captured));
+    const handle: ListenerOptions<NearSocket>['handle'] = (captured) => inbound.handle(captured);
+    return this.#listener({ direction: 'inbound', hosts: inboundHosts, door: socketDoor, handle });
   }
 
-  #makeOutbound(): CaptureListener {
+  #makeOutbound() {
     const { clock, config, openHalf } = this.#deps;
     const connector = new Connector({
       clock,
@@ -371,20 +375,21 @@ export class Core {
       openHalf,
       limits: () => this.#limits(),
     });
-    return this.#listener('outbound', outboundHosts, (captured) => outbound.handle(captured));
+    const door = halfDoor(openHalf);
+    const handle: ListenerOptions<NearHalf>['handle'] = (captured) => outbound.handle(captured);
+    return this.#listener({ direction: 'outbound', hosts: outboundHosts, door, handle });
   }
 
-  #listener(direction: Direction, hosts: readonly string[], handle: ListenerOptions['handle']): CaptureListener {
+  #listener<N extends Near>(own: Pick<ListenerOptions<N>, 'direction' | 'hosts' | 'door' | 'handle'>) {
     const { config, original, logger } = this.#deps;
-    return new CaptureListener({
-      direction,
-      hosts,
+    const { direction } = own;
+    return new CaptureListener<N>({
+      ...own,
       port: config.ports[direction],
       original,
       ownPorts: () => [this.inbound.port, this.outbound.port],
       ownAddresses: new Set(config.podIps),
       limit: () => this.#limits().maxConcurrent,
-      handle,
       refused: (places, reason, detail) => this.#conveyor.refused({ direction, ...places, reason, detail }),
       failed: (err) => logger.error({ err, direction }, 'a connection failed by a fault of this proxy'),
     });

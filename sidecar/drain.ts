@@ -2,14 +2,13 @@
 // or at the deadline.
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
-import type { CaptureListener } from './listener.ts';
 import type { LiveConnections } from './relay/live.ts';
 
 /** What a drain needs. */
 export interface DrainDeps {
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly listeners: readonly Pick<CaptureListener, 'close'>[];
+  readonly listeners: readonly { close(): void }[];
   readonly live: LiveConnections;
   readonly drainMs: number;
 }

@@ -8,7 +8,8 @@ import type { ChallengeAnswers } from './acme/answer.ts';
 import type { Conveyor } from './convey.ts';
 import type { Arrival, Delivery } from './deliver.ts';
 import type { EdgeFront } from './edge/front.ts';
-import type { Captured } from './listener.ts';
+import type { NearSocket } from './incoming.ts';
+import type { Captured as CapturedAs, Places } from './listener.ts';
 import { refusePlaintext } from './plaintext.ts';
 import type { OpenHalf } from './relay/half.ts';
 import { type InboundRule, inboundRule } from './rule.ts';
@@ -39,6 +40,7 @@ export interface InboundDeps {
   onPlaintext(seen: { readonly address: string; readonly port: number; readonly refused: boolean }): void;
 }
 
+type Captured = CapturedAs<NearSocket>;
 type Inspect = Extract<InboundRule, { kind: 'inspect' }>;
 
 /** Handles connections captured on their way into the pod. */
@@ -180,6 +182,6 @@ export class Inbound {
   }
 }
 
-function placesOf({ source, destination }: Captured) {
+function placesOf({ source, destination }: Captured): Places {
   return { source, destination };
 }

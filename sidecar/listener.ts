@@ -1,26 +1,31 @@
 // Accepts captured connections: says where each was going, keeps to the limit, and closes what was not captured or would come
-// back to this proxy. Every socket has an error handler from its first moment on; nothing is read before the handler decides.
-import { createServer, type Server, type Socket } from 'node:net';
+// back to this proxy. Nothing is read before the handler decides.
+import { createServer, type Server } from 'node:net';
 import type { Reason } from '../lib/api/reasons.ts';
 import { systemCode } from '../lib/errors.ts';
 import type { Place } from './accesslog.ts';
 import { unmapped } from './destination/key.ts';
 import type { OriginalDestinationReader } from './destination/original.ts';
+import type { Door, Incoming, Near } from './incoming.ts';
 import type { Direction } from './relay/live.ts';
-import { reset } from './transport/plain.ts';
 
-/** A connection with where it comes from and where it was going. */
-export interface Captured {
-  readonly socket: Socket;
+/** Where a connection comes from, and where it was going. */
+export interface Places {
   readonly source: Place;
   readonly destination: Place;
-  /** Says that the peer has proved itself or needs no proof: the connection no longer makes room for new ones. */
-  admitted(): void;
 }
 
+/** A connection with its places. */
+export type Captured<N extends Near> = N &
+  Places & {
+    /** Says that the peer has proved itself or needs no proof: the connection no longer makes room for new ones. */
+    readonly admitted: () => void;
+  };
+
 /** Settings of a listener. */
-export interface ListenerOptions {
+export interface ListenerOptions<N extends Near> {
   readonly direction: Direction;
+  readonly door: Door<N>;
   /** Addresses to listen on; `any` is every address of both families. The first must work, a second one's family may be missing. */
   readonly hosts: readonly string[];
   readonly port: number;
@@ -32,8 +37,8 @@ export interface ListenerOptions {
   /** Most connections at once. */
   limit(): number;
   /** Takes a connection over; must end it, whatever happens. */
-  handle(captured: Captured): Promise<void>;
-  refused(captured: Pick<Captured, 'source' | 'destination'>, reason: Reason, detail: string): void;
+  handle(captured: Captured<N>): Promise<void>;
+  refused(places: Places, reason: Reason, detail: string): void;
   /** An error that `handle` let out: a bug. */
   failed(error: unknown): void;
 }
@@ -41,15 +46,15 @@ export interface ListenerOptions {
 const BACKLOG = 4_096;
 
 /** Listens on one port for one direction. */
-export class CaptureListener {
-  readonly #options: ListenerOptions;
+export class CaptureListener<N extends Near> {
+  readonly #options: ListenerOptions<N>;
   readonly #servers: Server[] = [];
   /** Connections whose peer has not proved itself yet, oldest first. */
-  readonly #waiting = new Set<Socket>();
+  readonly #waiting = new Set<Incoming<N>>();
   #open = 0;
   #port: number;
 
-  constructor(options: ListenerOptions) {
+  constructor(options: ListenerOptions<N>) {
     this.#options = options;
     this.#port = options.port;
   }
@@ -63,11 +68,12 @@ export class CaptureListener {
   async listen(): Promise<void> {
     for (const [index, host] of this.#options.hosts.entries()) {
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true });
-      server.on('connection', (socket) => this.#accept(socket));
       try {
         this.#port = await listen(server, host, this.#port);
         this.#servers.push(server);
-        server.on('error', (error) => this.#acceptFailed(error));
+        const failed = (code: string): void => this.#acceptFailed(code);
+        server.on('error', (error) => failed(systemCode(error) ?? error.message));
+        this.#options.door(server, (incoming) => this.#accept(incoming), failed);
       } catch (error) {
         const familyIsMissing = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(systemCode(error) ?? '');
         if (index === 0 || !familyIsMissing) throw error;
@@ -81,59 +87,46 @@ export class CaptureListener {
   }
 
   /** Out of file descriptors: the kernel keeps the backlog, accepting goes on when some are free again. */
-  #acceptFailed(error: Error): void {
+  #acceptFailed(code: string): void {
     const nowhere = { address: '', port: 0 };
-    const detail = `accept failed: ${systemCode(error) ?? error.message}`;
-    this.#options.refused({ source: nowhere, destination: { ...nowhere, port: this.#port } }, 'overload', detail);
+    const places = { source: nowhere, destination: { ...nowhere, port: this.#port } };
+    this.#options.refused(places, 'overload', `accept failed: ${code}`);
   }
 
-  #accept(socket: Socket): void {
-    socket.on('error', () => socket.destroy());
-    const { remoteAddress, remotePort } = socket;
+  #accept(incoming: Incoming<N>): void {
+    const { remoteAddress, remotePort } = incoming;
     // Reset before it was accepted.
-    if (remoteAddress === undefined || remotePort === undefined) return void socket.destroy();
+    if (remoteAddress === undefined || remotePort === undefined) return incoming.reset();
     const source = { address: unmapped(remoteAddress), port: remotePort };
-    const original = this.#options.original(socket);
+    const original = this.#options.original(incoming);
     if (original === undefined) {
-      const local = { address: unmapped(socket.localAddress ?? ''), port: socket.localPort ?? 0 };
-      return this.#refuse(socket, {
-        source,
-        destination: local,
-        reason: 'malformed',
-        detail: 'not a captured connection',
-      });
+      const { localAddress = '', localPort = 0 } = incoming;
+      const destination = { address: unmapped(localAddress), port: localPort };
+      return this.#refuse(incoming, { source, destination }, 'malformed', 'not a captured connection');
     }
     const destination = { address: unmapped(original.address), port: original.port };
+    const places = { source, destination };
     if (this.#leadsBack(destination)) {
-      return this.#refuse(socket, {
-        source,
-        destination,
-        reason: 'malformed',
-        detail: "the destination is this proxy's own port",
-      });
+      return this.#refuse(incoming, places, 'malformed', "the destination is this proxy's own port");
     }
     if (this.#open >= this.#options.limit() && !this.#makeRoom()) {
-      return this.#refuse(socket, {
-        source,
-        destination,
-        reason: 'overload',
-        detail: `${this.#open} connections are open`,
-      });
+      return this.#refuse(incoming, places, 'overload', `${this.#open} connections are open`);
     }
-    this.#take(socket, source, destination);
+    return this.#take(incoming, places);
   }
 
-  #take(socket: Socket, source: Place, destination: Place): void {
+  #take(incoming: Incoming<N>, { source, destination }: Places): void {
     this.#open += 1;
-    this.#waiting.add(socket);
-    socket.once('close', () => {
+    this.#waiting.add(incoming);
+    incoming.onGone(() => {
       this.#open -= 1;
-      this.#waiting.delete(socket);
+      this.#waiting.delete(incoming);
     });
-    const admitted = (): void => void this.#waiting.delete(socket);
-    this.#options.handle({ socket, source, destination, admitted }).catch((error: unknown) => {
+    const admitted = (): void => void this.#waiting.delete(incoming);
+    const captured = Object.assign({ source, destination, admitted }, incoming.near);
+    this.#options.handle(captured).catch((error: unknown) => {
       this.#options.failed(error);
-      reset(socket);
+      incoming.reset();
     });
   }
 
@@ -147,16 +140,13 @@ export class CaptureListener {
     const [oldest] = this.#waiting;
     if (oldest === undefined) return false;
     this.#waiting.delete(oldest);
-    reset(oldest);
+    oldest.reset();
     return true;
   }
 
-  #refuse(
-    socket: Socket,
-    { source, destination, reason, detail }: { source: Place; destination: Place; reason: Reason; detail: string },
-  ): void {
-    this.#options.refused({ source, destination }, reason, detail);
-    reset(socket);
+  #refuse(incoming: Incoming<N>, places: Places, reason: Reason, detail: string): void {
+    this.#options.refused(places, reason, detail);
+    incoming.reset();
   }
 }
 

@@ -6,9 +6,10 @@ import type { Reason } from '../lib/api/reasons.ts';
 import type { Conveyor } from './convey.ts';
 import type { Connector } from './destination/connect.ts';
 import type { Discovery, Lookup } from './destination/discovery.ts';
-import type { Captured } from './listener.ts';
+import type { NearHalf } from './incoming.ts';
+import type { Captured as CapturedAs } from './listener.ts';
 import type { OpenHalf } from './relay/half.ts';
-import { openPlain, reset } from './transport/plain.ts';
+import { openPlain } from './transport/plain.ts';
 
 /** What outbound needs from the rest. */
 export interface OutboundDeps {
@@ -24,6 +25,7 @@ const CONNECT_TIMEOUT_MS = 2_000;
 /** An address outside the mesh gets longer: there is no other to try. */
 const PASS_TIMEOUT_MS = 20_000;
 
+type Captured = CapturedAs<NearHalf>;
 type Endpoints = Extract<Lookup, { kind: 'endpoints' }>;
 
 /** Handles connections that the pod's containers open. */
@@ -72,7 +74,7 @@ export class Outbound {
             }
           : { transport: 'untouched' as const, plain: reached.why };
       if (reached.how === 'plain') this.#deps.conveyor.metrics.passthrough(reached.why);
-      const { source, destination, socket } = captured;
+      const { source, destination, half } = captured;
       const { address, port } = reached.endpoint;
       const passage = {
         direction: 'outbound' as const,
@@ -82,20 +84,19 @@ export class Outbound {
         port,
         ...secure,
       };
-      const { conveyor, openHalf } = this.#deps;
-      await conveyor.convey(openHalf(socket), reached.leg.half, passage).finally(reached.release);
+      await this.#deps.conveyor.convey(half, reached.leg.half, passage).finally(reached.release);
     } finally {
       done();
     }
   }
 
   async #pass(captured: Captured, why: PlainReason): Promise<void> {
-    const { source, destination, socket } = captured;
+    const { source, destination, half } = captured;
     const { conveyor, openHalf } = this.#deps;
     const opened = await openPlain(destination, PASS_TIMEOUT_MS, openHalf);
     if (!opened.ok) return this.#refuse(captured, opened);
     conveyor.metrics.passthrough(why);
-    await conveyor.convey(openHalf(socket), opened.leg.half, {
+    await conveyor.convey(half, opened.leg.half, {
       direction: 'outbound',
       source,
       destination,
@@ -114,10 +115,10 @@ export class Outbound {
       readonly endpoint?: { address: string; port: number };
     },
   ): void {
-    const { source, destination, socket } = captured;
+    const { source, destination, half } = captured;
     const { reason, detail, endpoint } = refusal;
     const tried = endpoint === undefined ? {} : { endpoint: { address: endpoint.address, port: endpoint.port } };
     this.#deps.conveyor.refused({ direction: 'outbound', source, destination, reason, detail, ...tried });
-    reset(socket);
+    half.reset();
   }
 }

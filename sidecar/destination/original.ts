@@ -1,7 +1,6 @@
 // Where a captured connection wanted to go before nftables redirected it: SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST
 // (linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h). Node has no socket option API, so getsockopt is called
 // through node:ffi, which Node 26 has without a flag. Nothing is loaded until `openOriginalDestination` is called.
-import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
 import { AppError, messageOf } from '../../lib/errors.ts';
 import { formatIPv6 } from './address.ts';
@@ -13,11 +12,20 @@ export interface OriginalDestination {
   readonly port: number;
 }
 
+/** An accepted connection. */
+export interface CapturedSocket {
+  readonly remoteAddress?: string | undefined;
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  /** The file descriptor, where it is no socket of Node's. */
+  readonly descriptor?: number;
+}
+
 /**
  * The original destination of an accepted connection. `undefined` when the connection was not redirected: nothing is
  * tracked for it, its socket is closed already, or it was made to the listener's own address and port.
  */
-export type OriginalDestinationReader = (socket: Socket) => OriginalDestination | undefined;
+export type OriginalDestinationReader = (socket: CapturedSocket) => OriginalDestination | undefined;
 
 const SOL_SOCKET = 1;
 const SO_TYPE = 3;
@@ -49,13 +57,12 @@ export function openOriginalDestination(): OriginalDestinationReader {
   return (socket) => {
     const fd = descriptorOf(socket);
     if (fd === undefined) return undefined;
-    const local = socket.localAddress;
     // On a dual-stack listener an IPv4 peer shows as ::ffff:a.b.c.d; the kernel answers SOL_IP for it.
-    const level = local?.includes('.') ? SOL_IP : SOL_IPV6;
+    const level = socket.remoteAddress?.includes('.') === true ? SOL_IP : SOL_IPV6;
     length[0] = SOCKADDR_BYTES;
     if (getsockopt(fd, level, SO_ORIGINAL_DST, value, length) !== 0) return undefined;
     const original = parseSockaddr(value.subarray(0, length[0]));
-    if (original === undefined || isLocal(original, local, socket.localPort)) return undefined;
+    if (original === undefined || isLocal(original, socket)) return undefined;
     return original;
   };
 }
@@ -78,8 +85,10 @@ export function parseSockaddr(bytes: Buffer): OriginalDestination | undefined {
   return { family: 6, address: linkLocal && scope !== 0 ? `${address}%${scope}` : address, port };
 }
 
-function isLocal(original: OriginalDestination, address: string | undefined, port: number | undefined): boolean {
-  if (original.port !== port || address === undefined) return false;
+function isLocal(original: OriginalDestination, socket: CapturedSocket): boolean {
+  // Each of the two is a question to the system.
+  if (original.port !== socket.localPort) return false;
+  const address = socket.localAddress;
   return address === original.address || address === `::ffff:${original.address}`;
 }
 
@@ -126,7 +135,8 @@ function selfTest({ getsockopt, socket, close }: SelfTested): void {
 }
 
 /** The file descriptor under a socket. Internal to Node, but the only way; absent once the socket is closed. */
-function descriptorOf(socket: Socket): number | undefined {
+export function descriptorOf(socket: CapturedSocket): number | undefined {
   const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } | null };
-  return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
+  const descriptor = socket.descriptor ?? handle?.fd ?? -1;
+  return descriptor >= 0 ? descriptor : undefined;
 }

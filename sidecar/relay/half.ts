@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Reason } from '../../lib/api/reasons.ts';
+import type { BareHalves } from './bare.ts';
 
 /** How long bytes that were taken may need to leave before a half that was to flush them is reset after all. */
 export const LINGER_MS = 1_000;
@@ -59,4 +60,8 @@ export interface HalfOptions {
 }
 
 /** Makes a half of a connected socket that nobody reads. Which kind it makes was decided when the process started. */
-export type OpenHalf = (socket: Socket | TLSSocket, options?: HalfOptions) => Half;
+export interface OpenHalf {
+  (socket: Socket | TLSSocket, options?: HalfOptions): Half;
+  /** Where it has them: connections that need no socket. */
+  readonly bare?: BareHalves;
+}

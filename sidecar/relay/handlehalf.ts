@@ -3,11 +3,12 @@
 // no public API of Node: `socket._handle`, its `onread`, `reading`, `useUserBuffer`, `readStart`, `readStop`, `writeBuffer` and `writev`, the
 // members of the write request that those return, and `stream_wrap`'s shared state. selftest.ts proves on the running Node that they
 // do what is meant here; without that proof nobody uses this file (docs/adr/0021-fast-path.md).
-import type { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import type { Reason } from '../../lib/api/reasons.ts';
-import { type Half, type HalfEvents, type HalfOptions, LINGER_MS, type OpenHalf } from './half.ts';
+import { type Half, type HalfEvents, LINGER_MS, type OpenHalf } from './half.ts';
+import { BareConnections } from './handlebare.ts';
+import { type HandleOwner, SocketOwner } from './handleowner.ts';
 import { type HandleParts, handleOf, type StreamHandle, type WriteRequest } from './handles.ts';
+import { HEADROOM, memoryWithRoom } from './headroom.ts';
 import { openStreamHalf } from './streamhalf.ts';
 
 /** libuv's "the peer ended its direction". */
@@ -17,8 +18,8 @@ const FIRST_BUFFER = 4 * 1024;
 const LAST_BUFFER = 16 * 1024;
 /** From this size on a block that cannot leave at once holds its source: what would come next would only have to be copied. */
 const LARGE = 16 * 1024;
-/** Of the buffer that plain sockets share: four TLS records, less the header of a frame in each (tunnel/frame.ts). */
-const SHARED = 4 * (16 * 1024 - 8);
+/** Of the buffer that plain sockets share: with the header of a frame in front of it a full read is four whole TLS records. */
+const SHARED = 4 * 16 * 1024 - HEADROOM;
 /** More than this waiting holds the source, too. */
 const HIGH = 128 * 1024;
 /** Lent bytes up to this size are copied exactly; larger ones go through the stage. */
@@ -35,20 +36,24 @@ interface Shared {
   lender: HandleHalf | undefined;
 }
 
-/** Makes halves of sockets on their handles. A socket that has none, or still sends what its stream was given, gets a half on the stream. */
+/**
+ * Makes halves of sockets on their handles, and of connections that never become sockets. A socket that has no handle, or still sends what
+ * its stream was given, gets a half on the stream.
+ */
 export function handleHalves(parts: HandleParts): OpenHalf {
-  const [plain, stage] = [new Uint8Array(SHARED), new Uint8Array(SHARED)];
+  const [plain, stage] = [memoryWithRoom(SHARED), new Uint8Array(SHARED)];
   const shared: Shared = { parts, plain, stage, lender: undefined };
-  return (socket, options = {}) => {
+  const open: OpenHalf = (socket, options = {}) => {
     const handle = socket.destroyed || socket.writableLength > 0 || socket.writableEnded ? null : handleOf(socket);
-    return handle === null ? openStreamHalf(socket, options) : new HandleHalf(socket, handle, options, shared);
+    if (handle === null) return openStreamHalf(socket, options);
+    return new HandleHalf(new SocketOwner(socket, handle, options), shared);
   };
+  return Object.assign(open, { bare: new BareConnections(parts, (owner) => new HandleHalf(owner, shared)) });
 }
 
 class HandleHalf implements Half {
-  readonly #socket: Socket | TLSSocket;
+  readonly #owner: HandleOwner;
   readonly #handle: StreamHandle;
-  readonly #options: HalfOptions;
   readonly #shared: Shared;
   readonly #encrypted: boolean;
   #events: HalfEvents | undefined;
@@ -68,19 +73,18 @@ class HandleHalf implements Half {
   #ended = false;
   #ending = false;
   #endSent = false;
+  #gone = false;
   /** It is we who are ending it: nothing more is read. `reset` once what was taken has left, where it is an abort. */
   #leaving: 'no' | 'in order' | 'by reset' = 'no';
   #failure: Reason | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket | TLSSocket, handle: StreamHandle, options: HalfOptions, shared: Shared) {
-    this.#socket = socket;
-    this.#handle = handle;
-    this.#options = options;
+  constructor(owner: HandleOwner, shared: Shared) {
+    this.#owner = owner;
+    this.#handle = owner.handle;
     this.#shared = shared;
-    this.#encrypted = 'encrypted' in socket;
-    socket.on('error', (error: Error) => this.#fail(options.explain?.(error) ?? 'reset'));
-    socket.on('close', () => this.#closed());
+    this.#encrypted = owner.encrypted;
+    owner.watch(this);
   }
 
   get queued(): number {
@@ -89,24 +93,27 @@ class HandleHalf implements Half {
 
   start(events: HalfEvents): void {
     this.#events = events;
+    // Lost since it was made.
+    if (this.#gone) return queueMicrotask(() => this.gone());
+    const owner = this.#owner;
+    if (owner.destroyed) return undefined;
     const handle = this.#handle;
-    if (handleOf(this.#socket) !== handle) {
-      // Lost since it was made; `closed` of the socket may have passed.
-      if (this.#socket.closed) queueMicrotask(() => this.#closed());
-      return;
+    if (!owner.isBare) {
+      // It may be reading already, and says no to being told twice.
+      handle.readStop();
+      // So that the stream above does not start to read when what it holds is taken out of it.
+      handle.reading = true;
     }
-    // It may be reading already, and says no to being told twice.
-    handle.readStop();
-    // So that the stream above does not start to read when what it holds is taken out of it.
-    handle.reading = true;
     handle.onread = () => this.#read();
     if (this.#encrypted) this.#buffer = new Uint8Array(FIRST_BUFFER);
     handle.useUserBuffer(this.#buffer ?? this.#shared.plain);
-    queueMicrotask(() => this.#begin());
+    if (!owner.isBare) return queueMicrotask(() => this.#begin());
+    this.#begun = true;
+    return this.#readOn();
   }
 
   write(bytes: Uint8Array, lent: boolean): boolean {
-    if (this.#ending || this.#leaving !== 'no' || this.#socket.destroyed || bytes.length === 0) return true;
+    if (this.#ending || this.#leaving !== 'no' || this.#owner.destroyed || bytes.length === 0) return true;
     if (this.#inFlight > 0) {
       this.#queue.push(lent ? new Uint8Array(bytes) : bytes);
       this.#waiting += bytes.length;
@@ -136,23 +143,43 @@ class HandleHalf implements Half {
   reset(): void {
     this.#failure ??= 'reset';
     this.#leaving = 'by reset';
-    const resettable = this.#options.under ?? this.#socket;
-    // A socket under this one that is being destroyed already takes it along.
-    if (!this.#socket.destroyed && !resettable.destroyed) resettable.resetAndDestroy();
+    this.#owner.reset();
   }
 
   abort(): void {
-    if (this.#socket.destroyed) return;
+    if (this.#owner.destroyed) return;
     this.#failure ??= 'reset';
     if (this.#inFlight === 0) return this.reset();
     this.#leave('by reset', () => this.reset());
   }
 
   destroy(): void {
-    if (this.#socket.destroyed || this.#leaving !== 'no') return;
-    this.#leave('in order', () => this.#drop());
-    if (this.#endSent) this.#drop();
+    const owner = this.#owner;
+    if (owner.destroyed || this.#leaving !== 'no') return;
+    this.#leave('in order', () => owner.destroy());
+    if (this.#endSent) owner.destroy();
     else this.end();
+  }
+
+  /** Called by the owner, and here when the handle says no. */
+  failed(reason: Reason): void {
+    this.#failure ??= reason;
+    this.#owner.destroy();
+  }
+
+  /** Called by the owner. */
+  gone(): void {
+    clearTimeout(this.#timer);
+    const events = this.#events;
+    this.#gone = true;
+    this.#events = undefined;
+    this.#reading = false;
+    this.#queue = [];
+    this.#waiting = 0;
+    this.#inFlight = 0;
+    // Closed without having ended both ways: somebody destroyed it, or the peer went away without a word.
+    const orderly = this.#leaving === 'in order' || (this.#ended && this.#endSent);
+    events?.closed(this.#failure ?? (orderly ? undefined : 'reset'));
   }
 
   #leave(how: 'in order' | 'by reset', late: () => void): void {
@@ -161,32 +188,32 @@ class HandleHalf implements Half {
     this.#timer ??= setTimeout(late, LINGER_MS).unref();
   }
 
-  /** Hands over what the stream above the handle had read before, then reads on. */
+  /** Takes over from the stream above the handle what that had read before, then reads on. */
   #begin(): void {
-    const socket = this.#socket;
+    const owner = this.#owner;
     this.#begun = true;
-    if (socket.destroyed) return;
-    if (socket.readableEnded) return this.#peerEnded();
-    // The end may have been read, too; the stream says so once it is empty.
-    socket.once('end', () => this.#peerEnded());
-    for (let chunk: unknown = socket.read(); chunk !== null; chunk = socket.read()) {
-      if (this.#leaving === 'no') this.#events?.data(chunk as Buffer, false);
-    }
+    if (owner.destroyed) return;
+    owner.handOver(
+      (chunk) => {
+        if (this.#leaving === 'no') this.#events?.data(chunk, false);
+      },
+      () => this.#peerEnded(),
+    );
     this.#readOn();
   }
 
   #readOn(): void {
     if (this.#reading || this.#paused || !this.#begun || this.#ended) return;
-    if (this.#leaving !== 'no' || this.#socket.destroyed) return;
+    if (this.#leaving !== 'no' || this.#owner.destroyed) return;
     this.#reading = true;
     const error = this.#handle.readStart();
-    if (error !== 0) this.#fail('reset');
+    if (error !== 0) this.failed('reset');
   }
 
   #stopReading(): void {
     if (!this.#reading) return;
     this.#reading = false;
-    if (!this.#socket.destroyed) this.#handle.readStop();
+    if (!this.#owner.destroyed) this.#handle.readStop();
   }
 
   /** Called by the handle; another buffer that is returned is read into from now on. */
@@ -195,7 +222,7 @@ class HandleHalf implements Half {
     const count = state[readIndex] ?? 0;
     if (count > 0) return this.#buffer === undefined ? this.#lendShared(count) : this.#lendOwn(this.#buffer, count);
     if (count === UV_EOF) this.#peerEnded();
-    else if (count < 0) this.#fail('reset');
+    else if (count < 0) this.failed('reset');
     return undefined;
   }
 
@@ -258,11 +285,11 @@ class HandleHalf implements Half {
   /** Takes note of a write: done, failed, or under way with `memory`, which has to stay as it is. */
   #sent(request: number | WriteRequest, memory: unknown, size: number): void {
     if (typeof request === 'number') {
-      if (request !== 0) this.#fail('reset');
+      if (request !== 0) this.failed('reset');
       return;
     }
     const { state, errorIndex } = this.#shared.parts;
-    if (state[errorIndex] !== 0) return this.#fail('reset');
+    if (state[errorIndex] !== 0) return this.failed('reset');
     this.#inFlight = size;
     request.handle = this.#handle;
     request.buffer = memory;
@@ -276,10 +303,10 @@ class HandleHalf implements Half {
 
   #written(status: number): void {
     this.#inFlight = 0;
-    if (this.#socket.destroyed) return;
-    if (status < 0) return this.#fail('reset');
+    if (this.#owner.destroyed) return;
+    if (status < 0) return this.failed('reset');
     if (this.#queue.length > 0) this.#sendQueue();
-    if (this.#inFlight > 0 || this.#socket.destroyed) return;
+    if (this.#inFlight > 0 || this.#owner.destroyed) return;
     if (this.#leaving === 'by reset') return this.reset();
     if (this.#ending) return this.#sendEnd();
     if (!this.#owesDrained) return;
@@ -288,41 +315,20 @@ class HandleHalf implements Half {
   }
 
   #sendEnd(): void {
-    if (this.#socket.destroyed) return;
-    this.#socket.end(() => {
-      this.#endSent = true;
-      if (this.#leaving === 'in order') this.#drop();
-      else this.#doneIfBoth();
-    });
+    const owner = this.#owner;
+    if (owner.destroyed) return;
+    // Nothing more can come, so closing it says the same in one call.
+    if (this.#ended && owner.isBare) return this.#endIsSent();
+    owner.end(() => this.#endIsSent());
+  }
+
+  #endIsSent(): void {
+    this.#endSent = true;
+    if (this.#leaving === 'in order') this.#owner.destroy();
+    else this.#doneIfBoth();
   }
 
   #doneIfBoth(): void {
-    if (this.#ended && this.#endSent) this.#drop();
-  }
-
-  #fail(reason: Reason): void {
-    this.#failure ??= reason;
-    this.#drop();
-  }
-
-  /**
-   * Destroys the socket. A TLS socket only while the one under it stands, which else takes it along: OpenSSL's state would be freed
-   * at once, perhaps with OpenSSL on the stack.
-   */
-  #drop(): void {
-    if (this.#options.under?.destroyed !== true) this.#socket.destroy();
-  }
-
-  #closed(): void {
-    clearTimeout(this.#timer);
-    const events = this.#events;
-    this.#events = undefined;
-    this.#reading = false;
-    this.#queue = [];
-    this.#waiting = 0;
-    this.#inFlight = 0;
-    // Closed without having ended both ways: somebody destroyed it, or the peer went away without a word.
-    const orderly = this.#leaving === 'in order' || (this.#ended && this.#endSent);
-    events?.closed(this.#failure ?? (orderly ? undefined : 'reset'));
+    if (this.#ended && this.#endSent) this.#owner.destroy();
   }
 }

@@ -1,8 +1,10 @@
 // Proves at the start of the process that halves of a kind do on this Node what the relay asks of them: whole bytes over plain and
-// TLS sockets, a stalled reader, half-close both ways, and a reset that stays one. Real sockets on loopback, about 20 ms.
+// TLS sockets, and without sockets where they can do so, a stalled reader, half-close both ways, and a reset that stays one. Real
+// connections on loopback, about 20 ms.
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { messageOf } from '../../lib/errors.ts';
+import type { BareHalves } from './bare.ts';
 import type { OpenHalf } from './half.ts';
 import { join } from './join.ts';
 import { type LinkKind, LoopbackLinks } from './loopback.ts';
@@ -24,7 +26,7 @@ export async function selfTest(openHalf: OpenHalf, boundMs: number = BOUND_MS): 
     timer = setTimeout(() => resolve(`it did not end within ${boundMs} ms`), boundMs);
   });
   try {
-    links = await LoopbackLinks.start();
+    links = await LoopbackLinks.start(openHalf.bare);
     return await Promise.race([late, examine(links, openHalf)]);
   } catch (error) {
     return messageOf(error);
@@ -41,13 +43,38 @@ const places: readonly (readonly [LinkKind, LinkKind])[] = [
   ['plain', 'plain'],
 ];
 
+/** The same for connections that have no sockets. */
+const barePlaces: typeof places = [
+  ['bare accepted', 'tls client'],
+  ['tls server', 'bare dialled'],
+  ['bare accepted', 'bare dialled'],
+];
+
 async function examine(links: LoopbackLinks, openHalf: OpenHalf): Promise<string | undefined> {
-  for (const place of places) {
+  const { bare } = openHalf;
+  for (const place of bare === undefined ? places : [...places, ...barePlaces]) {
     const fault = await conversation(await joined(links, place, openHalf));
     if (fault !== undefined) return `${place.join(' to ')}: ${fault}`;
   }
-  const fault = await broken(await joined(links, ['tls server', 'plain'], openHalf));
-  return fault === undefined ? undefined : `reset: ${fault}`;
+  const breaking: typeof places = bare === undefined ? [] : [['bare accepted', 'bare dialled']];
+  for (const place of [...breaking, ['tls server', 'plain'] as const]) {
+    const fault = await broken(await joined(links, place, openHalf));
+    if (fault !== undefined) return `reset, ${place.join(' to ')}: ${fault}`;
+  }
+  return bare === undefined ? undefined : refusedBy(bare);
+}
+
+/** What is not there has to be told apart from what does not answer. */
+async function refusedBy(bare: BareHalves): Promise<string | undefined> {
+  const nobody = createServer().listen(0, '127.0.0.1');
+  await once(nobody, 'listening');
+  const { port } = nobody.address() as AddressInfo;
+  await new Promise((resolve) => nobody.close(resolve));
+  const dialled = await bare.dial({ address: '127.0.0.1', port }, BOUND_MS);
+  if (!dialled.ok)
+    return dialled.detail === 'ECONNREFUSED' ? undefined : `dialling nobody ended with ${dialled.detail}`;
+  dialled.half.reset();
+  return 'dialling nobody succeeded';
 }
 
 interface Joined {
@@ -63,8 +90,12 @@ async function joined(
   openHalf: OpenHalf,
 ): Promise<Joined> {
   const [near, far] = [await links.make(first), await links.make(second)];
-  const half = ({ socket, under }: typeof near) => openHalf(socket, under === undefined ? {} : { under });
-  return { relay: join(half(near), half(far)), client: near.peer, server: far.peer, breakOff: () => near.reset() };
+  return {
+    relay: join(near.half(openHalf), far.half(openHalf)),
+    client: near.peer,
+    server: far.peer,
+    breakOff: () => near.reset(),
+  };
 }
 
 /** A question whose end the server waits for, read late, and an answer. */

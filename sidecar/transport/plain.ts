@@ -1,5 +1,5 @@
 // Plain TCP to an address: pass-through, endpoints without TLS, and the application of our own pod.
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { systemCode } from '../../lib/errors.ts';
 import type { OpenHalf } from '../relay/half.ts';
 import type { Leg, Opened } from './transport.ts';
@@ -43,10 +43,18 @@ export function dialPlain({ address, port }: PlainTarget, timeoutMs: number): Pr
   return promise;
 }
 
-/** Dials and makes a half of the connection. Never rejects. */
+/** Dials and makes a half of the connection, without a socket of Node's where the relay can do so. Never rejects. */
 export async function openPlain(target: PlainTarget, timeoutMs: number, openHalf: OpenHalf): Promise<Opened<Leg>> {
-  const dialled = await dialPlain(target, timeoutMs);
-  return dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) }, ms: dialled.ms } : dialled;
+  const { bare } = openHalf;
+  if (bare === undefined || isIP(target.address) === 0) {
+    const dialled = await dialPlain(target, timeoutMs);
+    return dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) }, ms: dialled.ms } : dialled;
+  }
+  const startedAt = performance.now();
+  const dialled = await bare.dial(target, timeoutMs);
+  const ms = performance.now() - startedAt;
+  if (dialled.ok) return { ok: true, leg: dialled, ms };
+  return { ok: false, reason: 'upstream_unreachable', detail: dialled.detail, fault: 'endpoint', ms };
 }
 
 /** Ends a TCP socket with a reset, whatever state it is in. */

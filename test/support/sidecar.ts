@@ -14,7 +14,7 @@ import { Metrics } from '../../lib/runtime/metrics.ts';
 import type { SidecarConfig } from '../../sidecar/config.ts';
 import { Core } from '../../sidecar/core.ts';
 import { unmapped } from '../../sidecar/destination/key.ts';
-import type { OriginalDestination } from '../../sidecar/destination/original.ts';
+import type { OriginalDestination, OriginalDestinationReader } from '../../sidecar/destination/original.ts';
 import type { OpenHalf } from '../../sidecar/relay/half.ts';
 import type { FakeControl } from './control.ts';
 import { type LeafOptions, type TestLeaf, testLeaf } from './pki.ts';
@@ -122,7 +122,8 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
   const metrics = new Metrics();
   const stateFolder = options.stateFolder ?? mkdtempSync(join(tmpdir(), 'tabard-state-'));
   const config = testConfig({ ...options, stateFolder });
-  const original = (socket: Socket) => wanted.get(unmapped(socket.remoteAddress ?? '')) ?? application;
+  const original: OriginalDestinationReader = ({ remoteAddress = '' }) =>
+    wanted.get(unmapped(remoteAddress)) ?? application;
   const isSamePort = options.isSamePort ?? ((named: number): boolean => named === core.inbound.port);
   const core: Core = new Core({
     clock,

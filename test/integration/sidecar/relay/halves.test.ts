@@ -7,14 +7,13 @@ import type { Half } from '../../../../sidecar/relay/half.ts';
 import { join } from '../../../../sidecar/relay/join.ts';
 import { type Link, type LinkKind, LoopbackLinks } from '../../../../sidecar/relay/loopback.ts';
 import type { Relay } from '../../../../sidecar/relay/relay.ts';
-import { halfOf } from '../../../support/halflinks.ts';
 import { type RelayName, relayNames, relays } from '../../../support/relays.ts';
 import { until } from '../../../support/until.ts';
 
 let links: LoopbackLinks;
 
 beforeAll(async () => {
-  links = await LoopbackLinks.start();
+  links = await LoopbackLinks.start(relays.fast.bare);
 });
 afterAll(() => links.close());
 
@@ -32,7 +31,7 @@ interface Shape {
 
 async function joined({ links: kinds, halves: names }: Shape): Promise<Joined> {
   const [near, far] = await Promise.all([links.make(kinds[0]), links.make(kinds[1])]);
-  const halves = { near: halfOf(near, relays[names[0]]), far: halfOf(far, relays[names[1]]) };
+  const halves = { near: near.half(relays[names[0]]), far: far.half(relays[names[1]]) };
   return { relay: join(halves.near, halves.far), near, far, halves };
 }
 
@@ -98,6 +97,22 @@ const places: readonly (readonly [LinkKind, LinkKind])[] = [
   ['plain', 'plain'],
   ['tls server', 'tls client'],
 ];
+/** Ends without sockets, which only the fast relay has, beside every other end. */
+const bareShapes: readonly (Shape & { readonly name: string })[] = (
+  [
+    [['bare accepted', 'bare dialled'], 'fast'],
+    [['bare accepted', 'tls client'], 'fast'],
+    [['bare accepted', 'tls client'], 'public'],
+    [['tls server', 'bare dialled'], 'fast'],
+    [['tls server', 'bare dialled'], 'public'],
+    [['bare accepted', 'plain'], 'fast'],
+    [['plain', 'bare dialled'], 'public'],
+  ] as const
+).map(([kinds, name]) => ({
+  links: kinds,
+  halves: [name, name],
+  name: `${kinds.join(' to ')}, ${name} where it has a socket`,
+}));
 const shapes: readonly (Shape & { readonly name: string })[] = places.flatMap((kinds) =>
   relayNames.flatMap((first) =>
     relayNames.map((second) => ({
@@ -108,7 +123,7 @@ const shapes: readonly (Shape & { readonly name: string })[] = places.flatMap((k
   ),
 );
 
-describe.each(shapes)('$name', (shape) => {
+describe.each([...shapes, ...bareShapes])('$name', (shape) => {
   test('gives out what goes in, both ways, however it is split and whoever ends first', async () => {
     await fc.assert(
       fc.asyncProperty(steps, steps, fc.boolean(), async (up, down, patient) => {
@@ -233,11 +248,9 @@ describe.each(shapes)('$name', (shape) => {
 
   test('is over at once when one side was lost before it began', async () => {
     const [near, far] = await Promise.all([links.make(shape.links[0]), links.make(shape.links[1])]);
-    const lost = once(near.socket, 'close');
-    near.socket.destroy();
-    await lost;
+    await near.lose();
     const seen = watch(far.peer);
-    const relay = join(halfOf(near, relays[shape.halves[0]]), halfOf(far, relays[shape.halves[1]]));
+    const relay = join(near.half(relays[shape.halves[0]]), far.half(relays[shape.halves[1]]));
     expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'reset' });
     expect(await seen).toMatchObject({ ended: false, error: 'ECONNRESET' });
     near.peer.destroy();
@@ -248,7 +261,7 @@ describe.each(shapes)('$name', (shape) => {
     near.peer.end('early');
     await new Promise((resolve) => setTimeout(resolve, 20));
     const seen = watch(far.peer);
-    const relay = join(halfOf(near, relays[shape.halves[0]]), halfOf(far, relays[shape.halves[1]]));
+    const relay = join(near.half(relays[shape.halves[0]]), far.half(relays[shape.halves[1]]));
     await once(far.peer, 'end');
     far.peer.end();
     expect(String((await seen).bytes)).toBe('early');

@@ -1,0 +1,190 @@
+// Connections that never become sockets of Node's: accepted and dialled as TCP handles, and halves from the beginning. A socket, its streams
+// and their events cost more than all else that is done here for a new connection. Beside what handlehalf.ts names this uses
+// `server._handle` with its `onconnection`, and of `tcp_wrap` and `stream_wrap` the TCP handle and its requests (handles.ts).
+import { isIP, type Server } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import type { BareDialled, BareHalves, BareIncoming } from './bare.ts';
+import type { Half } from './half.ts';
+import type { HandleOwner, OwnerEvents } from './handleowner.ts';
+import { type HandleParts, listeningHandleOf, type SocketName, type TcpHandle } from './handles.ts';
+
+/** libuv's "there is no connection any more". */
+const UV_ENOTCONN = -107;
+/** As `keepAlive` asks for without a delay: the system's own times. */
+const KEEP_ALIVE_SECONDS = 0;
+
+/** Makes the half of a connection. */
+type MakeHalf = (owner: HandleOwner) => Half;
+
+/** Accepts and dials. */
+export class BareConnections implements BareHalves {
+  readonly #parts: HandleParts;
+  readonly #makeHalf: MakeHalf;
+
+  constructor(parts: HandleParts, makeHalf: MakeHalf) {
+    this.#parts = parts;
+    this.#makeHalf = makeHalf;
+  }
+
+  accept(server: Server, take: (incoming: BareIncoming) => void, failed: (code: string) => void): void {
+    const listening = listeningHandleOf(server);
+    // On Linux what is accepted has these from its listener: two calls less for each connection.
+    listening.setNoDelay(true);
+    listening.setKeepAlive(true, KEEP_ALIVE_SECONDS);
+    listening.onconnection = (status, handle) => {
+      if (status !== 0 || handle === undefined) return failed(codeOf(status));
+      const remote: SocketName = {};
+      // Reset before it was accepted.
+      if (handle.getpeername(remote) !== 0) return handle.close();
+      const connection = new BareConnection(handle, this.#parts);
+      return take(new Incoming(connection, this.#makeHalf(connection), remote));
+    };
+  }
+
+  dial({ address, port }: { address: string; port: number }, timeoutMs: number): Promise<BareDialled> {
+    const { promise, resolve } = Promise.withResolvers<BareDialled>();
+    const handle = this.#parts.newTcp();
+    let isOver = false;
+    const fail = (detail: string): void => {
+      isOver = true;
+      clearTimeout(timer);
+      handle.close();
+      resolve({ ok: false, detail });
+    };
+    const timer = setTimeout(() => fail('connect timeout'), timeoutMs);
+    const request = this.#parts.newConnect();
+    request.oncomplete = (status) => {
+      // Given up before.
+      if (isOver) return;
+      if (status !== 0) return fail(codeOf(status));
+      clearTimeout(timer);
+      handle.setNoDelay(true);
+      handle.setKeepAlive(true, KEEP_ALIVE_SECONDS);
+      resolve({ ok: true, half: this.#makeHalf(new BareConnection(handle, this.#parts)) });
+    };
+    const isV6 = isIP(address) === 6;
+    const error = isV6 ? handle.connect6(request, address, port) : handle.connect(request, address, port);
+    if (error !== 0) fail(codeOf(error));
+    return promise;
+  }
+}
+
+/** The system's name of an error, as a socket's error would have it. */
+function codeOf(error: number): string {
+  return error < 0 ? getSystemErrorName(error) : 'UNKNOWN';
+}
+
+/** Owns the handle of one connection. */
+class BareConnection implements HandleOwner {
+  readonly handle: TcpHandle;
+  readonly encrypted = false;
+  readonly isBare = true;
+  /** Called once when it is closed. */
+  onGone: (() => void) | undefined;
+  readonly #parts: HandleParts;
+  #events: OwnerEvents | undefined;
+  #destroyed = false;
+  /** Our direction is being ended, which nothing but `close` may disturb. */
+  #isEnding = false;
+  #resetsThen = false;
+
+  constructor(handle: TcpHandle, parts: HandleParts) {
+    this.handle = handle;
+    this.#parts = parts;
+  }
+
+  get destroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  watch(events: OwnerEvents): void {
+    this.#events = events;
+  }
+
+  /** Nobody has read before. */
+  handOver(): void {}
+
+  end(done: () => void): void {
+    const request = this.#parts.newShutdown();
+    request.oncomplete = () => {
+      this.#isEnding = false;
+      if (this.#resetsThen) this.#reset();
+      else if (!this.#destroyed) done();
+    };
+    this.#isEnding = true;
+    const error = this.handle.shutdown(request);
+    if (error === 0) return;
+    this.#isEnding = false;
+    // Done at once, or there is nobody left to be told.
+    if (error === 1 || error === UV_ENOTCONN) done();
+    else this.#events?.failed('reset');
+  }
+
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.handle.close();
+    this.#isOver();
+  }
+
+  reset(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    // It takes a turn of the event loop at most: all that was written has left.
+    if (this.#isEnding) this.#resetsThen = true;
+    else this.#reset();
+  }
+
+  #reset(): void {
+    this.handle.reset();
+    this.#isOver();
+  }
+
+  #isOver(): void {
+    queueMicrotask(() => {
+      this.onGone?.();
+      this.#events?.gone();
+    });
+  }
+}
+
+/** A connection as its listener sees it. */
+class Incoming implements BareIncoming {
+  readonly near: { readonly half: Half };
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly #connection: BareConnection;
+
+  constructor(connection: BareConnection, half: Half, { address = '', port = 0 }: SocketName) {
+    this.#connection = connection;
+    this.near = { half };
+    this.remoteAddress = address;
+    this.remotePort = port;
+  }
+
+  get localAddress(): string | undefined {
+    return this.#local().address;
+  }
+
+  get localPort(): number | undefined {
+    return this.#local().port;
+  }
+
+  get descriptor(): number {
+    return this.#connection.destroyed ? -1 : this.#connection.handle.fd;
+  }
+
+  reset(): void {
+    this.near.half.reset();
+  }
+
+  onGone(run: () => void): void {
+    this.#connection.onGone = run;
+  }
+
+  #local(): SocketName {
+    const name: SocketName = {};
+    if (!this.#connection.destroyed) this.#connection.handle.getsockname(name);
+    return name;
+  }
+}

@@ -1,7 +1,8 @@
 // What one authorization decision costs: `make bench-authz`. CPU time of this thread per decision, the median of rounds; the rules are such that
 // every one of them has to be looked at. The last line has the bars.
 import type { Authorization, CallerMatch, RuleMatch } from '../lib/api/authorization.ts';
-import { type Call, decide, type Judge, prepare } from '../lib/api/decide.ts';
+import { type Call, decide } from '../lib/api/decide.ts';
+import { type Judge, prepare } from '../lib/api/judge.ts';
 
 const ruleCount = 100;
 const rounds = 15;

@@ -2,7 +2,8 @@
 import type { RuleMatch } from '../lib/api/authorization.ts';
 import { isInjectedKind, labels, spiffeId, written } from '../lib/api/contract.ts';
 import type { EffectivePolicy } from '../lib/api/control.ts';
-import { type Call, type Decision, decide, type Judge, prepare } from '../lib/api/decide.ts';
+import { type Call, type Decision, decide } from '../lib/api/decide.ts';
+import { type Judge, prepare } from '../lib/api/judge.ts';
 import type { TLSBaseline, TLSRole } from '../lib/api/tlsbaseline.ts';
 import type { Mode, TLSPolicy } from '../lib/api/tlspolicy.ts';
 import type { Pod } from '../lib/kube/object.ts';

@@ -2,6 +2,7 @@
 // asks for it, one line for each connection that ended. Refusals are limited per reason and peer; what was left out is counted.
 import type { Call, Decision } from '../lib/api/decide.ts';
 import { type Reason, reasonHints } from '../lib/api/reasons.ts';
+import type { RequestFacts } from '../lib/api/request.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import type { Exchange } from './exchange.ts';
@@ -113,11 +114,12 @@ export class AccessLog {
   }
 
   /** What rules in audit mode would do: one line per caller, port and outcome in ten seconds. */
-  audited({ identity, address, port }: Call, { allowed, audited, wouldBe }: Decision): void {
+  audited({ identity, address, port }: Call, { allowed, audited, wouldBe }: Decision, request?: RequestFacts): void {
     const verdict = wouldBe === undefined ? undefined : wouldBe ? 'allowed' : 'denied';
     const turn = this.#turn(`audit ${identity ?? address} ${port} ${audited.join()} ${verdict}`);
     if (turn === undefined) return;
-    const facts = { peer: identity, address, port, rules: audited, allowed, wouldBe: verdict };
+    const asked = request === undefined ? {} : { 'http.request.method': request.method, 'url.path': request.path };
+    const facts = { peer: identity, address, port, ...asked, rules: audited, allowed, wouldBe: verdict };
     this.#logger.info({ ...facts, suppressed: turn.suppressed }, 'audited by authorization rules');
   }
 

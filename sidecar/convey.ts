@@ -1,5 +1,6 @@
 // Joins two halves and keeps the books: limits of time, log line, metrics. Inbound and outbound meet here.
 import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
+import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { AccessLog, Place, Refusal, TunnelFacts } from './accesslog.ts';
 import type { Carriage, SidecarMetrics } from './metrics.ts';
@@ -26,6 +27,8 @@ export interface Passage {
   readonly ownNotAfter?: Date;
   /** Where it is a stream of a tunnel. */
   readonly tunnel?: TunnelFacts;
+  /** Where requests are read: see LiveFacts. */
+  recheck?(): Reason | undefined;
 }
 
 /** What the conveyor needs. */
@@ -52,7 +55,7 @@ export class Conveyor {
   /** Relays until both halves are done; `near` is the accepted one. */
   async convey(near: Half, far: Half, passage: Passage): Promise<void> {
     const { clock, live, log, relay: start } = this.#deps;
-    const { direction, transport, port, peer, ownNotAfter, plain: _plain, ...rest } = passage;
+    const { direction, transport, port, peer, ownNotAfter, recheck, plain: _plain, ...rest } = passage;
     const { address } = passage.source;
     const startedMs = clock.now().getTime();
     const { maxAgeMs, idleTimeoutMs } = this.#deps.limits();
@@ -66,7 +69,9 @@ export class Conveyor {
     });
     const holder = peer === undefined ? {} : { peerFingerprint: peer.fingerprint, peer };
     const own = rest.tls === undefined ? {} : { ownSerial: rest.tls.serial };
-    live.add({ facts: { direction, port, address, transport, ...holder, ...own }, relay, deadline, idleTimeoutMs });
+    const again = recheck === undefined ? {} : { recheck };
+    const facts = { direction, port, address, transport, ...holder, ...own, ...again };
+    live.add({ facts, relay, deadline, idleTimeoutMs });
     const end = await relay.finished;
     const ms = clock.now().getTime() - startedMs;
     log.carried({ ...rest, ...optional(passage), direction, end, ms });

@@ -45,14 +45,16 @@ export class Delivery {
     const { half, source, destination, transport, tls, peer, ownNotAfter, tunnel } = arrival;
     const { conveyor, openHalf, authorizer, http } = this.#deps;
     const { port } = destination;
-    const denied = authorizer.admit({ identity: peer?.identity, address: source.address, port });
-    if (denied !== undefined) return arrival.refuse(denied.reason, denied.detail);
+    const call = { identity: peer?.identity, address: source.address, port };
+    const admission = authorizer.admit(call, http.reads(port));
+    if (!admission.ok) return arrival.refuse(admission.denial.reason, admission.denial.detail);
     const application = await openPlain(destination, APPLICATION_CONNECT_MS, openHalf);
     if (!application.ok) {
       return arrival.refuse('upstream_unreachable', `the application does not accept: ${application.detail}`);
     }
     if (!arrival.accepted()) return application.leg.half.reset();
-    await conveyor.convey(half, http.before(application.leg.half, arrival), {
+    const far = http.before(application.leg.half, arrival, admission.requests);
+    await conveyor.convey(half, far.half, {
       direction: 'inbound',
       source,
       destination,
@@ -62,6 +64,7 @@ export class Delivery {
       ...(peer === undefined ? {} : { peer }),
       ...(ownNotAfter === undefined ? {} : { ownNotAfter }),
       ...(tunnel === undefined ? {} : { tunnel }),
+      ...(far.recheck === undefined ? {} : { recheck: far.recheck }),
     });
     return undefined;
   }

@@ -46,6 +46,8 @@ export interface SidecarMetrics {
   handshake(labels: { direction: Direction; resumed: boolean; reason?: Reason }, seconds: number): void;
   /** An authorization rule matched; `rule` is empty where no Allow rule did. */
   rule(rule: string, outcome: RuleHits['outcome']): void;
+  /** The condition of a rule failed. */
+  conditionFailed(rule: string): void;
   passthrough(why: PlainReason | 'own_pod'): void;
   /** A tunnel has ended. */
   tunnelEnded(direction: Direction, cause: TunnelCause): void;
@@ -77,8 +79,13 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
   });
   const rules = metrics.counter({
     name: 'tabard_authorization_decisions_total',
-    help: 'Connections by the authorization rule that decided (empty: no Allow rule matched) and what came of it.',
+    help: 'Connections and requests by the authorization rule that decided (empty: no Allow rule matched) and what came of it.',
     labels: ['rule', 'outcome'],
+  });
+  const failures = metrics.counter({
+    name: 'tabard_authorization_condition_failures_total',
+    help: 'Conditions of rules that failed: an Allow rule then did not match, a Deny rule did.',
+    labels: ['rule'],
   });
   const passthrough = metrics.counter({
     name: 'tabard_passthrough_total',
@@ -105,6 +112,7 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
       if (reason === undefined) handshakeSeconds.observe(seconds, { direction, resumed: String(resumed) });
     },
     rule: (rule, outcome) => rules.inc({ rule, outcome }),
+    conditionFailed: (rule) => failures.inc({ rule }),
     passthrough: (why) => passthrough.inc({ why }),
     tunnelEnded: (direction, cause) => tunnels.inc({ direction, cause }),
     credentialsRejected: () => rejected.inc(),

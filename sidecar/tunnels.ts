@@ -78,9 +78,9 @@ export class Tunnels {
     this.#acceptor.take(accepted);
   }
 
-  /** Cuts every tunnel for which `judge` gives a reason, with all of its streams. */
+  /** Cuts every tunnel for which `judge` gives a reason, with all of its streams. Requests are a matter of each stream. */
   enforce(judge: (facts: LiveFacts) => Reason | undefined): void {
-    this.#registry.enforce(judge);
+    this.#registry.enforce((facts) => judge({ ...facts, recheck: () => undefined }));
   }
 
   /** Other credentials are in use: new streams go through tunnels that were made with them. */

@@ -21,9 +21,10 @@ const rules: readonly Rule[] = [
   { from: 'lib/errors.ts' },
   { from: 'lib/clock.ts', own: ['lib/errors.ts'] },
   { from: 'lib/api/', own: ['lib/errors.ts', 'lib/clock.ts'], packages: ['ajv'] },
+  { from: 'lib/cel/', own: ['lib/errors.ts', 'lib/api/'], packages: ['@marcbachmann/cel-js'] },
   { from: 'lib/pki/', own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/'] },
   { from: 'lib/pki/asn1.ts', own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/pki/'], packages: ['node-forge'] },
-  { from: 'lib/policy/', own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/pki/'] },
+  { from: 'lib/policy/', own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/cel/', 'lib/pki/'] },
   {
     from: 'lib/runtime/',
     own: ['lib/errors.ts', 'lib/clock.ts', 'lib/api/', 'lib/pki/'],
@@ -55,6 +56,7 @@ const rules: readonly Rule[] = [
       'lib/errors.ts',
       'lib/clock.ts',
       'lib/api/',
+      'lib/cel/',
       'lib/pki/bundle.ts',
       'lib/pki/identity.ts',
       'lib/pki/keyid.ts',
@@ -64,6 +66,7 @@ const rules: readonly Rule[] = [
     packages: [],
     types: ['pino'],
   },
+  { from: 'sidecar/jwt/jose.ts', own: [], packages: ['jose'] },
   { from: 'cli/', own: ['lib/'] },
   { from: 'console/', own: ['lib/'] },
 ];

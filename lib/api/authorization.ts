@@ -17,10 +17,14 @@ export interface AuthorizationCaller {
 export interface AuthorizationTarget {
   /** Container ports. */
   readonly ports?: readonly number[];
-  /** Need HTTP proxying, which this version does not do: refused at apply, and never taken for fulfilled. */
+  /** From here on judged for each request, on ports that speak HTTP. Methods such as GET. */
   readonly methods?: readonly string[];
+  /** Paths as they are, or with a final `/*` all that begin so. */
   readonly paths?: readonly string[];
+  /** Names without port, or `*.` and a name for all that end so. */
   readonly hosts?: readonly string[];
+  /** `<package>.<Service>/<Method>`, or `<package>.<Service>/*`; not beside `methods` and `paths`. */
+  readonly grpcMethods?: readonly string[];
 }
 
 /** One rule. */
@@ -35,7 +39,7 @@ export interface AuthorizationRule {
   readonly to?: readonly AuthorizationTarget[];
   /** Names of TLSRoles. */
   readonly roles?: readonly string[];
-  /** Needs HTTP proxying, as above. */
+  /** A condition on the request in CEL, which must hold, too. */
   readonly when?: string;
 }
 
@@ -57,9 +61,13 @@ export interface CallerMatch {
   readonly ipBlocks?: readonly string[];
 }
 
-/** Targets as a sidecar is told. */
+/** Targets as a sidecar is told. Every member that is there must match; all but `ports` are judged for each request. */
 export interface TargetMatch {
   readonly ports?: readonly number[];
+  readonly methods?: readonly string[];
+  /** Canonical paths, or with a final `/*`. */
+  readonly paths?: readonly string[];
+  readonly hosts?: readonly string[];
 }
 
 /** A rule as a sidecar is told. */
@@ -72,6 +80,8 @@ export interface RuleMatch {
   readonly from?: readonly CallerMatch[];
   /** Absent = anything; empty = nothing. */
   readonly to?: readonly TargetMatch[];
+  /** A condition in CEL (lib/cel). */
+  readonly when?: string;
 }
 
 /** Form of the rules that this version writes and reads. A reader that finds another lets nobody in. */

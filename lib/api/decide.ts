@@ -1,9 +1,10 @@
-// May this caller connect to this port? The one decision of the mesh, used by sidecars on every connection and by the CLI to explain it.
-// Any Deny rule that matches denies; else, if there is an Allow rule, one must match; else it is allowed. Rules in audit mode change
-// nothing and are told beside. Names are compared as they are: no pattern is ever made of one. Pure.
-import type { Authorization, CallerMatch, RuleMatch } from './authorization.ts';
-import { addressWords, type Block, parseBlock } from './ipblock.ts';
-import { type ClauseSet, RangeIndex, ValueIndex } from './ruleindex.ts';
+// May this caller connect to this port, and ask for this? The one decision of the mesh, used by sidecars on every connection and request and
+// by the CLI to explain it. Any Deny rule that matches denies; else, if there is an Allow rule, one must match; else it is allowed. Rules in
+// audit mode change nothing and are told beside. Names are compared as they are: no pattern is ever made of one. Pure.
+import { addressWords } from './ipblock.ts';
+import type { Judge, JudgedRule } from './judge.ts';
+import type { RequestFacts } from './request.ts';
+import type { ClauseSet } from './ruleindex.ts';
 
 /** A call to judge. */
 export interface Call {
@@ -24,83 +25,92 @@ export interface Decision {
   readonly audited: readonly string[];
   /** Whether it were allowed if audit rules were enforced; undefined = nothing would be different. */
   readonly wouldBe: boolean | undefined;
+  /** Rules whose condition failed: an Allow rule then does not match, a Deny rule does. Absent = none. */
+  readonly failed?: readonly string[];
 }
 
-interface Rule {
-  readonly name: string;
-  readonly effect: RuleMatch['effect'];
-  readonly audit: boolean;
+/** What is known of a connection on which requests are read, before any of them. */
+export interface Standing {
+  readonly judge: Judge;
+  readonly call: Call;
+  /** Clauses whose caller and port match. */
+  readonly clauses: ClauseSet;
+  /** The verdict, where it is the same for every request; undefined = each has to be judged. */
+  readonly decision: Decision | undefined;
 }
 
-/** A rule with one of its callers: it matches a call when the caller and the port do. */
-interface Clause {
-  readonly rule: Rule;
-  readonly caller: CallerMatch;
-  readonly blocks: readonly Block[] | undefined;
-  readonly ports: readonly number[] | undefined;
-}
-
-/** Rules in a form in which they are judged quickly. */
-export interface Judge {
-  /** What SPIFFE IDs of the own trust domain begin with. */
-  readonly prefix: string;
-  /** The rule of each clause, Deny before Allow. */
-  readonly rules: readonly Rule[];
-  readonly services: ValueIndex<string>;
-  readonly namespaces: ValueIndex<string>;
-  readonly identities: ValueIndex<string>;
-  readonly holders: ValueIndex<string>;
-  readonly ports: ValueIndex<number>;
-  readonly ranges: RangeIndex;
-  /** Whether there is an Allow rule that is enforced, and whether there is any. */
-  readonly enforcesAllow: boolean;
-  readonly hasAllow: boolean;
-  readonly audits: boolean;
-}
-
-/** Prepares rules for `decide`; `undefined` = there are none. Services and namespaces are those of `trustDomain`. */
-export function prepare(authorization: Authorization | undefined, trustDomain: string): Judge {
-  const rules = authorization?.rules ?? [];
-  const isAllow = ({ effect }: RuleMatch): boolean => effect === 'Allow';
-  const deny = rules.filter((rule) => !isAllow(rule));
-  const allow = rules.filter(isAllow);
-  const clauses = [...deny, ...allow].flatMap(clausesOf);
-  return {
-    prefix: `spiffe://${trustDomain}/ns/`,
-    rules: clauses.map(({ rule }) => rule),
-    services: new ValueIndex(clauses.map(({ caller }) => caller.services)),
-    namespaces: new ValueIndex(clauses.map(({ caller }) => caller.namespaces)),
-    identities: new ValueIndex(clauses.map(({ caller }) => caller.identities)),
-    holders: new ValueIndex(clauses.map(({ caller }) => caller.holders)),
-    ports: new ValueIndex(clauses.map(({ ports }) => ports)),
-    ranges: new RangeIndex(clauses.map(({ blocks }) => blocks)),
-    enforcesAllow: allow.some(({ audit }) => audit !== true),
-    hasAllow: allow.length > 0,
-    audits: rules.some(({ audit }) => audit === true),
-  };
-}
-
-/** Judges a call. */
+/**
+ * Judges a connection on which no requests are read. What a rule asks of requests is not known then: an Allow rule that asks does not match,
+ * of a Deny rule it is taken for fulfilled.
+ */
 export function decide(judge: Judge, call: Call): Decision {
-  const matched = matchedRules(judge, call);
-  const enforced = (effect: RuleMatch['effect']): Rule | undefined =>
-    matched.find((rule) => rule.effect === effect && !rule.audit);
+  const clauses = narrowed(callersClauses(judge, call), judge.kinds.unread);
+  return verdict(judge, matched(judge, clauses));
+}
+
+/** Judges a connection on which requests are read, as far as can be said before there is one. */
+export function standing(judge: Judge, call: Call): Standing {
+  const clauses = callersClauses(judge, call).slice();
+  return { judge, call, clauses, decision: foregone(judge, clauses) };
+}
+
+/** Judges a request. `now` is asked only where rules have conditions. */
+export function decideRequest(
+  { judge, call, clauses, decision }: Standing,
+  request: RequestFacts,
+  now: Date,
+): Decision {
+  if (decision !== undefined) return decision;
+  const { scratch, requests } = judge;
+  scratch.set(clauses);
+  requests[0].narrow(scratch, request);
+  requests[1].narrow(scratch, request);
+  if (!judge.hasConditions) return verdict(judge, matched(judge, scratch));
+  const [namespace, service] = placeOf(judge.prefix, call.identity);
+  const facts = { call, namespace, service, request, now };
+  const failed: string[] = [];
+  const holds = ({ name, effect, when }: JudgedRule): boolean => {
+    const outcome = when === undefined ? true : when(facts);
+    if (outcome === undefined) failed.push(name);
+    return outcome ?? effect === 'Deny';
+  };
+  const decided = verdict(judge, matched(judge, scratch, holds));
+  return failed.length === 0 ? decided : { ...decided, failed };
+}
+
+/** The verdict that no request can change. */
+function foregone(judge: Judge, clauses: ClauseSet): Decision | undefined {
+  const { kinds, audits } = judge;
+  if (!meet(clauses, kinds.conditional)) return verdict(judge, matched(judge, clauses));
+  const sure = verdict(judge, matched(judge, narrowed(clauses.slice(), kinds.unconditional)));
+  const isDenied = !sure.allowed && sure.rule !== undefined;
+  const noneAllows = judge.enforcesAllow && !meet(clauses, kinds.enforcedAllow);
+  if (isDenied || noneAllows) return sure;
+  // With rules in audit mode it has still to be found out which of them match.
+  const isGranted = sure.rule !== undefined && !audits && !meet(clauses, kinds.conditionalDeny);
+  return isGranted ? sure : undefined;
+}
+
+/** What rules that match come to, in their order. */
+function verdict(judge: Judge, rules: readonly JudgedRule[]): Decision {
+  const enforced = (effect: JudgedRule['effect']): JudgedRule | undefined =>
+    rules.find((rule) => rule.effect === effect && !rule.audit);
   const denied = enforced('Deny');
   const granted = denied === undefined ? enforced('Allow') : undefined;
   const allowed = denied === undefined && (granted !== undefined || !judge.enforcesAllow);
   const rule = (denied ?? granted)?.name;
   if (!judge.audits) return { allowed, rule, audited: none, wouldBe: undefined };
-  const audited = matched.filter(({ audit }) => audit).map(({ name }) => name);
-  const wouldDeny = matched.some(({ effect }) => effect === 'Deny');
-  const wouldBe = !wouldDeny && (!judge.hasAllow || matched.length > 0);
+  const audited = rules.filter(({ audit }) => audit).map(({ name }) => name);
+  const wouldDeny = rules.some(({ effect }) => effect === 'Deny');
+  const wouldBe = !wouldDeny && (!judge.hasAllow || rules.length > 0);
   return { allowed, rule, audited, wouldBe: wouldBe === allowed ? undefined : wouldBe };
 }
 
 const none: readonly string[] = [];
 
-/** Rules that match, in their order; without rules in audit mode the first alone, since it decides. */
-function matchedRules(judge: Judge, { identity, address, port }: Call): readonly Rule[] {
-  const { rules, ranges } = judge;
+/** Clauses whose caller and port match, in the judge's scratch. */
+function callersClauses(judge: Judge, { identity, address, port }: Call): ClauseSet {
+  const { ranges, scratch } = judge;
   const [namespace, service] = placeOf(judge.prefix, identity);
   const sets = [
     judge.ports.of(port),
@@ -110,17 +120,46 @@ function matchedRules(judge: Judge, { identity, address, port }: Call): readonly
     judge.holders.of(identity),
   ];
   const near = ranges.of(ranges.asks ? (addressWords(address) ?? false) : false);
-  const found: Rule[] = [];
-  for (let word = 0; word << 5 < rules.length; word += 1) {
+  for (let word = 0; word < scratch.length; word += 1) {
     let bits = union(near, word);
     for (const set of sets) bits &= set[word] ?? 0;
-    for (; bits !== 0; bits &= bits - 1) {
+    scratch[word] = bits;
+  }
+  return scratch;
+}
+
+/** Rules of these clauses of which the condition holds, in their order; without rules in audit mode the first alone, since it decides. */
+function matched(
+  judge: Judge,
+  clauses: ClauseSet,
+  holds: (rule: JudgedRule) => boolean = always,
+): readonly JudgedRule[] {
+  const { rules, audits } = judge;
+  const found: JudgedRule[] = [];
+  let asked: JudgedRule | undefined;
+  for (let word = 0; word < clauses.length; word += 1) {
+    for (let bits = clauses[word] ?? 0; bits !== 0; bits &= bits - 1) {
       const rule = rules[(word << 5) + 31 - Math.clz32(bits & -bits)];
-      if (rule !== undefined && found.at(-1) !== rule) found.push(rule);
-      if (!judge.audits) return found;
+      if (rule === undefined || rule === asked) continue;
+      asked = rule;
+      if (!holds(rule)) continue;
+      found.push(rule);
+      if (!audits) return found;
     }
   }
   return found;
+}
+
+const always = (): boolean => true;
+
+function narrowed(set: ClauseSet, by: ClauseSet): ClauseSet {
+  for (let word = 0; word < set.length; word += 1) set[word] = (set[word] ?? 0) & (by[word] ?? 0);
+  return set;
+}
+
+function meet(a: ClauseSet, b: ClauseSet): boolean {
+  for (let word = 0; word < a.length; word += 1) if (((a[word] ?? 0) & (b[word] ?? 0)) !== 0) return true;
+  return false;
 }
 
 function union(sets: readonly ClauseSet[], word: number): number {
@@ -130,7 +169,7 @@ function union(sets: readonly ClauseSet[], word: number): number {
 }
 
 /** Namespace and service of an identity of the own trust domain; what is named otherwise, such as by a service account, has no service. */
-function placeOf(prefix: string, identity: string | undefined): readonly [string?, string?] {
+export function placeOf(prefix: string, identity: string | undefined): readonly [string?, string?] {
   if (identity?.startsWith(prefix) !== true) return [];
   const slash = identity.indexOf('/', prefix.length);
   if (slash < 0) return [];
@@ -138,21 +177,4 @@ function placeOf(prefix: string, identity: string | undefined): readonly [string
   const last = identity.indexOf('/', slash + 1);
   if (last < 0 || identity.includes('/', last + 1)) return [];
   return identity.startsWith('/svc/', slash) ? [namespace, identity.slice(last + 1)] : [namespace];
-}
-
-function clausesOf({ name, effect, audit, from, to }: RuleMatch): readonly Clause[] {
-  if (to?.length === 0) return [];
-  const rule: Rule = { name, effect, audit: audit === true };
-  const ports =
-    to === undefined || to.some((each) => each.ports === undefined)
-      ? undefined
-      : to.flatMap((each) => each.ports ?? []);
-  return (from ?? [{}]).map((caller) => ({ rule, caller, ports, blocks: blocksOf(caller, effect) }));
-}
-
-/** Undefined = anywhere. A range that cannot be read lets nobody in, and holds nobody back less than what was meant. */
-function blocksOf({ ipBlocks }: CallerMatch, effect: RuleMatch['effect']): readonly Block[] | undefined {
-  const blocks = ipBlocks?.map(parseBlock);
-  const isUnread = effect !== 'Allow' && blocks?.includes(undefined) === true;
-  return isUnread ? undefined : blocks?.filter((block) => block !== undefined);
 }

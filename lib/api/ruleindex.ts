@@ -91,13 +91,20 @@ function hashOf(words: Words, bits: number): number {
   return hash;
 }
 
-function unrestricted(lists: readonly (readonly unknown[] | undefined)[]): ClauseSet {
-  const set = new Int32Array(Math.ceil(lists.length / 32));
+/** A set of none of so many clauses. */
+export function emptySet(clauses: number): ClauseSet {
+  return new Int32Array(Math.ceil(clauses / 32));
+}
+
+/** The clauses that ask for nothing. */
+export function unrestricted(lists: readonly (readonly unknown[] | undefined)[]): ClauseSet {
+  const set = emptySet(lists.length);
   for (const [clause, values] of lists.entries()) if (values === undefined) put(set, clause);
   return set;
 }
 
-function put(set: ClauseSet, clause: number): void {
+/** Puts a clause into a set that is being made. */
+export function put(set: ClauseSet, clause: number): void {
   set[clause >> 5] = (set[clause >> 5] ?? 0) | (1 << (clause & 31));
 }
 

@@ -5,7 +5,6 @@ import {
   type Authorization,
   type AuthorizationCaller,
   type AuthorizationRule,
-  type AuthorizationTarget,
   type CallerMatch,
   type RuleMatch,
   type TargetMatch,
@@ -13,10 +12,9 @@ import {
 import { parseBlock } from '../api/ipblock.ts';
 import type { TLSBaseline, TLSRole } from '../api/tlsbaseline.ts';
 import type { TLSPolicy } from '../api/tlspolicy.ts';
+import { conditionFault } from '../cel/language.ts';
 import type { Fault } from './effective.ts';
-
-/** What was said of HTTP alone. */
-export const NEEDS_HTTP = 'needs HTTP proxying, which this version does not do';
+import { compileTarget, stricter, whole } from './targets.ts';
 
 /** Who runs with a service account, as the operator sees it in the pods. Answers are SPIFFE IDs in a stable order. */
 export interface AccountHolders {
@@ -46,7 +44,7 @@ interface Context {
   readonly sources: AuthorizationSources;
   /** Undefined for rules of a baseline. */
   readonly namespace: string | undefined;
-  fault(message: string): void;
+  readonly fault: (message: string) => void;
 }
 
 /** The rules for the pods that a policy governs; `undefined` = no policy does, and only baselines hold. */
@@ -81,9 +79,10 @@ function baselineRules(sources: AuthorizationSources): readonly RuleMatch[] {
 function compileRule(rule: AuthorizationRule, name: string, context: Context): RuleMatch {
   const effect = rule.effect === 'Deny' ? 'Deny' : 'Allow';
   const { audit = false, when } = rule;
-  if (when !== undefined) context.fault(`has a condition (when), which ${NEEDS_HTTP}; ${stricter(effect)}`);
+  const broken = when === undefined ? undefined : conditionFault(when);
+  if (broken !== undefined) context.fault(`has a condition that cannot be used: ${broken}; ${stricter(effect)}`);
   const from =
-    when !== undefined && effect === 'Allow'
+    broken !== undefined && effect === 'Allow'
       ? []
       : whole(rule.from)?.map((each) => compileCaller(each, effect, context));
   const to = compileTargets(rule, effect, context);
@@ -93,11 +92,8 @@ function compileRule(rule: AuthorizationRule, name: string, context: Context): R
     ...(audit ? { audit: true as const } : {}),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
+    ...(when === undefined || broken !== undefined ? {} : { when }),
   };
-}
-
-function stricter(effect: RuleMatch['effect']): string {
-  return effect === 'Allow' ? 'it allows nothing' : 'it denies without regard to that';
 }
 
 function compileCaller(caller: AuthorizationCaller, effect: RuleMatch['effect'], context: Context): CallerMatch {
@@ -151,26 +147,9 @@ function compileTargets(
   const own = whole(rule.to);
   if (own === undefined && roles === undefined) return undefined;
   const permissions = (roles ?? []).flatMap(({ role }) => role?.spec.permissions ?? []);
-  return [...(own ?? []), ...permissions].flatMap((target) => compileTarget(target, effect, context) ?? []);
+  return [...(own ?? []), ...permissions].flatMap((target) => compileTarget(target, effect, context.fault) ?? []);
 }
 
 function widened(effect: RuleMatch['effect']): string {
   return effect === 'Allow' ? 'it allows nothing by that' : 'it denies every port';
-}
-
-/** Undefined = matches nothing. */
-function compileTarget(
-  target: AuthorizationTarget,
-  effect: RuleMatch['effect'],
-  context: Context,
-): TargetMatch | undefined {
-  const http = (['methods', 'paths', 'hosts'] as const).filter((name) => target[name] !== undefined);
-  if (http.length > 0) context.fault(`states ${http.join(', ')}, which ${NEEDS_HTTP}; ${stricter(effect)}`);
-  if (http.length > 0 && effect === 'Allow') return undefined;
-  return target.ports === undefined ? {} : { ports: target.ports };
-}
-
-/** An empty list says no more than none: in `from`, `to` and `roles` it means anyone and anything. */
-function whole<T>(list: readonly T[] | undefined): readonly T[] | undefined {
-  return list === undefined || list.length === 0 ? undefined : list;
 }

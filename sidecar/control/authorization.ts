@@ -19,6 +19,7 @@ export const UNREADABLE = 'unreadable-rules';
 const nobody: Authorization = { form: AUTHORIZATION_FORM, rules: [{ name: UNREADABLE, effect: 'Deny' }] };
 
 const callerLists = ['services', 'namespaces', 'holders', 'identities', 'ipBlocks'] as const;
+const requestLists = ['methods', 'paths', 'hosts'] as const;
 
 /** The rules; undefined where there are none. */
 export function parseAuthorization(value: unknown): Authorization | undefined {
@@ -37,7 +38,9 @@ function parseRule(value: unknown): RuleMatch | undefined {
   const { name, effect, audit, from, to } = value;
   if (typeof name !== 'string' || (effect !== 'Allow' && effect !== 'Deny')) return undefined;
   if (audit !== undefined && typeof audit !== 'boolean') return undefined;
-  const strange = hasOthers(value, ['name', 'effect', 'audit', 'from', 'to']);
+  const { when } = value;
+  const readable = when === undefined || typeof when === 'string';
+  const strange = !readable || hasOthers(value, ['name', 'effect', 'audit', 'from', 'to', 'when']);
   const callers = strange && effect === 'Allow' ? [] : parseList(from, effect, parseCaller);
   const targets = parseList(to, effect, parseTarget);
   return {
@@ -46,6 +49,7 @@ function parseRule(value: unknown): RuleMatch | undefined {
     ...(audit === true ? { audit } : {}),
     ...(callers === undefined ? {} : { from: callers }),
     ...(targets === undefined ? {} : { to: targets }),
+    ...(typeof when === 'string' ? { when } : {}),
   };
 }
 
@@ -76,10 +80,14 @@ function parseCaller(value: unknown, effect: Effect): CallerMatch | undefined {
 function parseTarget(value: unknown, effect: Effect): TargetMatch | undefined {
   const unclear = effect === 'Allow' ? undefined : {};
   if (!isObject(value)) return unclear;
-  const { ports } = value;
-  const readable = ports === undefined || isPortList(ports);
-  if (effect === 'Allow' && (!readable || hasOthers(value, ['ports']))) return undefined;
-  return readable && ports !== undefined ? { ports } : {};
+  let target: TargetMatch = {};
+  for (const [name, list] of Object.entries(value)) {
+    const known = requestLists.find((each) => each === name);
+    if (name === 'ports' && isPortList(list)) target = { ...target, ports: list };
+    else if (known !== undefined && isTextList(list)) target = { ...target, [known]: list };
+    else if (effect === 'Allow') return undefined;
+  }
+  return target;
 }
 
 function hasOthers(value: Members, known: readonly string[]): boolean {

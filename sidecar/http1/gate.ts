@@ -265,7 +265,8 @@ export class Http1Gate implements Half {
 
   #refuse(side: Broken['side'], rule: Broken['rule']): void {
     this.#options.broken?.({ side, rule });
-    const reply = side === 'response' ? badGateway(rule) : rule.endsWith('_timeout') ? requestTimeout(rule) : badRequest(rule);
+    const reply =
+      side === 'response' ? badGateway(rule) : rule.endsWith('_timeout') ? requestTimeout(rule) : badRequest(rule);
     // Behind the beginning of an answer another one would only be taken for a part of it.
     if (!this.#answered && this.#responses.begun) return this.#part('malformed');
     if (this.#answered && rule === 'body_timeout') return this.#part('malformed');

@@ -24,6 +24,11 @@ export interface LiveFacts {
   readonly peer?: RevocationSubject;
   /** Serial of the certificate that this proxy stands with, where it shows one. */
   readonly ownSerial?: string;
+  /**
+   * Present where requests are read: judges again what is asked for now, when rules have changed. A reason = the connection cannot go on;
+   * a gate that can end one request alone does so and gives none.
+   */
+  recheck?(): Reason | undefined;
 }
 
 /** One live connection. */

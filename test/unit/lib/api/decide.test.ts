@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Authorization, RuleMatch } from '../../../../lib/api/authorization.ts';
-import { type Call, decide, prepare } from '../../../../lib/api/decide.ts';
+import { type Call, decide } from '../../../../lib/api/decide.ts';
+import { prepare } from '../../../../lib/api/judge.ts';
 import { RandomRules, slowVerdict } from '../../../support/authorization.ts';
 
 const web = 'spiffe://cluster.local/ns/shop/svc/web';

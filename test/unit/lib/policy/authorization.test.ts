@@ -56,6 +56,34 @@ describe('a rule', () => {
       { effect: 'Allow', to: [{ ports: [80] }, { ports: [81] }] },
     ],
     [
+      'takes over methods, paths and hosts in the form in which requests are compared',
+      { to: [{ ports: [80], methods: ['GET', 'HEAD'], paths: ['/a', '/%7Eb/*', '/*'], hosts: ['Shop.Example.', '*.x'] }] },
+      {
+        effect: 'Allow',
+        to: [{ ports: [80], methods: ['GET', 'HEAD'], paths: ['/a', '/~b/*', '/*'], hosts: ['shop.example', '*.x'] }],
+      },
+    ],
+    [
+      'means by a gRPC method a request by POST to its path',
+      { to: [{ grpcMethods: ['shop.Cart/Add', 'shop.Cart/*'] }] },
+      { effect: 'Allow', to: [{ methods: ['POST'], paths: ['/shop.Cart/Add', '/shop.Cart/*'] }] },
+    ],
+    [
+      'that denies a gRPC method means its path by any method',
+      { effect: 'Deny', to: [{ grpcMethods: ['shop.Cart/Add'] }] },
+      { effect: 'Deny', to: [{ paths: ['/shop.Cart/Add'] }] },
+    ],
+    [
+      'reads empty lists as none',
+      { to: [{ methods: [], paths: [], hosts: [], grpcMethods: [] }] },
+      { effect: 'Allow', to: [{}] },
+    ],
+    [
+      'takes over a condition as it is',
+      { when: 'request.method == "GET"' },
+      { effect: 'Allow', when: 'request.method == "GET"' },
+    ],
+    [
       'that allows an account means services that run with it alone',
       { from: [{ serviceAccounts: ['front'] }] },
       {
@@ -98,34 +126,53 @@ describe('a rule', () => {
 describe('what cannot be enforced', () => {
   test.each<readonly [string, Omit<AuthorizationRule, 'name'>, Omit<RuleMatch, 'name'>, string]>([
     [
-      'a condition makes an Allow rule allow nothing',
-      { when: 'true', to: [{ ports: [80] }] },
+      'a condition that is none makes an Allow rule allow nothing',
+      { when: '1 +', to: [{ ports: [80] }] },
       { effect: 'Allow', from: [], to: [{ ports: [80] }] },
-      'it allows nothing',
+      'has a condition that cannot be used: line 1, column 4: Unexpected token: EOF; it allows nothing',
     ],
     [
-      'a condition does not narrow a Deny rule',
-      { effect: 'Deny', when: 'true' },
+      'a condition that is none does not narrow a Deny rule',
+      { effect: 'Deny', when: 'source.name == "x"' },
       { effect: 'Deny' },
-      'it denies without regard to that',
+      'line 1, column 8: No such key: name; it denies without regard to that',
     ],
     [
-      'a method makes a target of an Allow rule nothing',
-      { to: [{ ports: [80], methods: ['GET'] }, { ports: [81] }] },
-      { effect: 'Allow', to: [{ ports: [81] }] },
-      'needs HTTP proxying',
+      'a path that has no canonical form is left out of an Allow rule',
+      { to: [{ paths: ['/a//b', '/c'] }, { ports: [81] }] },
+      { effect: 'Allow', to: [{ paths: ['/c'] }, { ports: [81] }] },
+      'names "/a//b", which no request can be compared with',
     ],
     [
-      'paths alone make an Allow rule allow nothing',
-      { to: [{ paths: ['/x'] }] },
+      'paths that all have no canonical form make a target nothing',
+      { to: [{ paths: ['/a/../b'] }] },
       { effect: 'Allow', to: [] },
-      'states paths',
+      'names "/a/../b"',
     ],
     [
-      'a host does not narrow a Deny rule',
-      { effect: 'Deny', to: [{ ports: [80], hosts: ['x'] }] },
+      'a path that has no canonical form does not narrow a Deny rule',
+      { effect: 'Deny', to: [{ ports: [80], paths: ['/a', '/b;c'] }] },
       { effect: 'Deny', to: [{ ports: [80] }] },
-      'states hosts',
+      'names "/b;c"',
+    ],
+    [
+      'a star in the middle of a path is no pattern',
+      { to: [{ paths: ['/a/*/b'] }] },
+      { effect: 'Allow', to: [] },
+      'names "/a/*/b"',
+    ],
+    [
+      'a host with a port does not narrow a Deny rule',
+      { effect: 'Deny', to: [{ ports: [80], hosts: ['x:80'] }] },
+      { effect: 'Deny', to: [{ ports: [80] }] },
+      'names "x:80"',
+    ],
+    ['a star is no host', { to: [{ hosts: ['*'] }] }, { effect: 'Allow', to: [] }, 'names "*"'],
+    [
+      'paths beside gRPC methods make a target nothing',
+      { to: [{ paths: ['/a'], grpcMethods: ['a.B/C'] }] },
+      { effect: 'Allow', to: [] },
+      'states paths beside grpcMethods',
     ],
     [
       'a role that is not there permits nothing',
@@ -168,9 +215,9 @@ describe('a role', () => {
     expect(one({ roles: ['metrics'] }, sources([], roles))?.to).toEqual([{ ports: [9090] }, { ports: [9100] }]);
   });
 
-  test('that needs HTTP permits nothing and denies everything', () => {
-    expect(one({ roles: ['reads'] }, sources([], roles))?.to).toEqual([]);
-    expect(one({ effect: 'Deny', roles: ['reads'] }, sources([], roles))?.to).toEqual([{}]);
+  test('may be of requests', () => {
+    expect(one({ roles: ['reads'] }, sources([], roles))?.to).toEqual([{ methods: ['GET'] }]);
+    expect(one({ effect: 'Deny', roles: ['reads'] }, sources([], roles))?.to).toEqual([{ methods: ['GET'] }]);
   });
 });
 

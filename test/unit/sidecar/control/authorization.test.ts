@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { type Call, decide, prepare } from '../../../../lib/api/decide.ts';
+import { type Call, decide } from '../../../../lib/api/decide.ts';
+import { prepare } from '../../../../lib/api/judge.ts';
 import { parseAuthorization, UNREADABLE } from '../../../../sidecar/control/authorization.ts';
 
 const call: Call = { identity: 'spiffe://cluster.local/ns/shop/svc/web', address: '10.0.0.1', port: 8080 };

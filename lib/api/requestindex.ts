@@ -1,0 +1,107 @@
+// Which clauses hold for a request: one look-up each for its method, host and path. There is one index for the clauses of Deny rules, which
+// is stricter, and one for those of Allow rules. Pure.
+import { isPathPattern, PathIndex } from './pathindex.ts';
+import type { RequestFacts } from './request.ts';
+import { type ClauseSet, emptySet, put, unrestricted, ValueIndex } from './ruleindex.ts';
+
+/** What a clause asks of requests. Undefined = it does not ask. */
+export interface RequestPart {
+  readonly methods?: readonly string[] | undefined;
+  readonly paths?: readonly string[] | undefined;
+  readonly hosts?: readonly string[] | undefined;
+}
+
+/** Clauses by what they ask of requests. */
+export class RequestIndex {
+  readonly #strict: boolean;
+  readonly #asksMethod: boolean;
+  readonly #methods: ValueIndex<string>;
+  readonly #paths: PathIndex;
+  readonly #hosts: HostIndex;
+
+  /**
+   * `parts`: of each clause; undefined for those that another index knows. `strict`: of Deny rules, for which a method is meant in any
+   * case, and what is not known of a request is taken for what is denied.
+   */
+  constructor(parts: readonly (RequestPart | undefined)[], strict: boolean) {
+    this.#strict = strict;
+    const methods = parts.map((part) => part?.methods?.map((method) => (strict ? method.toUpperCase() : method)));
+    this.#asksMethod = methods.some((list) => list !== undefined);
+    this.#methods = new ValueIndex(methods);
+    this.#paths = new PathIndex(
+      parts.map((part) => understood(part?.paths, isPathPattern, strict)),
+      strict,
+    );
+    this.#hosts = new HostIndex(
+      parts.map((part) => understood(part?.hosts, isHostPattern, strict)),
+      strict,
+    );
+  }
+
+  /** Takes away from a set the clauses that do not hold for a request. */
+  narrow(set: ClauseSet, { method, host, path }: RequestFacts): void {
+    if (this.#asksMethod) keep(set, this.#methods.of(this.#strict ? method.toUpperCase() : method));
+    if (this.#paths.asks) keep(set, this.#paths.of(path));
+    if (this.#hosts.asks) keep(set, this.#hosts.of(host));
+  }
+}
+
+/** Whether a pattern for hosts is one that this version knows. */
+export function isHostPattern(pattern: string): boolean {
+  return pattern !== '' && !(pattern.startsWith('*.') ? pattern.slice(2) : pattern).includes('*');
+}
+
+/** Patterns that a later version may know allow nothing, and of a Deny rule leave it without any. */
+function understood(
+  patterns: readonly string[] | undefined,
+  isKnown: (pattern: string) => boolean,
+  strict: boolean,
+): readonly string[] | undefined {
+  if (patterns === undefined || patterns.every(isKnown)) return patterns;
+  return strict ? undefined : patterns.filter(isKnown);
+}
+
+function keep(set: ClauseSet, other: ClauseSet): void {
+  for (let word = 0; word < set.length; word += 1) set[word] = (set[word] ?? 0) & (other[word] ?? 0);
+}
+
+/** Clauses by host: names as they are, or `*.` and what they end with. */
+class HostIndex {
+  readonly asks: boolean;
+  readonly #strict: boolean;
+  readonly #any: ClauseSet;
+  readonly #all: ClauseSet;
+  readonly #names = new Map<string, ClauseSet>();
+  /** By what stands behind the star. */
+  readonly #endings = new Map<string, ClauseSet>();
+
+  constructor(lists: readonly (readonly string[] | undefined)[], strict: boolean) {
+    this.#strict = strict;
+    this.asks = lists.some((list) => list !== undefined);
+    this.#any = unrestricted(lists);
+    this.#all = emptySet(lists.length).fill(-1);
+    for (const [clause, patterns] of lists.entries()) for (const pattern of patterns ?? []) this.#add(pattern, clause);
+  }
+
+  of(host: string | undefined): ClauseSet {
+    if (host === undefined) return this.#strict ? this.#all : this.#any;
+    const found = (this.#names.get(host) ?? this.#any).slice();
+    if (this.#endings.size > 0) {
+      for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) {
+        const set = this.#endings.get(host.slice(dot + 1));
+        for (let word = 0; set !== undefined && word < found.length; word += 1)
+          found[word] = (found[word] ?? 0) | (set[word] ?? 0);
+      }
+    }
+    return found;
+  }
+
+  #add(pattern: string, clause: number): void {
+    const isEnding = pattern.startsWith('*.');
+    const name = (isEnding ? pattern.slice(2) : pattern).toLowerCase();
+    const map = isEnding ? this.#endings : this.#names;
+    const set = map.get(name) ?? this.#any.slice();
+    put(set, clause);
+    map.set(name, set);
+  }
+}

@@ -1,0 +1,160 @@
+// Conditions of rules (`when`) in CEL. What can be said is closed: the variables below, operators, and a list of functions without regular
+// expressions; one comprehension deep. So the cost of a condition is bounded by its size and that of one request, and nothing of a request
+// becomes a program. Loaded only where rules have conditions. Pure.
+import { type ASTNode, Environment } from '@marcbachmann/cel-js';
+import type { Condition, ConditionFacts, ConditionLanguage } from '../api/condition.ts';
+import { messageOf } from '../errors.ts';
+import { Auth, Destination, Request, Source } from './facts.ts';
+
+/** Nodes of an expression, their depth, and elements of a list written in it. */
+const limits = { maxAstNodes: 256, maxDepth: 32, maxListElements: 64, maxMapEntries: 64, maxCallArguments: 8 };
+
+/** Walk over a list with an expression for each of its elements. */
+const comprehensions: readonly string[] = ['all', 'exists', 'exists_one'];
+
+const functions = new Set([
+  ...comprehensions,
+  'has',
+  'size',
+  'startsWith',
+  'endsWith',
+  'contains',
+  'lowerAscii',
+  'upperAscii',
+  'int',
+  'uint',
+  'double',
+  'string',
+  'bool',
+  'dyn',
+  'type',
+  'duration',
+  'timestamp',
+  'getFullYear',
+  'getMonth',
+  'getDate',
+  'getDayOfMonth',
+  'getDayOfWeek',
+  'getDayOfYear',
+  'getHours',
+  'getMinutes',
+  'getSeconds',
+  'getMilliseconds',
+]);
+
+const environment = new Environment({ unlistedVariablesAreDyn: false, limits })
+  .registerType('Auth', { ctor: Auth, fields: { present: 'bool', claims: 'map<string, dyn>' } })
+  .registerType('Source', {
+    ctor: Source,
+    fields: { identity: 'string', namespace: 'string', service: 'string', address: 'string' },
+  })
+  .registerType('Destination', { ctor: Destination, fields: { port: 'int' } })
+  .registerType('Request', {
+    ctor: Request,
+    fields: { method: 'string', path: 'string', host: 'string', headers: 'map<string, string>', auth: 'Auth' },
+  })
+  .registerVariable('source', 'Source')
+  .registerVariable('destination', 'Destination')
+  .registerVariable('request', 'Request')
+  .registerVariable('now', 'google.protobuf.Timestamp');
+
+/** What is wrong with a condition, and where; undefined = it can be used. */
+export function conditionFault(text: string): string | undefined {
+  try {
+    const parsed = environment.parse(text);
+    const misused = misuse(parsed.ast, 0);
+    if (misused !== undefined) return said(text, misused.at, misused.message);
+    const { valid, type, error } = parsed.check();
+    if (!valid) return said(text, positionOf(error), summaryOf(error));
+    return type === 'bool' || type === 'dyn' ? undefined : `it comes to ${type}, not to true or false`;
+  } catch (error) {
+    return said(text, positionOf(error), summaryOf(error));
+  }
+}
+
+/** CEL. */
+export const conditionLanguage: ConditionLanguage = {
+  compile: (text) => {
+    if (conditionFault(text) !== undefined) return undefined;
+    const parsed = environment.parse(text);
+    parsed.check();
+    return conditionOf(parsed);
+  },
+};
+
+function conditionOf(evaluate: (context: Record<string, unknown>) => unknown): Condition {
+  return (facts) => {
+    try {
+      const value = evaluate(contextOf(facts));
+      return typeof value === 'boolean' ? value : undefined;
+    } catch {
+      // A field that is not there, a type that does not fit: for the rule to say what that means.
+      return undefined;
+    }
+  };
+}
+
+let asked: ConditionFacts | undefined;
+let made: Record<string, unknown> = {};
+
+/** The conditions of several rules are asked of one request after the other. */
+function contextOf(facts: ConditionFacts): Record<string, unknown> {
+  if (asked !== facts) {
+    asked = facts;
+    made = {
+      source: new Source(facts),
+      destination: new Destination(facts),
+      request: new Request(facts),
+      now: facts.now,
+    };
+  }
+  return made;
+}
+
+interface Misuse {
+  readonly at: number;
+  readonly message: string;
+}
+
+/** What the language has and conditions may not use. */
+function misuse(node: ASTNode, depth: number): Misuse | undefined {
+  let inner = depth;
+  if (node.op === 'call' || node.op === 'rcall') {
+    const [name] = node.args;
+    if (!functions.has(name)) return { at: node.start, message: `${name}() cannot be used here` };
+    if (node.op === 'rcall' && comprehensions.includes(name)) inner += 1;
+    if (inner > 1) return { at: node.start, message: `${name}() cannot be used inside of another` };
+  }
+  for (const child of childrenOf(node.args)) {
+    const found = misuse(child, inner);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function childrenOf(args: unknown): readonly ASTNode[] {
+  if (Array.isArray(args)) return (args as readonly unknown[]).flatMap(childrenOf);
+  return isNode(args) ? [args] : [];
+}
+
+function isNode(value: unknown): value is ASTNode {
+  return typeof value === 'object' && value !== null && 'op' in value && 'args' in value;
+}
+
+function positionOf(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null || !('range' in error)) return undefined;
+  const { range } = error as { readonly range?: { readonly start: number } };
+  return range?.start;
+}
+
+function summaryOf(error: unknown): string {
+  const summary = typeof error === 'object' && error !== null && 'summary' in error ? error.summary : undefined;
+  return typeof summary === 'string' ? summary : messageOf(error);
+}
+
+/** Lines and columns are counted from 1, as editors do. */
+function said(text: string, at: number | undefined, message: string): string {
+  if (at === undefined) return message;
+  const before = text.slice(0, at).split('\n');
+  return `line ${before.length}, column ${(before.at(-1) ?? '').length + 1}: ${message}`;
+}

@@ -1,0 +1,57 @@
+// Authorization of the requests of one HTTP/1 connection: what rules may ask is read off each head, and what is under way is judged again
+// when rules change. The client of a denied request gets 403 with the reason and never the rule.
+import { canonicalPath } from '../../lib/api/path.ts';
+import type { Reason } from '../../lib/api/reasons.ts';
+import { hostOf, type RequestFacts } from '../../lib/api/request.ts';
+import type { Denial, RequestJudge } from '../authorize.ts';
+import type { Exchange } from '../exchange.ts';
+import type { GateOptions } from './gate.ts';
+import type { RequestHead } from './head.ts';
+import { headersOf } from './headers.ts';
+import { forbidden } from './replies.ts';
+
+/** What a gate asks and tells. */
+export interface Judged extends Required<Pick<GateOptions, 'deny'>> {
+  /** To be told of every exchange that is over. */
+  over(exchange: Pick<Exchange, 'method' | 'status'>): void;
+  /** Judges again what is under way: a request that waits for the rest of its answer, or what a connection was upgraded for. */
+  recheck(): Reason | undefined;
+}
+
+/** Judges the requests of a connection; `denied` hears of refusals. */
+export function judged(requests: RequestJudge, denied: (denial: Denial, head: RequestHead) => void): Judged {
+  let current: RequestFacts | undefined;
+  return {
+    deny: (head, octets) => {
+      const facts = factsOf(head, requests.wantsHeaders ? headersOf(head, octets) : undefined);
+      const denial = requests.admit(facts);
+      current = denial === undefined ? facts : undefined;
+      if (denial === undefined) return undefined;
+      denied(denial, head);
+      return forbidden(denial.reason);
+    },
+    over: (exchange) => {
+      if (!isSwitched(exchange)) current = undefined;
+    },
+    recheck: () => (current !== undefined && requests.breach(current) ? 'denied' : undefined),
+  };
+}
+
+/** What rules may ask of a request. */
+export function factsOf(
+  { method, host, target }: Pick<RequestHead, 'method' | 'host' | 'target'>,
+  headers: RequestFacts['headers'],
+): RequestFacts {
+  const canonical = canonicalPath(target);
+  return {
+    method,
+    host: hostOf(host),
+    path: canonical.ok ? canonical.path : undefined,
+    ...(headers === undefined ? {} : { headers }),
+  };
+}
+
+/** What follows is no HTTP any more, and stands on this request. */
+function isSwitched({ method, status }: Pick<Exchange, 'method' | 'status'>): boolean {
+  return status === 101 || (method === 'CONNECT' && status >= 200 && status < 300);
+}

@@ -19,10 +19,14 @@ export const entryPoints = {
   tabard: 'cli/main.ts',
   /** No program: what the operator loads when it first needs AWS. */
   aws: 'operator/delivery/aws/sdk.ts',
+  /** No program: what a sidecar loads when a policy first asks for tokens. */
+  jose: 'sidecar/jwt/jose.ts',
+  /** No program: what a sidecar loads when a rule first has a condition. */
+  cel: 'lib/cel/language.ts',
 } as const;
 
 /** Those that run in the cluster; `tabard` is for the machines of people, and would only make the image larger. */
-export const imagePrograms = ['operator', 'webhook', 'sidecar', 'redirect', 'aws'] as const;
+export const imagePrograms = ['operator', 'webhook', 'sidecar', 'redirect', 'aws', 'jose', 'cel'] as const;
 
 /** A program that is bundled. */
 export type Program = keyof typeof entryPoints;
@@ -84,8 +88,13 @@ const leanClientNode: Plugin = {
 const loadedLater: Plugin = {
   name: 'loaded-later',
   setup: (setup) => {
-    setup.onResolve({ filter: /^\.\/sdk\.ts$/ }, ({ kind }) =>
-      kind === 'dynamic-import' ? { path: './aws.js', external: true } : undefined,
+    const files: Readonly<Record<string, string>> = {
+      './sdk.ts': './aws.js',
+      './jose.ts': './jose.js',
+      '../lib/cel/language.ts': './cel.js',
+    };
+    setup.onResolve({ filter: /^\.\/(?:sdk|jose)\.ts$|\/cel\/language\.ts$/ }, ({ kind, path }) =>
+      kind === 'dynamic-import' && files[path] !== undefined ? { path: files[path], external: true } : undefined,
     );
   },
 };

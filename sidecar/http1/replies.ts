@@ -8,31 +8,33 @@ export interface Reply {
   readonly phrase: string;
   /** Text of the body: one line. */
   readonly text: string;
+  /** Field `x-tabard-reason`, by which programs tell our answers from those of the application. */
+  readonly reason: Reason;
 }
 
 /** The message broke a rule of HTTP: nothing after it is read. */
 export function badRequest(rule: string): Reply {
-  return { status: 400, phrase: 'Bad Request', text: `malformed: ${rule}` };
+  return { status: 400, phrase: 'Bad Request', text: `malformed: ${rule}`, reason: 'malformed' };
 }
 
 /** The application's answer broke a rule of HTTP. */
 export function badGateway(rule: string): Reply {
-  return { status: 502, phrase: 'Bad Gateway', text: `malformed: ${rule}` };
+  return { status: 502, phrase: 'Bad Gateway', text: `malformed: ${rule}`, reason: 'malformed' };
 }
 
 /** The request, or what was left of it, did not come in time. */
 export function requestTimeout(rule: string): Reply {
-  return { status: 408, phrase: 'Request Timeout', text: `malformed: ${rule}` };
+  return { status: 408, phrase: 'Request Timeout', text: `malformed: ${rule}`, reason: 'malformed' };
 }
 
 /** Policy says no. */
 export function forbidden(reason: Reason): Reply {
-  return { status: 403, phrase: 'Forbidden', text: reason };
+  return { status: 403, phrase: 'Forbidden', text: reason, reason };
 }
 
 /** The reply as octets. `last`: the connection ends after it. `fields`: whole field lines that belong into every answer. */
 export function replyOctets(
-  { status, phrase, text }: Reply,
+  { status, phrase, text, reason }: Reply,
   { last, head, fields }: { readonly last: boolean; readonly head: boolean; readonly fields: Buffer | undefined },
 ): Buffer {
   const body = `${text}\n`;
@@ -41,6 +43,7 @@ export function replyOctets(
     'Content-Type: text/plain; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',
+    `X-Tabard-Reason: ${reason}`,
     ...(last ? ['Connection: close'] : []),
   ];
   const start = Buffer.from(`${lines.join('\r\n')}\r\n`);

@@ -1,7 +1,8 @@
 // Authorization in tests: a slow judge that follows the words of the design and shares no code with the real one, and random rules and
 // calls from a fixed seed that are near enough to each other to match often.
-import type { Authorization, CallerMatch, RuleMatch } from '../../lib/api/authorization.ts';
+import type { Authorization, CallerMatch, RuleMatch, TargetMatch } from '../../lib/api/authorization.ts';
 import type { Call } from '../../lib/api/decide.ts';
+import type { RequestFacts } from '../../lib/api/request.ts';
 
 /** Random numbers from 0 (inclusive) to 1, the same for the same seed (xorshift32). */
 export function randomFrom(seed: number): () => number {
@@ -50,18 +51,59 @@ function isCaller(caller: CallerMatch, call: Call): boolean {
   );
 }
 
-function isMatch(rule: RuleMatch, call: Call): boolean {
+/** What a target asks of requests: `unread` = none is known, and what is asked counts as fulfilled or not. */
+function isTarget(
+  target: TargetMatch,
+  effect: RuleMatch['effect'],
+  call: Call,
+  request: RequestFacts | undefined,
+): boolean {
+  const { ports, methods, paths, hosts } = target;
+  if (!(ports?.includes(call.port) ?? true)) return false;
+  if (methods === undefined && paths === undefined && hosts === undefined) return true;
+  if (request === undefined) return effect === 'Deny';
+  const isDeny = effect === 'Deny';
+  const { method, path, host } = request;
+  const one = (list: readonly string[] | undefined, test: (each: string) => boolean): boolean =>
+    list?.some(test) ?? true;
+  return (
+    one(methods, (each) => each === (isDeny ? method.toUpperCase() : method)) &&
+    one(paths, (each) => (path === undefined ? isDeny : isPath(each, path, isDeny))) &&
+    one(hosts, (each) => {
+      if (host === undefined) return isDeny;
+      return each.startsWith('*.') ? host.endsWith(each.slice(1)) : host === each;
+    })
+  );
+}
+
+function isPath(pattern: string, path: string, isDeny: boolean): boolean {
+  const ways = (text: string): string => (isDeny ? `${text.toLowerCase()}/`.replace(/\/\/$/, '/') : text);
+  if (!pattern.endsWith('/*')) return ways(pattern) === ways(path);
+  const beginning = pattern.slice(0, -1);
+  return ways(path).startsWith(isDeny ? beginning.toLowerCase() : beginning);
+}
+
+function isMatch(rule: RuleMatch, call: Call, request: RequestFacts | undefined): boolean {
   const from = rule.from?.some((each) => isCaller(each, call)) ?? true;
-  const to = rule.to?.some(({ ports }) => ports?.includes(call.port) ?? true) ?? true;
+  const to = rule.to?.some((target) => isTarget(target, rule.effect, call, request)) ?? true;
   return from && to;
 }
 
-/** Whether a call is allowed by these rules, the audit ones left out. Of services and namespaces of cluster.local. */
+/** Whether a call is allowed by these rules, the audit ones left out, where no request is read. Of services and namespaces of cluster.local. */
 export function slowVerdict(rules: readonly RuleMatch[], call: Call): boolean {
+  return slowRequestVerdict(rules, call, undefined);
+}
+
+/** The same of a request. */
+export function slowRequestVerdict(
+  rules: readonly RuleMatch[],
+  call: Call,
+  request: RequestFacts | undefined,
+): boolean {
   const enforced = rules.filter((rule) => rule.audit !== true);
-  if (enforced.some((rule) => rule.effect === 'Deny' && isMatch(rule, call))) return false;
+  if (enforced.some((rule) => rule.effect === 'Deny' && isMatch(rule, call, request))) return false;
   const allow = enforced.filter((rule) => rule.effect === 'Allow');
-  return allow.length === 0 || allow.some((rule) => isMatch(rule, call));
+  return allow.length === 0 || allow.some((rule) => isMatch(rule, call, request));
 }
 
 const names = ['web', 'api', 'db', 'cron'];
@@ -89,10 +131,10 @@ const ports = [80, 8080, 9090];
 
 /** Random rules and calls. */
 export class RandomRules {
-  readonly #random: () => number;
+  protected readonly random: () => number;
 
   constructor(seed: number) {
-    this.#random = randomFrom(seed);
+    this.random = randomFrom(seed);
   }
 
   rules(count: number): Authorization {
@@ -100,43 +142,69 @@ export class RandomRules {
   }
 
   call(): Call {
-    const kind = this.#random();
-    const identity = `spiffe://${kind < 0.9 ? 'cluster.local' : 'other.example'}/ns/${this.#one(spaces)}/svc/${this.#one(names)}`;
-    return { identity: kind < 0.15 ? undefined : identity, address: this.#one(addresses), port: this.#one(ports) };
+    const kind = this.random();
+    const identity = `spiffe://${kind < 0.9 ? 'cluster.local' : 'other.example'}/ns/${this.one(spaces)}/svc/${this.one(names)}`;
+    return { identity: kind < 0.15 ? undefined : identity, address: this.one(addresses), port: this.one(ports) };
   }
 
   #rule(name: string): RuleMatch {
     return {
       name,
-      effect: this.#random() < 0.4 ? 'Deny' : 'Allow',
-      ...(this.#random() < 0.2 ? { audit: true as const } : {}),
-      ...(this.#random() < 0.8 ? { from: this.#some(2, () => this.#caller()) } : {}),
-      ...(this.#random() < 0.5
-        ? { to: this.#some(2, () => (this.#random() < 0.9 ? { ports: this.#some(2, () => this.#one(ports)) } : {})) }
-        : {}),
+      effect: this.random() < 0.4 ? 'Deny' : 'Allow',
+      ...(this.random() < 0.2 ? { audit: true as const } : {}),
+      ...(this.random() < 0.8 ? { from: this.some(2, () => this.#caller()) } : {}),
+      ...(this.random() < 0.5 ? { to: this.some(2, () => this.target()) } : {}),
     };
   }
 
   #caller(): CallerMatch {
-    const identity = (): string => `spiffe://cluster.local/ns/${this.#one(spaces)}/svc/${this.#one(names)}`;
+    const identity = (): string => `spiffe://cluster.local/ns/${this.one(spaces)}/svc/${this.one(names)}`;
     const lists = {
-      services: () => this.#one(names),
-      namespaces: () => this.#one(spaces),
+      services: () => this.one(names),
+      namespaces: () => this.one(spaces),
       identities: identity,
       holders: identity,
-      ipBlocks: () => this.#one(blocks),
+      ipBlocks: () => this.one(blocks),
     };
-    const kept = Object.entries(lists).filter(() => this.#random() < 0.35);
-    return Object.fromEntries(kept.map(([name, make]) => [name, this.#some(3, make)]));
+    const kept = Object.entries(lists).filter(() => this.random() < 0.35);
+    return Object.fromEntries(kept.map(([name, make]) => [name, this.some(3, make)]));
   }
 
-  #some<T>(most: number, make: () => T): readonly T[] {
-    return Array.from({ length: 1 + Math.floor(this.#random() * most) }, make);
+  protected target(): TargetMatch {
+    return this.random() < 0.9 ? { ports: this.some(2, () => this.one(ports)) } : {};
   }
 
-  #one<T>(list: readonly [T, ...T[]] | readonly T[]): T {
-    const found = list[Math.floor(this.#random() * list.length)];
+  protected some<T>(most: number, make: () => T): readonly T[] {
+    return Array.from({ length: 1 + Math.floor(this.random() * most) }, make);
+  }
+
+  protected one<T>(list: readonly [T, ...T[]] | readonly T[]): T {
+    const found = list[Math.floor(this.random() * list.length)];
     if (found === undefined) throw new Error('the list is empty');
     return found;
+  }
+}
+
+const methods = ['GET', 'PUT', 'HEAD', 'get'];
+const patterns = ['/', '/*', '/a', '/a/', '/a/*', '/a/b', '/a/b/*', '/c/*', '/C'];
+const paths = ['/', '/a', '/A', '/a/', '/a/b', '/a/b/', '/a/B/c', '/c', '/C/d', '/e'];
+const hostPatterns = ['shop', '*.shop', 'a.shop', 'pay'];
+const hosts = ['shop', 'a.shop', 'b.a.shop', 'pay', 'xshop'];
+
+/** Random rules that ask for requests, too, and requests. */
+export class RandomRequests extends RandomRules {
+  request(): RequestFacts {
+    const known = <T>(list: readonly T[]): T | undefined => (this.random() < 0.1 ? undefined : this.one(list));
+    return { method: this.one(methods), path: known(paths), host: known(hosts) };
+  }
+
+  protected override target(): TargetMatch {
+    const lists = {
+      methods: () => this.one(methods.slice(0, 3)),
+      paths: () => this.one(patterns),
+      hosts: () => this.one(hostPatterns),
+    };
+    const kept = Object.entries(lists).filter(() => this.random() < 0.45);
+    return { ...super.target(), ...Object.fromEntries(kept.map(([name, make]) => [name, this.some(3, make)])) };
   }
 }

@@ -31,6 +31,8 @@ export interface OperatorConfig {
   readonly adminPort: number;
   /** TABARD_TOKENS_FOLDER: tokens of the operator's service account for others than the API server, one file per audience. */
   readonly tokensFolder: string;
+  /** TABARD_JWKS_HOSTS: names of the hosts that keys of token issuers may be fetched from, comma-separated; empty by default: any. */
+  readonly jwksHosts: readonly string[];
   /** TABARD_LEASE_DURATION: how long a leader that is not heard of keeps the other replicas from leading; 15s by default, 1s at least. */
   readonly leaseMs: number;
   /** KUBECONFIG: path of one kubeconfig file; without it the pod's service account is used. */
@@ -57,6 +59,7 @@ export function readConfig(environment: Environment): OperatorConfig {
     crlPort: reader.port('TABARD_CRL_PORT', ports.crl, true),
     adminPort: reader.port('TABARD_ADMIN_PORT', ports.admin, true),
     tokensFolder: reader.text('TABARD_TOKENS_FOLDER', '/var/run/tabard/tokens'),
+    jwksHosts: reader.list('TABARD_JWKS_HOSTS', ''),
     // The record tells it in whole seconds.
     leaseMs: Math.max(1_000, reader.durationMs('TABARD_LEASE_DURATION', '15s')),
     kubeconfig: kubeconfig === '' ? undefined : kubeconfig,

@@ -1,5 +1,5 @@
 // What only the leader does: keep the CA and the issuers, the certificates, and the status of policies.
-import { names } from '../lib/api/contract.ts';
+import { names, VERSION } from '../lib/api/contract.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { KubeClient } from '../lib/kube/client.ts';
 import type { EventRecorder } from '../lib/kube/events.ts';
@@ -33,6 +33,8 @@ import { Issuers } from './issuers/issuers.ts';
 import { type IssuerFactory, IssuerRegistry } from './issuers/registry.ts';
 import { remoteFactories } from './issuers/remote.ts';
 import { createAuthorityIssuer, SelfSignedIssuer } from './issuers/selfsigned.ts';
+import { JwksKeeper } from './jwks/keeper.ts';
+import { JwksStandings } from './jwks/standings.ts';
 import type { PodCertificates } from './podcertificates/issued.ts';
 import { SignerNotices } from './podcertificates/notices.ts';
 import { PodCertificateSigner } from './podcertificates/signer.ts';
@@ -191,6 +193,16 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     namespace,
     authoritiesOf: (issuer) => listAuthorities(issuer, { secrets: stores.secrets, authorities }),
   });
+  const tokenKeys = new JwksStandings();
+  const jwks = new JwksKeeper({
+    ...shared,
+    policies: stores.policies,
+    configMaps: stores.ownConfigMaps,
+    namespace,
+    standings: tokenKeys,
+    userAgent: `${names.operator}/${VERSION}`,
+    hosts: config.jwksHosts,
+  });
   const policies = new PolicyController({
     ...shared,
     certificates: deps.podCertificates,
@@ -199,6 +211,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     issuers: issuersByName,
     edges,
     sinkOutcomes,
+    tokenKeys,
     rules: stores,
   });
   const rules = new RuleStatusController({ ...shared, events });
@@ -210,6 +223,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     'trail of federation': (signal) => recordFederation(trust, audit, signal),
     'edge certificates': (signal) => edge.run(signal),
     policies: (signal) => policies.run(signal),
+    'token keys': (signal) => jwks.run(signal),
     'baselines and roles': (signal) => rules.run(signal),
     revocations: (signal) => revocations.run(signal),
     'upstream revocations': (signal) => upstream.run(signal),

@@ -1,20 +1,25 @@
 // Connects the caches to the mesh: each change is passed on as it comes, and the mesh is told when it knows everything.
 import type { Clock } from '../lib/clock.ts';
+import { onSpecChange } from '../lib/kube/feed.ts';
 import type { Caches } from './caches.ts';
+import { KeptJwks } from './jwks/store.ts';
 import { Accounts } from './mesh/accounts.ts';
 import { createMesh, type Mesh } from './mesh/mesh.ts';
 import { policySource } from './mesh/policysource.ts';
 import { Rulebook } from './mesh/rulebook.ts';
+import { TokenBook } from './mesh/tokenbook.ts';
 
 export interface MeshViewDeps {
   readonly stores: Caches;
   readonly clock: Clock;
+  /** Tabard's own namespace. */
+  readonly namespace: string;
   readonly trustDomain: string;
   readonly clusterDomain: string;
 }
 
 /** The mesh, fed from the caches from now on. */
-export function meshFrom({ stores, clock, trustDomain, clusterDomain }: MeshViewDeps): Mesh {
+export function meshFrom({ stores, clock, namespace, trustDomain, clusterDomain }: MeshViewDeps): Mesh {
   const { pods, services, slices, policies, baselines, roles } = stores;
   const accounts = new Accounts(trustDomain, (account) => {
     const concerned = rules.concerned(account);
@@ -24,6 +29,8 @@ export function meshFrom({ stores, clock, trustDomain, clusterDomain }: MeshView
   });
   const role = (name: string) => roles.get(name);
   const rules = new Rulebook({ accounts, role, baselines: () => baselines.list(), trustDomain });
+  const jwks = new KeptJwks(stores.ownConfigMaps, namespace);
+  const tokens = new TokenBook((source) => jwks.keysAt(source));
   const policyOf = policySource(
     {
       policiesIn: (namespace) => policies.byIndex('namespace', namespace),
@@ -31,16 +38,23 @@ export function meshFrom({ stores, clock, trustDomain, clusterDomain }: MeshView
       pod: (key) => pods.get(key),
     },
     rules,
+    tokens,
   );
   const mesh = createMesh({ trustDomain, clusterDomain, clock, policyOf });
   const revised = (): void => {
     rules.revised();
     mesh.policiesChanged();
   };
-  baselines.subscribe(revised);
-  roles.subscribe(revised);
+  onSpecChange(baselines, revised);
+  onSpecChange(roles, revised);
+  jwks.subscribe(() => {
+    tokens.revised();
+    const asking = policies.list().filter(({ spec }) => spec.authentication !== undefined);
+    for (const each of new Set(asking.map(({ metadata }) => metadata.namespace))) mesh.policiesChanged(each);
+  });
   policies.subscribe((before, after) => {
     rules.policyChanged(before, after);
+    if (before !== undefined && after === undefined) tokens.drop(before);
     // A status that was written changes nothing for anybody's connections.
     if (before?.metadata.generation === after?.metadata.generation) return;
     mesh.policiesChanged((after ?? before)?.metadata.namespace);

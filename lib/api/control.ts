@@ -1,5 +1,6 @@
 // Wire types of the control API (design section 4): HTTP/2 over mTLS, port 16010, newline-delimited JSON, one whole
 // snapshot per line. A reader ignores members it does not know, so that versions one minor apart work together.
+import type { Authentication } from './authentication.ts';
 import type { Authorization, RuleHits } from './authorization.ts';
 import type { Group, Mode, Protocol } from './tlspolicy.ts';
 
@@ -33,11 +34,10 @@ export interface EffectivePolicy {
     readonly transport?: 'Tunnel' | 'Direct';
   };
   readonly accessLog: 'None' | 'Denied' | 'All';
-  /** What is done to HTTP where a port speaks it. `hsts` is the value of Strict-Transport-Security. Absent = bytes pass unread. */
   /** With All: one in so many of what went well gets a line. Absent = every one. */
   readonly accessLogOneIn?: number;
+  /** What is done to HTTP where a port speaks it. `hsts` is the value of Strict-Transport-Security. Absent = bytes pass unread. */
   readonly http?: { readonly hsts: string };
-  /**
   /** Further fields for answers over TLS where a port speaks HTTP, unless the application says them itself. Absent = none. */
   readonly securityHeaders?: readonly { readonly name: string; readonly value: string }[];
   /** The application is told which certificate a client has proved. Absent = it is not. */
@@ -46,20 +46,23 @@ export interface EffectivePolicy {
     /** SPIFFE IDs of clients whose own word about their clients passes. */
     readonly trustedForwarders: readonly string[];
   };
+  /**
    * What holds while news of revocations does not arrive: Hard refuses peers once the last news is older than `maxAgeMs`. Present
    * where the control API serves revocations at all.
    */
   readonly revocation?: { readonly mode: 'Hard' | 'Soft'; readonly maxAgeMs: number };
+  /** Whose tokens requests may carry; absent = tokens are not looked at. */
+  readonly authentication?: Authentication;
   /** Who may call what; absent = everybody whom the mode lets in. */
   readonly authorization?: Authorization;
 }
 
-/**
- * What a sidecar answers to an ACME CA in the name of its service until it is taken back: http-01 (RFC 8555 section 8.3) or
- * tls-alpn-01 (RFC 8737). Certificate and key are PEM, made for this one answer.
 /** How the application is told of a client's certificate: by RFC 9440, or as Envoy does. */
 export type ForwardedHeader = 'Client-Cert' | 'X-Forwarded-Client-Cert';
 
+/**
+ * What a sidecar answers to an ACME CA in the name of its service until it is taken back: http-01 (RFC 8555 section 8.3) or
+ * tls-alpn-01 (RFC 8737). Certificate and key are PEM, made for this one answer.
  */
 export type AcmeChallenge =
   | { readonly type: 'http-01'; readonly token: string; readonly keyAuthorization: string }

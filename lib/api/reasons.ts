@@ -16,6 +16,9 @@ export const reasonHints = {
     'The peer did not finish the TLS handshake in time; a server-first protocol without a sidecar waits like this.',
   denied:
     'An authorization rule of the called side denies this connection, or none allows it; `tabard authz explain` says which.',
+  token_required: 'The request has no token of an end user, and the policy (spec.authentication) asks for one.',
+  token_invalid:
+    'The token of the request is not accepted: the log of the called sidecar says why (expired, bad_signature, other_audience, no_key, ...).',
   malformed: 'The peer sent bytes that are neither TLS nor an accepted protocol.',
   overload: 'The proxy is at its connection limit; raise connections.maxConcurrent or scale out.',
   upstream_unreachable: 'No endpoint of the destination accepted a connection.',

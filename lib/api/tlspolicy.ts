@@ -1,8 +1,9 @@
 // Wire types of TLSPolicy as stored by the API server, defaults applied (crds/ holds the schema).
+import type { AuthenticationSpec } from './authentication.ts';
 import type { AuthorizationSpec } from './authorization.ts';
 import type { Condition } from './conditions.ts';
-
 import type { ForwardedHeader } from './control.ts';
+
 /** How a port treats callers: both prove themselves, only the server does, both TLS and plaintext, or no TLS at all. */
 export type Mode = 'Mutual' | 'ServerOnly' | 'Permissive' | 'Disabled';
 
@@ -54,6 +55,7 @@ export interface TLSPolicySpec {
   /** A second certificate, for callers from outside: served by name to clients that are no members of the mesh. */
   readonly edge?: { readonly issuer: string; readonly dnsNames: readonly string[] };
   readonly revocation?: { readonly mode?: 'Hard' | 'Soft'; readonly maxAge?: string };
+  readonly authentication?: AuthenticationSpec;
   readonly authorization?: AuthorizationSpec;
   readonly http?: {
     readonly hsts?: {
@@ -68,10 +70,10 @@ export interface TLSPolicySpec {
       readonly trustedForwarders?: readonly string[];
     };
     readonly accessLog?: 'None' | 'Denied' | 'All';
-  };
-  readonly connections?: {
     /** With All: one in so many of what went well gets a line. */
     readonly accessLogOneIn?: number;
+  };
+  readonly connections?: {
     readonly maxAge?: string;
     readonly idleTimeout?: string;
     readonly handshakeTimeout?: string;

@@ -4,10 +4,12 @@ import type { StatusReport } from '../../lib/api/control.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import { formatDuration } from '../../lib/clock.ts';
 import type { Pod } from '../../lib/kube/object.ts';
+import { compileAuthentication } from '../../lib/policy/authentication.ts';
 import { certificateSettings, type Fault, policyFaults } from '../../lib/policy/effective.ts';
 import type { SinkOutcomes } from '../delivery/sinks/outcomes.ts';
 import { publishedCondition } from '../delivery/sinks/status.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
+import { type JwksStandings, keysCondition } from '../jwks/standings.ts';
 import { deliveryProblem, podCertificateSummary, type SummarySources } from '../podcertificates/summary.ts';
 import { type Cluster, hasSidecar } from './cluster.ts';
 import type { EdgeOutcomes } from './edge/outcomes.ts';
@@ -31,6 +33,8 @@ export interface GovernedSources {
   readonly edges: Pick<EdgeOutcomes, 'get'>;
   readonly sinkOutcomes?: Pick<SinkOutcomes, 'get'>;
   readonly reports: ReportsView;
+  /** How the keys of token issuers stand. */
+  readonly tokenKeys?: Pick<JwksStandings, 'get'> | undefined;
   readonly certificates: SummarySources['certificates'];
   readonly issuers: { state(name: string, now: Date): IssuerState };
   /** Lowest lifetime of a leaf, milliseconds. */
@@ -68,12 +72,20 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
   }
   const rules = ruleStanding(sources, policy, services, governed);
   const published = publishedBy(sources, policy, services);
+  const tokenKeys = sources.tokenKeys === undefined ? undefined : keysCondition(policy, sources.tokenKeys);
+  const tokens = compileAuthentication(policy, () => undefined);
   return {
     policy,
     now,
     rules,
     ...(published === undefined ? {} : { published }),
-    faults: [...policyFaults(policy, shortestMs), ...lifetimeFaults(sources, policy, now), ...(rules?.faults ?? [])],
+    ...(tokenKeys === undefined ? {} : { tokenKeys }),
+    faults: [
+      ...policyFaults(policy, shortestMs),
+      ...lifetimeFaults(sources, policy, now),
+      ...(rules?.faults ?? []),
+      ...tokens.faults,
+    ],
     services,
     overruledBy: [...overruled].map(([name, pods]) => ({ name, pods })).sort((a, b) => a.name.localeCompare(b.name)),
     clients: services.flatMap(({ name }) => reports.plaintextClients({ namespace, service: name })),

@@ -19,6 +19,8 @@ import type { Store } from '../../lib/kube/store.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
 import type { SinkOutcomes } from '../delivery/sinks/outcomes.ts';
 import type { Issuers } from '../issuers/issuers.ts';
+import type { JwksStandings } from '../jwks/standings.ts';
+import { sourcesOf } from '../jwks/store.ts';
 import type { PodCertificates } from '../podcertificates/issued.ts';
 import type { Cluster, ClusterStores } from './cluster.ts';
 import type { EdgeOutcomes } from './edge/outcomes.ts';
@@ -39,6 +41,8 @@ export interface PolicyDeps {
   readonly edges: Pick<EdgeOutcomes, 'get' | 'subscribe'>;
   /** How certificates stand with the stores outside of the cluster. */
   readonly sinkOutcomes?: Pick<SinkOutcomes, 'get' | 'subscribe'>;
+  /** How the keys of token issuers stand. */
+  readonly tokenKeys?: Pick<JwksStandings, 'get' | 'subscribe'>;
   readonly reports: ReportsView;
   /** Certificates that pods have of their own. */
   readonly certificates: Pick<PodCertificates, 'ofPod' | 'subscribe'>;
@@ -82,7 +86,7 @@ export class PolicyController {
 
   /** Works until the signal is aborted. Rejects only if a cache does not fill before. */
   async run(signal: AbortSignal): Promise<void> {
-    const { stores, outcomes, edges, sinkOutcomes, reports, certificates, clock, rules } = this.#deps;
+    const { stores, outcomes, edges, sinkOutcomes, reports, certificates, clock, rules, tokenKeys } = this.#deps;
     this.#startedMs = clock.now().getTime();
     await stores.pods.synced(signal);
     const touched = (object: KubeObject | undefined): void => this.#touch(object?.metadata.namespace);
@@ -94,6 +98,7 @@ export class PolicyController {
       sinkOutcomes?.subscribe((key) => this.#touch(key.split('/')[0])),
       reports.subscribe(({ namespace }) => this.#touch(namespace)),
       certificates.subscribe(({ namespace }) => this.#touch(namespace)),
+      tokenKeys?.subscribe((source) => this.#touchAsking(source)),
       rules === undefined ? undefined : onSpecChange(rules.baselines, () => this.#touchAll()),
       rules === undefined ? undefined : onSpecChange(rules.roles, () => this.#touchAll()),
     ];
@@ -108,6 +113,13 @@ export class PolicyController {
   #policyChanged(before: TLSPolicy | undefined, after: TLSPolicy | undefined): void {
     if (before?.metadata.generation !== after?.metadata.generation) this.#touch((after ?? before)?.metadata.namespace);
     else if (after !== undefined) this.#later(keyOf(after.metadata));
+  }
+
+  /** Policies whose token issuers have their keys there. */
+  #touchAsking(source: string): void {
+    for (const policy of this.#deps.stores.policies.list()) {
+      if (sourcesOf(policy).has(source)) this.#later(keyOf(policy.metadata));
+    }
   }
 
   #touchAll(): void {

@@ -1,19 +1,21 @@
 // The effective policy of each pod, kept so that a change of a TLSPolicy touches only the pods for which it changes
 // something. Pure but for the function it is given.
+import type { Authentication } from '../../lib/api/authentication.ts';
 import type { Authorization } from '../../lib/api/authorization.ts';
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { MeshPod } from './workloads.ts';
 
-/** Rules may be long and are one object as long as they are equal (rulebook.ts); the rest is compared as text. */
+/** Rules and keys may be long and are one object as long as they are equal (rulebook.ts, tokenbook.ts); the rest is compared as text. */
 interface Known {
   readonly policy: EffectivePolicy;
   readonly text: string;
   readonly authorization: Authorization | undefined;
+  readonly authentication: Authentication | undefined;
 }
 
 function knownOf(policy: EffectivePolicy): Known {
-  const { authorization, ...rest } = policy;
-  return { policy, text: JSON.stringify(rest), authorization };
+  const { authorization, authentication, ...rest } = policy;
+  return { policy, text: JSON.stringify(rest), authorization, authentication };
 }
 
 /** What holds for each pod, by uid. */
@@ -38,7 +40,8 @@ export class Policies {
   refresh(pod: MeshPod): boolean {
     const next = knownOf(this.#policyOf(pod));
     const known = this.#known.get(pod.uid);
-    if (known?.text === next.text && known.authorization === next.authorization) return false;
+    const isSame = known?.authorization === next.authorization && known?.authentication === next.authentication;
+    if (isSame && known?.text === next.text) return false;
     this.#known.set(pod.uid, next);
     return true;
   }

@@ -9,6 +9,7 @@ import { portProtocols } from '../../lib/policy/protocols.ts';
 import { governing } from '../../lib/policy/select.ts';
 import type { Rulebook } from './rulebook.ts';
 import { selects } from './services.ts';
+import type { TokenBook } from './tokenbook.ts';
 import type { MeshPod } from './workloads.ts';
 
 /** Where the objects are, as the stores hold them at the moment of asking. */
@@ -22,10 +23,13 @@ export interface PolicySources {
 /** What a cluster without baselines and rules has. */
 const noRules: Pick<Rulebook, 'of' | 'floor'> = { of: () => undefined, floor: () => noFloor };
 
+const noTokens: Pick<TokenBook, 'of'> = { of: () => undefined };
+
 /** The function that a mesh asks for the policy of a pod (MeshDeps.policyOf). `rules` are authorization rules and the baselines' floor. */
 export function policySource(
   sources: PolicySources,
   rules: Pick<Rulebook, 'of' | 'floor'> = noRules,
+  tokens: Pick<TokenBook, 'of'> = noTokens,
 ): (pod: MeshPod) => EffectivePolicy {
   return ({ namespace, name, labels }) => {
     const { policy } = governing(sources.policiesIn(namespace), labels);
@@ -36,7 +40,12 @@ export function policySource(
     const spoken = portProtocols(services, podPorts(sources.pod(`${namespace}/${name}`)));
     const effective = raised(effectivePolicy(policy, spoken), rules.floor());
     const authorization = rules.of(policy);
-    return authorization === undefined ? effective : { ...effective, authorization };
+    const authentication = tokens.of(policy);
+    return {
+      ...effective,
+      ...(authentication === undefined ? {} : { authentication }),
+      ...(authorization === undefined ? {} : { authorization }),
+    };
   };
 }
 

@@ -12,6 +12,7 @@ import type {
 } from '../../lib/api/control.ts';
 import type { Group, Mode, Protocol } from '../../lib/api/tlspolicy.ts';
 import { AppError } from '../../lib/errors.ts';
+import { parseAuthentication } from './authentication.ts';
 import { parseAuthorization } from './authorization.ts';
 
 type Members = Readonly<Record<string, unknown>>;
@@ -66,6 +67,7 @@ export function parseDestination(message: unknown): DestinationSnapshot {
 
 function parsePolicy(value: unknown): EffectivePolicy {
   const policy = object(value, 'policy');
+  const authentication = parseAuthentication(policy['authentication']);
   const authorization = parseAuthorization(policy['authorization']);
   const tls = object(policy['tls'], 'policy.tls');
   const connections = object(policy['connections'], 'policy.connections');
@@ -95,12 +97,13 @@ function parsePolicy(value: unknown): EffectivePolicy {
     },
     accessLog: oneOf(policy['accessLog'], ['None', 'Denied', 'All'] as const, 'policy.accessLog'),
     ...parseRevocation(policy['revocation']),
-    ...parseHttp(policy['http']),
-    ...(authorization === undefined ? {} : { authorization }),
     ...parseOneIn(policy['accessLogOneIn']),
-  };
+    ...parseHttp(policy['http']),
     ...parseHeaders(policy['securityHeaders']),
     ...parseClientCertificate(policy['clientCertificate']),
+    ...(authentication === undefined ? {} : { authentication }),
+    ...(authorization === undefined ? {} : { authorization }),
+  };
 }
 
 /** One that this version does not know is carried the way that every version knows. Absent with an older operator. */
@@ -116,9 +119,6 @@ function parseHttp(value: unknown): Pick<EffectivePolicy, 'http'> {
   return /^[a-zA-Z0-9=; -]{1,100}$/.test(hsts) ? { http: { hsts } } : fail('policy.http.hsts', 'a header value');
 }
 
-/** Absent with an operator that serves no revocations. */
-function parseRevocation(value: unknown): Pick<EffectivePolicy, 'revocation'> {
-  if (value === undefined) return {};
 function parseOneIn(value: unknown): Pick<EffectivePolicy, 'accessLogOneIn'> {
   if (value === undefined) return {};
   return { accessLogOneIn: Math.max(1, positive({ value }, 'value')) };
@@ -150,6 +150,9 @@ function parseClientCertificate(value: unknown): Pick<EffectivePolicy, 'clientCe
   return { clientCertificate: { headers, trustedForwarders } };
 }
 
+/** Absent with an operator that serves no revocations. */
+function parseRevocation(value: unknown): Pick<EffectivePolicy, 'revocation'> {
+  if (value === undefined) return {};
   const revocation = object(value, 'policy.revocation');
   const mode = oneOf(revocation['mode'], ['Hard', 'Soft'] as const, 'policy.revocation.mode');
   return { revocation: { mode, maxAgeMs: positive(revocation, 'maxAgeMs') } };

@@ -20,6 +20,8 @@ const reasonCodes: Readonly<Record<Reason, number>> = {
   upstream_unreachable: 14,
   control_unavailable: 15,
   own_certificate_expired: 16,
+  token_required: 17,
+  token_invalid: 18,
 };
 
 const reasons = new Map(Object.entries(reasonCodes).map(([reason, code]) => [code, reason as Reason]));

@@ -47,6 +47,7 @@ const changed = [
   'clusterDomain=k8s.example',
   'clusterRanges={10.0.0.0/8,fd00::/8}',
   'logLevel=debug',
+  'jwks.hosts={login.example.com}',
   'testing.minimumLifetime=5s',
   'issuer.lifetime=365d',
 ];
@@ -65,6 +66,7 @@ describe('the operator', () => {
       trustDomain: 'mesh.example',
       clusterDomain: 'k8s.example',
       clusterRanges: ['10.0.0.0/8', 'fd00::/8'],
+      jwksHosts: ['login.example.com'],
       logLevel: 'debug',
       minimumLifetimeMs: 5_000,
       defaultIssuer: { lifetimeMs: 365 * 86_400_000 },

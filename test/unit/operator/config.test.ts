@@ -20,6 +20,7 @@ describe('the settings of the operator', () => {
       crlPort: 16_012,
       adminPort: 16_020,
       tokensFolder: '/var/run/tabard/tokens',
+      jwksHosts: [],
       leaseMs: 15_000,
       kubeconfig: undefined,
     });
@@ -32,6 +33,7 @@ describe('the settings of the operator', () => {
       TABARD_DEFAULT_ISSUER_CREATE: 'false',
       TABARD_CLUSTER_RANGES: '10.0.0.0/8, fd00::/8',
       TABARD_CONTROL_PORT: '0',
+      TABARD_JWKS_HOSTS: 'login.example.com,id.example.org',
       TABARD_LEASE_DURATION: '30s',
       KUBECONFIG: '/tmp/kubeconfig',
     });
@@ -40,6 +42,7 @@ describe('the settings of the operator', () => {
       defaultIssuer: undefined,
       clusterRanges: ['10.0.0.0/8', 'fd00::/8'],
       controlPort: 0,
+      jwksHosts: ['login.example.com', 'id.example.org'],
       leaseMs: 30_000,
       kubeconfig: '/tmp/kubeconfig',
     });

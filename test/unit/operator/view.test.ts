@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { TLSBaseline, TLSRole } from '../../../lib/api/tlsbaseline.ts';
 import type { TLSPolicy } from '../../../lib/api/tlspolicy.ts';
-import { type EndpointSlice, keyOf, type Pod, type Service } from '../../../lib/kube/object.ts';
+import { type ConfigMap, type EndpointSlice, keyOf, type Pod, type Service } from '../../../lib/kube/object.ts';
 import { ObjectStore } from '../../../lib/kube/store.ts';
 import type { Caches } from '../../../operator/caches.ts';
 import { clusterIndexes } from '../../../operator/certificates/cluster.ts';
@@ -20,8 +20,9 @@ function bench() {
     policies: new ObjectStore<TLSPolicy>(clusterIndexes.policies),
     baselines: new ObjectStore<TLSBaseline>(),
     roles: new ObjectStore<TLSRole>(),
+    ownConfigMaps: new ObjectStore<ConfigMap>(),
   };
-  const domains = { trustDomain: 'cluster.local', clusterDomain: 'cluster.local' };
+  const domains = { namespace: 'tabard-system', trustDomain: 'cluster.local', clusterDomain: 'cluster.local' };
   // The other caches are not looked at.
   const mesh: Mesh = meshFrom({ stores: stores as unknown as Caches, clock: new StoodClock(), ...domains });
   const told: string[] = [];

@@ -13,6 +13,7 @@ class JoinedHalves implements Relay {
   readonly #out: Way;
   readonly #resolve: (end: RelayEnd) => void;
   #last: Traffic['last'];
+  #run = 0;
   #ending: Ending | undefined;
   #reason: Reason | undefined;
   #open = 2;
@@ -28,7 +29,11 @@ class JoinedHalves implements Relay {
   }
 
   traffic(): Traffic {
-    return { bytesIn: this.#in.bytes, bytesOut: this.#out.bytes, last: this.#last };
+    const [into, out] = [this.#in, this.#out];
+    const isUnderWay = into.isHeld || out.isHeld || into.hasEnded !== out.hasEnded;
+    const waits = into.source.queued + out.source.queued > 0;
+    const [last, run] = [this.#last, this.#run];
+    return { bytesIn: into.bytes, bytesOut: out.bytes, last, run, isUnderWay: isUnderWay || waits };
   }
 
   close(ending: Exclude<Ending, 'closed' | 'failed'>): void {
@@ -45,8 +50,15 @@ class JoinedHalves implements Relay {
   }
 
   /** Called by a way for what it has carried. */
-  moved(way: 'in' | 'out'): void {
+  moved(way: 'in' | 'out', bytes: number): void {
+    if (this.#last !== way) this.#run = 0;
     this.#last = way;
+    this.#run += bytes;
+  }
+
+  /** Called by a way whose source has room again: the other way goes on. */
+  goOn(way: 'in' | 'out'): void {
+    (way === 'in' ? this.#out : this.#in).goOn();
   }
 
   /** Called by a way when its source is gone. */
@@ -71,6 +83,9 @@ class JoinedHalves implements Relay {
 class Way implements HalfEvents {
   readonly source: Half;
   bytes = 0;
+  /** The sink takes no more at the moment. */
+  isHeld = false;
+  hasEnded = false;
   readonly #sink: Half;
   readonly #relay: JoinedHalves;
   readonly #name: 'in' | 'out';
@@ -84,17 +99,27 @@ class Way implements HalfEvents {
 
   data(bytes: Uint8Array, lent: boolean): void {
     this.bytes += bytes.length;
-    this.#relay.moved(this.#name);
-    if (!this.#sink.write(bytes, lent)) this.source.pause();
+    this.#relay.moved(this.#name, bytes.length);
+    if (this.#sink.write(bytes, lent)) return;
+    this.isHeld = true;
+    this.source.pause();
   }
 
   ended(): void {
+    this.hasEnded = true;
+    // What waits is the sink's now: who has been told the end need not tell of room any more.
+    this.isHeld = false;
     this.#sink.end();
   }
 
   /** The source takes bytes, too: there is room for those of the other way. */
   drained(): void {
-    this.#sink.resume();
+    this.#relay.goOn(this.#name);
+  }
+
+  goOn(): void {
+    this.isHeld = false;
+    this.source.resume();
   }
 
   closed(reason?: Reason): void {

@@ -19,6 +19,8 @@ export interface Look {
   readonly traffic: Traffic;
   /** When the byte counts were last seen to change. */
   readonly changedMs: number;
+  /** Silence since then that was listened to: less than the time that has passed, where this process itself stood still. */
+  readonly quietMs: number;
   readonly idleTimeoutMs: number;
   readonly deadline: Deadline;
 }
@@ -31,22 +33,26 @@ export type LifeVerdict =
 
 /** Silence after which nothing is taken to be under way, if the last byte went towards the one who asks. */
 export const QUIET_MS = 200;
+/** An answer of more bytes than this may be one of many more, which a lost segment alone holds up for longer (RFC 6298: a second, then two). */
+const LONG_RUN_BYTES = 65_536;
+const QUIET_AFTER_LONG_RUN_MS = 1_500;
 /** Longest time before the deadline in which quiet moments are used. */
 const QUIET_WINDOW_MS = 60_000;
 
 /** Judges one connection. */
-export function lifeVerdict({ nowMs, traffic, changedMs, idleTimeoutMs, deadline }: Look): LifeVerdict {
+export function lifeVerdict({ nowMs, traffic, changedMs, quietMs, idleTimeoutMs, deadline }: Look): LifeVerdict {
   const silentMs = nowMs - changedMs;
   // The last byte went to the asking side, or none was sent yet: no answer is being waited for.
-  const answered = traffic.last !== 'in';
-  const quiet = answered && silentMs >= QUIET_MS;
+  const answered = traffic.last !== 'in' && !traffic.isUnderWay;
+  const quiet = answered && quietMs >= (traffic.run > LONG_RUN_BYTES ? QUIET_AFTER_LONG_RUN_MS : QUIET_MS);
   if (nowMs >= deadline.atMs) {
     if (deadline.reason !== undefined) return { act: 'cut', reason: deadline.reason };
     return quiet ? { act: 'close', ending: 'aged' } : { act: 'cut', reason: 'reset' };
   }
   if (nowMs >= deadline.quietFromMs && quiet) return { act: 'close', ending: 'aged' };
-  if (silentMs >= idleTimeoutMs) return { act: 'close', ending: 'idle' };
-  return { act: 'keep' };
+  if (silentMs < idleTimeoutMs) return { act: 'keep' };
+  // An orderly end would make a part of a transfer look like the whole.
+  return traffic.isUnderWay ? { act: 'cut', reason: 'reset' } : { act: 'close', ending: 'idle' };
 }
 
 /** What limits a connection's time. Milliseconds since the epoch. */

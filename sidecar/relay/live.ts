@@ -43,11 +43,14 @@ interface Entry {
   readonly connection: LiveConnection;
   bytes: number;
   changedMs: number;
+  quietMs: number;
 }
 
 const LOOK_EVERY_MS = 500;
 /** While a connection's time is nearly over: often enough to meet a short quiet moment. */
 const LOOK_CLOSELY_MS = 50;
+/** Most silence that one look counts for: a look that comes late has seen nothing of what came meanwhile. */
+const LOOK_COUNTS_MS = 100;
 
 /** The set of live connections. */
 export class LiveConnections {
@@ -56,6 +59,7 @@ export class LiveConnections {
   readonly #entries = new Set<Entry>();
   readonly #counts: Record<Direction, number> = { inbound: 0, outbound: 0 };
   #draining = false;
+  #lookedMs: number;
 
   /**
    * `admit` is asked of each new connection: what it stands on may have been revoked after its peer was judged and before it came
@@ -64,6 +68,7 @@ export class LiveConnections {
   constructor(clock: Clock, admit: (facts: LiveFacts) => Reason | undefined = () => undefined) {
     this.#clock = clock;
     this.#admit = admit;
+    this.#lookedMs = clock.now().getTime();
   }
 
   /** How many are live in one direction. */
@@ -73,7 +78,7 @@ export class LiveConnections {
 
   /** Watches a connection until its relay has finished. */
   add(connection: LiveConnection): void {
-    const entry: Entry = { connection, bytes: 0, changedMs: this.#clock.now().getTime() };
+    const entry: Entry = { connection, bytes: 0, changedMs: this.#clock.now().getTime(), quietMs: 0 };
     const { direction } = connection.facts;
     this.#entries.add(entry);
     this.#counts[direction] += 1;
@@ -109,17 +114,22 @@ export class LiveConnections {
   /** One look at every connection. True while one of them waits for a quiet moment to end. */
   look(): boolean {
     const nowMs = this.#clock.now().getTime();
+    const countedMs = Math.min(nowMs - this.#lookedMs, LOOK_COUNTS_MS);
+    this.#lookedMs = nowMs;
     let waiting = false;
     for (const entry of this.#entries) {
       const { relay, idleTimeoutMs } = entry.connection;
       const deadline = this.#draining ? { ...entry.connection.deadline, quietFromMs: 0 } : entry.connection.deadline;
       const traffic = relay.traffic();
       const bytes = traffic.bytesIn + traffic.bytesOut;
-      if (bytes !== entry.bytes) {
+      if (bytes === entry.bytes) entry.quietMs += countedMs;
+      else {
         entry.bytes = bytes;
         entry.changedMs = nowMs;
+        entry.quietMs = 0;
       }
-      const verdict = lifeVerdict({ nowMs, traffic, changedMs: entry.changedMs, idleTimeoutMs, deadline });
+      const { changedMs, quietMs } = entry;
+      const verdict = lifeVerdict({ nowMs, traffic, changedMs, quietMs, idleTimeoutMs, deadline });
       if (verdict.act === 'close') relay.close(this.#draining ? 'drained' : verdict.ending);
       else if (verdict.act === 'cut') relay.cut(verdict.reason);
       else if (nowMs >= deadline.quietFromMs) waiting = true;

@@ -26,6 +26,10 @@ export interface Traffic {
   readonly bytesOut: number;
   /** Way of the last byte; undefined before the first. */
   readonly last: 'in' | 'out' | undefined;
+  /** Bytes that have gone that way since the other had its turn. */
+  readonly run: number;
+  /** More is known to come, whatever is silent: bytes wait for a reader, or one application has ended its direction and the other has not. */
+  readonly isUnderWay: boolean;
 }
 
 /** A running relay. */

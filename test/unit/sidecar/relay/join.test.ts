@@ -118,15 +118,31 @@ describe('a relay', () => {
 
   test('counts as it goes and knows the way of the last byte', async () => {
     const { relay, client, server } = bench();
-    expect(relay.traffic()).toEqual({ bytesIn: 0, bytesOut: 0, last: undefined });
+    expect(relay.traffic()).toEqual({ bytesIn: 0, bytesOut: 0, last: undefined, run: 0, isUnderWay: false });
     client.write('abc');
     await new Promise((resolve) => setImmediate(resolve));
-    expect(relay.traffic()).toEqual({ bytesIn: 3, bytesOut: 0, last: 'in' });
+    expect(relay.traffic()).toEqual({ bytesIn: 3, bytesOut: 0, last: 'in', run: 3, isUnderWay: false });
     server.write('de');
     await new Promise((resolve) => setImmediate(resolve));
-    expect(relay.traffic()).toEqual({ bytesIn: 3, bytesOut: 2, last: 'out' });
+    expect(relay.traffic()).toEqual({ bytesIn: 3, bytesOut: 2, last: 'out', run: 2, isUnderWay: false });
     relay.cut('reset');
     await relay.finished;
+  });
+
+  test('knows that more is to come while a reader stands still, and while one direction alone has ended', async () => {
+    const { relay, client, server } = bench();
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    client.write(Buffer.alloc(200_000));
+    client.end();
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    expect(relay.traffic().isUnderWay).toBe(true);
+    const heard = collect(server);
+    await heard;
+    expect(relay.traffic().isUnderWay).toBe(true);
+    server.end();
+    await collect(client);
+    await relay.finished;
+    expect(relay.traffic().isUnderWay).toBe(false);
   });
 
   test('takes the reason from the half that failed', async () => {

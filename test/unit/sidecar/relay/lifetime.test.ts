@@ -1,13 +1,23 @@
 import { describe, expect, test } from '@jest/globals';
 import { deadlineOf, type Look, lifeVerdict } from '../../../../sidecar/relay/lifetime.ts';
+import type { Traffic } from '../../../../sidecar/relay/relay.ts';
 
 const hour = 3_600_000;
+const traffic: Traffic = { bytesIn: 1, bytesOut: 1, last: 'out', run: 1, isUnderWay: false };
 const base: Look = {
   nowMs: 1_000_000,
   changedMs: 1_000_000,
-  traffic: { bytesIn: 1, bytesOut: 1, last: 'out' },
+  quietMs: 0,
+  traffic,
   idleTimeoutMs: hour,
   deadline: { atMs: 9e9, quietFromMs: 8e9, reason: 'expired' },
+};
+
+/** Silent for a second, when quiet moments are looked for. */
+const nearlyOver: Partial<Look> = {
+  changedMs: 999_000,
+  quietMs: 1_000,
+  deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' },
 };
 
 describe('lifeVerdict', () => {
@@ -20,7 +30,7 @@ describe('lifeVerdict', () => {
     ],
     [
       'is ended at a quiet moment near the end of its time',
-      { changedMs: 999_000, deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' } },
+      { changedMs: 999_000, quietMs: 1_000, deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' } },
       { act: 'close', ending: 'aged' },
     ],
     [
@@ -32,7 +42,8 @@ describe('lifeVerdict', () => {
       'is left alone near the end of its time while an answer is awaited',
       {
         changedMs: 999_000,
-        traffic: { bytesIn: 1, bytesOut: 0, last: 'in' },
+        quietMs: 1_000,
+        traffic: { ...traffic, bytesOut: 0, last: 'in' },
         deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' },
       },
       { act: 'keep' },
@@ -49,17 +60,43 @@ describe('lifeVerdict', () => {
     ],
     [
       'is closed at its maximum age when quiet',
-      { changedMs: 999_000, deadline: { atMs: 1_000_000, quietFromMs: 0, reason: undefined } },
+      { changedMs: 999_000, quietMs: 1_000, deadline: { atMs: 1_000_000, quietFromMs: 0, reason: undefined } },
       { act: 'close', ending: 'aged' },
     ],
     [
       'that never carried a byte counts as quiet',
       {
         changedMs: 999_000,
-        traffic: { bytesIn: 0, bytesOut: 0, last: undefined },
+        quietMs: 1_000,
+        traffic: { ...traffic, bytesIn: 0, bytesOut: 0, last: undefined, run: 0 },
         deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' },
       },
       { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is left alone near the end of its time while bytes wait for a reader, or one direction alone has ended',
+      { ...nearlyOver, traffic: { ...traffic, isUnderWay: true } },
+      { act: 'keep' },
+    ],
+    [
+      'is left alone near the end of its time in the silence of this process',
+      { ...nearlyOver, quietMs: 100 },
+      { act: 'keep' },
+    ],
+    [
+      'is left alone for longer after a long run, which a lost segment can interrupt',
+      { ...nearlyOver, traffic: { ...traffic, run: 65_537 } },
+      { act: 'keep' },
+    ],
+    [
+      'is ended after a long run, too, when nothing came for long',
+      { ...nearlyOver, quietMs: 1_500, traffic: { ...traffic, run: 65_537 } },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is cut after the idle timeout in the middle of a transfer, so that it is not taken for complete',
+      { changedMs: 1_000_000 - hour, traffic: { ...traffic, isUnderWay: true } },
+      { act: 'cut', reason: 'reset' },
     ],
   ])('a connection %s', (_name, change, verdict) => {
     expect(lifeVerdict({ ...base, ...change })).toEqual(verdict);

@@ -7,7 +7,7 @@ import { settle, TestClock } from '../../../support/clock.ts';
 class FakeRelay implements Relay {
   readonly finished: Promise<RelayEnd>;
   readonly #resolve: (end: RelayEnd) => void;
-  seen: Traffic = { bytesIn: 1, bytesOut: 1, last: 'out' };
+  seen: Traffic = { bytesIn: 1, bytesOut: 1, last: 'out', run: 1, isUnderWay: false };
   ended: string | undefined;
 
   constructor() {
@@ -85,7 +85,7 @@ describe('live connections', () => {
     const talking = add({}, { deadline: { atMs: start + 10_000, quietFromMs: start + 5_000, reason: 'expired' } });
     // A call and its answer every 300 ms, as a client with a lasting connection makes them.
     for (let call = 0; call < 40 && talking.ended === undefined; call += 1) {
-      talking.seen = { bytesIn: call, bytesOut: call, last: 'out' };
+      talking.seen = { ...talking.seen, bytesIn: call, bytesOut: call };
       await clock.advance(300);
     }
     expect(talking.ended).toBe('aged');
@@ -107,7 +107,7 @@ describe('live connections', () => {
     void live.run(stop.signal);
     const quiet = add();
     const waiting = add();
-    waiting.seen = { bytesIn: 1, bytesOut: 0, last: 'in' };
+    waiting.seen = { ...waiting.seen, bytesOut: 0, last: 'in' };
     live.drain();
     await clock.advance(1_500);
     expect([quiet.ended, waiting.ended]).toEqual(['drained', undefined]);

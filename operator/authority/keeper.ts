@@ -82,6 +82,7 @@ export class AuthorityKeeper {
     if (name === names.defaultIssuer) issuer ??= await this.#createIssuer(signal);
     // The control plane signs its own certificates with the CA of `cluster`, whatever that issuer is.
     if (issuer === undefined) {
+      this.#deps.metrics.ready.remove({ issuer: name });
       if (name === names.defaultIssuer) await this.#ensureSecret(name, undefined, undefined, signal);
       return undefined;
     }
@@ -124,6 +125,8 @@ export class AuthorityKeeper {
   async #writeStatus(issuer: TLSIssuer, own: NonNullable<TLSIssuer['status']>, signal: AbortSignal): Promise<void> {
     const faults = this.#deps.rootFaults?.(issuer.metadata.name) ?? [];
     const status = withRoots(issuer, own, faults, this.#deps.clock.now());
+    const isReady = status.conditions?.some((each) => each.type === 'Ready' && each.status === 'True') === true;
+    this.#deps.metrics.ready.set(isReady ? 1 : 0, { issuer: issuer.metadata.name });
     if (sameJson(status, issuer.status)) return;
     const input = { metadata: { name: issuer.metadata.name }, status };
     const options = { signal, fieldManager: fieldManagers.operator, force: true };

@@ -14,6 +14,8 @@ export interface AuthorityMetrics {
   readonly lagging: GaugeMetric;
   /** When the CA that signs expires. Label: issuer. */
   readonly notAfter: GaugeMetric;
+  /** 1 while an issuer is Ready by its status. Label: issuer. */
+  readonly ready: GaugeMetric;
 }
 
 /** Declares the families. */
@@ -40,6 +42,11 @@ export function authorityMetrics(metrics: Metrics): AuthorityMetrics {
     notAfter: metrics.gauge({
       name: 'tabard_ca_not_after_timestamp_seconds',
       help: 'When the CA with which an issuer signs expires.',
+      labels: ['issuer'],
+    }),
+    ready: metrics.gauge({
+      name: 'tabard_issuer_ready',
+      help: '1 while a TLSIssuer can sign, by its condition Ready; 0 while it cannot.',
       labels: ['issuer'],
     }),
   };

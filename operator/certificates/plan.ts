@@ -203,8 +203,10 @@ function waiting(
   issuer: string,
   { since, waitsFor }: OpenOrder,
 ): Pick<Plan, 'blocked' | 'nextCheck'> {
-  const sayAt = after(since, patienceMs);
   const isValid = current.kind === 'held' && now < current.facts.notAfter;
+  // Of a short life that would be too late: half of what was left is as long as a person may hope.
+  const leftMs = current.kind === 'held' ? current.facts.notAfter.getTime() - since.getTime() : 0;
+  const sayAt = after(since, Math.min(patienceMs, leftMs / 2));
   if (isValid && now < sayAt) return { nextCheck: sayAt };
   const message = `its order to issuer "${issuer}" is open since ${since.toISOString()}: ${waitsFor}`;
   return { blocked: { reason: 'OrderPending', message } };

@@ -11,7 +11,7 @@ import { ensureTools } from '../../hack/cluster/build.ts';
 import { silentProgress } from '../../hack/cluster/progress.ts';
 import { createAuthority } from '../../lib/pki/ca.ts';
 import { privateKeyPem } from '../../lib/pki/keys.ts';
-import { type Daemon, onFreePorts, startDaemon } from './daemon.ts';
+import { type Daemon, type DaemonOptions, onFreePorts, startDaemon } from './daemon.ts';
 import { DAY_MS, testAuthority, testLeaf } from './pki.ts';
 
 /** A running ACME server. */
@@ -34,6 +34,9 @@ export interface Inside {
 export interface PebbleServer extends AcmeServer {
   /** URL of the port by which it is told what to do. */
   readonly management: string;
+  /** Stops it; `up` starts it again at the same address, with another CA and without accounts. */
+  down(): Promise<void>;
+  up(): Promise<void>;
 }
 
 /** What pebble may be told. */
@@ -48,6 +51,12 @@ export interface PebbleOptions {
   readonly bindingKeys?: Readonly<Record<string, string>>;
   readonly blocked?: readonly string[];
   readonly chainLength?: number;
+  /** A further profile, `brief`, of this many seconds. */
+  readonly briefSeconds?: number;
+  /** Up to so many seconds it sleeps before it looks at a challenge. */
+  readonly sleepSeconds?: number;
+  /** What it asks for in Retry-After, seconds. */
+  readonly retryAfterSeconds?: number;
   /** Where it runs and listens; loopback by default. */
   readonly inside?: Inside;
 }
@@ -61,29 +70,36 @@ export async function startPebble(options: PebbleOptions): Promise<PebbleServer>
   return onFreePorts(2, async ([port = 0, managementPort = 0]) => {
     const config = join(folder, 'config.json');
     writeFileSync(config, JSON.stringify({ pebble: pebbleConfig(options, { ...https, host, port, managementPort }) }));
-    const daemon = await startDaemon({
+    const program: DaemonOptions = {
       ...placed(options.inside, tools.path('pebble'), ['-config', config, '-strict', '-dnsserver', options.dns]),
       env: {
-        PEBBLE_VA_NOSLEEP: '1',
+        ...(options.sleepSeconds === undefined
+          ? { PEBBLE_VA_NOSLEEP: '1' }
+          : { PEBBLE_VA_SLEEPTIME: String(options.sleepSeconds) }),
         PEBBLE_WFE_NONCEREJECT: String(options.refusedNonces ?? 5),
         PEBBLE_CHAIN_LENGTH: String(options.chainLength ?? 1),
         // Every authorization has to be proved: a valid one that is used again would prove nothing here.
         PEBBLE_AUTHZREUSE: '0',
       },
       ready: readiness(options.inside, port, /ACME directory available/),
-    });
+    };
+    let daemon = await startDaemon(program);
     return {
       server: `https://${host}:${port}/dir`,
       management: `https://${host}:${managementPort}`,
       trust: https.trust,
-      output: daemon.output,
+      output: () => daemon.output(),
+      down: () => daemon.stop(),
+      up: async () => {
+        daemon = await startDaemon(program);
+      },
       stop: () => stopWith(daemon, folder),
     };
   });
 }
 
 function pebbleConfig(
-  { httpPort, tlsPort, bindingKeys, blocked = [] }: PebbleOptions,
+  { httpPort, tlsPort, bindingKeys, blocked = [], briefSeconds, retryAfterSeconds = 1 }: PebbleOptions,
   https: {
     readonly certificate: string;
     readonly key: string;
@@ -103,11 +119,12 @@ function pebbleConfig(
     externalAccountBindingRequired: bindingKeys !== undefined,
     externalAccountMACKeys: bindingKeys ?? {},
     domainBlocklist: blocked,
-    retryAfter: { authz: 1, order: 1 },
+    retryAfter: { authz: retryAfterSeconds, order: retryAfterSeconds },
     keyAlgorithm: 'ecdsa',
     profiles: {
       default: { description: 'three months', validityPeriod: 7_776_000 },
       shortlived: { description: 'six days', validityPeriod: 518_400 },
+      ...(briefSeconds === undefined ? {} : { brief: { description: 'minutes', validityPeriod: briefSeconds } }),
     },
   };
 }

@@ -49,6 +49,8 @@ export interface AcmeDeps {
 const checkMs = 3_600_000;
 const annotationMs = 5_000;
 const retry = { initialMs: 2_000, maxMs: 300_000 };
+/** What an order fails with that every other order would fail with, too. */
+const serverTrouble: ReadonlySet<string> = new Set(['Unreachable', 'ServerFailed', 'BadAnswer']);
 /** Orders whose names are being proved at once; the others wait for their turn, and nobody for them. */
 const mostAtOnce = 8;
 /** An ACME server states no end of its CA; leaves have their own. */
@@ -76,6 +78,8 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice, Revoking {
   #opening: Promise<Account> | undefined;
   /** Reason of the last replacement of the account key that needs no further look. */
   #rotated: string | undefined;
+  /** An order met a server that is away or fails: it is looked at without waiting for the hour. */
+  #isSuspect = false;
   #fault: NotReady | undefined = notReady('Starting', 'its ACME account was not looked up yet');
 
   constructor(name: string, spec: AcmeIssuerSpec, deps: AcmeDeps) {
@@ -106,6 +110,7 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice, Revoking {
     try {
       return await this.#order(order, signal);
     } catch (error) {
+      this.#isSuspect ||= error instanceof AcmeError && serverTrouble.has(error.reason);
       if (!(error instanceof AcmeError) || error.reason !== 'AccountMissing') throw error;
       // The server lost the account, or somebody replaced the Secret: found or registered anew, once.
       this.#accounts.forget();
@@ -140,7 +145,8 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice, Revoking {
       while (!signal.aborted) {
         const nowMs = clock.now().getTime();
         const reason = rotateReason(this.#deps.issuers.get(this.#name)?.metadata.annotations);
-        if (nowMs >= dueMs || (this.#fault === undefined && reason !== this.#rotated)) {
+        const isNews = this.#isSuspect || reason !== this.#rotated;
+        if (nowMs >= dueMs || (this.#fault === undefined && isNews)) {
           dueMs = clock.now().getTime() + (await this.#check(reason, backoff, signal));
         }
         await clock.sleep(Math.min(annotationMs, Math.max(1, dueMs - clock.now().getTime())), signal);
@@ -155,6 +161,7 @@ class AcmeIssuer implements RunningIssuer, RenewalAdvice, Revoking {
 
   /** Looks the account up and replaces its key if that is asked for; how long until the next look. */
   async #check(reason: string | undefined, backoff: Backoff, signal: AbortSignal): Promise<number> {
+    this.#isSuspect = false;
     try {
       this.#session.forget();
       this.#accounts.forget();

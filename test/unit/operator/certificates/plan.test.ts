@@ -273,6 +273,19 @@ describe('the plan for a service with pods', () => {
       'blocked OrderPending',
     ],
     [
+      'says of a short life that waits when half of what was left is over, so that somebody can act',
+      {
+        now: new Date(at(hour).getTime() - 59_000),
+        current: of({ notAfter: at(hour) }, { lifetimeMs: hour }),
+        wanted: want({ lifetimeMs: hour }),
+        order: ordered({
+          wanted: wantedKey(want({ lifetimeMs: hour })),
+          since: new Date(at(hour).getTime() - 120_000),
+        }),
+      },
+      'blocked OrderPending',
+    ],
+    [
       'leaves an order open while its issuer is unwell',
       { current: { kind: 'absent' }, order: ordered(), issuer: notReady },
       'blocked OrderPending',

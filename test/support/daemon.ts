@@ -25,6 +25,8 @@ export interface DaemonOptions {
 }
 
 const startMs = 60_000;
+/** How long a busy machine may take to end a server, in milliseconds. */
+const gentleMs = 20_000;
 
 /** Starts a server and waits until it is ready. Rejects with what it printed when it ends before, or takes over a minute. */
 export async function startDaemon({ program, args, env, cwd, ready }: DaemonOptions): Promise<Daemon> {
@@ -87,10 +89,15 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 async function stop(child: ChildProcess): Promise<void> {
-  if (hasEnded(child)) return;
-  const exited = once(child, 'exit');
-  child.kill('SIGTERM');
-  const gentle = await Promise.race([exited.then(() => true), delay(5_000, false, { ref: false })]);
-  if (!gentle) child.kill('SIGKILL');
-  await exited;
+  if (!hasEnded(child)) {
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    // Servers with workers end them first; killed, they would leave them behind.
+    const gentle = await Promise.race([exited.then(() => true), delay(gentleMs, false, { ref: false })]);
+    if (!gentle) child.kill('SIGKILL');
+    await exited;
+  }
+  // A worker that outlived its server holds the other end, and would hold this process.
+  child.stdout?.destroy();
+  child.stderr?.destroy();
 }

@@ -62,7 +62,7 @@ export function decideRequest(
 ): Decision {
   if (decision !== undefined) return decision;
   const { scratch, requests } = judge;
-  scratch.set(clauses);
+  for (let word = 0; word < scratch.length; word += 1) scratch[word] = clauses[word] ?? 0;
   requests[0].narrow(scratch, request);
   requests[1].narrow(scratch, request);
   if (!judge.hasConditions) return verdict(judge, matched(judge, scratch));
@@ -78,11 +78,11 @@ export function decideRequest(
   return failed.length === 0 ? decided : { ...decided, failed };
 }
 
-/** The verdict that no request can change. */
+/** The verdict that no request can change. The judge's scratch has the clauses, too, and loses them. */
 function foregone(judge: Judge, clauses: ClauseSet): Decision | undefined {
   const { kinds, audits } = judge;
   if (!meet(clauses, kinds.conditional)) return verdict(judge, matched(judge, clauses));
-  const sure = verdict(judge, matched(judge, narrowed(clauses.slice(), kinds.unconditional)));
+  const sure = verdict(judge, matched(judge, narrowed(judge.scratch, kinds.unconditional)));
   const isDenied = !sure.allowed && sure.rule !== undefined;
   const noneAllows = judge.enforcesAllow && !meet(clauses, kinds.enforcedAllow);
   if (isDenied || noneAllows) return sure;

@@ -26,7 +26,8 @@ export type PathAmbiguity =
  */
 export function canonicalPath(target: string): CanonicalPath {
   if (!target.startsWith('/')) return { ok: false, why: 'not_a_path' };
-  const [path = ''] = target.split('?', 1);
+  const query = target.indexOf('?');
+  const path = query < 0 ? target : target.slice(0, query);
   // By far the most paths: nothing in them needs a second look.
   if (/^(?:\/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+\/?$/.test(path) || path === '/') return { ok: true, path };
   const escapes = escapeFault(path);

@@ -71,6 +71,7 @@ class HostIndex {
   readonly #strict: boolean;
   readonly #any: ClauseSet;
   readonly #all: ClauseSet;
+  readonly #scratch: ClauseSet;
   readonly #names = new Map<string, ClauseSet>();
   /** By what stands behind the star. */
   readonly #endings = new Map<string, ClauseSet>();
@@ -80,20 +81,26 @@ class HostIndex {
     this.asks = lists.some((list) => list !== undefined);
     this.#any = unrestricted(lists);
     this.#all = emptySet(lists.length).fill(-1);
+    this.#scratch = emptySet(lists.length);
     for (const [clause, patterns] of lists.entries()) for (const pattern of patterns ?? []) this.#add(pattern, clause);
   }
 
   of(host: string | undefined): ClauseSet {
     if (host === undefined) return this.#strict ? this.#all : this.#any;
-    const found = (this.#names.get(host) ?? this.#any).slice();
-    if (this.#endings.size > 0) {
-      for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) {
-        const set = this.#endings.get(host.slice(dot + 1));
-        for (let word = 0; set !== undefined && word < found.length; word += 1)
-          found[word] = (found[word] ?? 0) | (set[word] ?? 0);
-      }
+    const named = this.#names.get(host) ?? this.#any;
+    if (this.#endings.size === 0) return named;
+    let found = named;
+    for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) {
+      const set = this.#endings.get(host.slice(dot + 1));
+      if (set !== undefined) found = this.#with(found, set);
     }
     return found;
+  }
+
+  /** Both sets, in the scratch of this index: valid until the next look-up. */
+  #with(a: ClauseSet, b: ClauseSet): ClauseSet {
+    for (let word = 0; word < this.#scratch.length; word += 1) this.#scratch[word] = (a[word] ?? 0) | (b[word] ?? 0);
+    return this.#scratch;
   }
 
   #add(pattern: string, clause: number): void {

@@ -116,13 +116,13 @@ function isWhole(text: string): boolean {
   return /chunked/i.test(head) ? body.endsWith('0\r\n\r\n') : false;
 }
 
-function split(text: string): readonly string[] {
+function split(text: string): readonly [string, string?] {
   const at = text.indexOf('\r\n\r\n');
   return at < 0 ? [text] : [text.slice(0, at + 4), text.slice(at + 4)];
 }
 
 function outcome(text: string): string {
-  const [head = '', body = ''] = split(text);
+  const [head, body = ''] = split(text);
   return `${/^HTTP\/1\.1 (\d+)/.exec(head)?.[1] ?? 'none'} ${body.replace(/^\w+\r\n([^\r]*)\r\n0\r\n\r\n$/, '$1').trim()}`;
 }
 

@@ -1,22 +1,26 @@
-// What the log says of connections: one line for each refusal or failed handshake, with the closed reason and a hint, and, where the policy
-// asks for it, one line for each connection that ended. Refusals are limited per reason and peer; what was left out is counted.
+// What the log says of connections, handshakes and requests: one line for each refusal or failure, with the closed reason and a hint, and, where
+// the policy asks for it, one for what went well, or for one in so many of it. Failures are limited per reason and peer; what was left out is
+// counted. docs/logs.md describes the lines.
+import type { LogFormat } from '../lib/api/contract.ts';
+import type { EffectivePolicy } from '../lib/api/control.ts';
 import type { Call, Decision } from '../lib/api/decide.ts';
-import { type Reason, reasonHints } from '../lib/api/reasons.ts';
+import type { Reason } from '../lib/api/reasons.ts';
 import type { RequestFacts } from '../lib/api/request.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import type { Exchange } from './exchange.ts';
-import { Lru } from './lru.ts';
+import { ecsFields } from './log/ecs.ts';
+import type { Entry, Place, TunnelFacts } from './log/entry.ts';
+import { Limiter } from './log/limiter.ts';
+import { otelFields } from './log/otel.ts';
+import { Sampler } from './log/sampler.ts';
+import type { SidecarMetrics } from './metrics.ts';
 import type { Direction } from './relay/live.ts';
 import type { RelayEnd } from './relay/relay.ts';
 import type { TlsFacts } from './tls/facts.ts';
 import type { PeerFacts } from './tls/peer.ts';
 
-/** An address and port. */
-export interface Place {
-  readonly address: string;
-  readonly port: number;
-}
+export type { Place, TunnelFacts };
 
 /** A connection that was not carried. */
 export interface Refusal {
@@ -34,13 +38,13 @@ export interface Refusal {
   readonly tunnel?: TunnelFacts;
 }
 
-/** The place of a connection in a tunnel. */
-export interface TunnelFacts {
-  /** The same in the logs of both sides. */
-  readonly id: string;
-  readonly stream: number;
-  /** Inbound: where the caller's application is. A claim of the caller's proxy; `source` is the proxy itself. */
-  readonly application?: Place;
+/** A TLS handshake that is over. */
+export interface Handshake extends Pick<Entry, 'direction' | 'endpoint' | 'peer' | 'tls' | 'tunnel' | 'ms'> {
+  readonly source?: Place;
+  readonly destination?: Place;
+  /** Why it failed. */
+  readonly reason?: Reason;
+  readonly detail?: string;
 }
 
 /** A connection that was carried and is over. */
@@ -63,128 +67,124 @@ export interface Carried {
 export interface Requested {
   readonly source: Place;
   readonly destination: Place;
+  readonly tls?: TlsFacts;
   readonly peer?: PeerFacts;
+  readonly tunnel?: TunnelFacts;
   readonly exchange: Exchange;
 }
 
-interface Limit {
-  untilMs: number;
-  suppressed: number;
+/** What the log needs. */
+export interface AccessLogDeps {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly format?: LogFormat | undefined;
+  /** What the policy in force asks for; undefined until it is known. */
+  policy(): Pick<EffectivePolicy, 'accessLog' | 'accessLogOneIn'> | undefined;
+  /** Counts lines that were left out. Asked for with each: it is made later than the log. */
+  metrics?(): Pick<SidecarMetrics, 'logLeftOut'>;
 }
 
-const EVERY_MS = 10_000;
-const MAX_LIMITS = 1_000;
+/** What policy refuses, of which a policy may want no line. */
+const byPolicy: ReadonlySet<Reason> = new Set<Reason>(['denied', 'plaintext', 'token_invalid', 'token_required']);
+/** Applications fail by themselves, too: that is their own log's. */
+const serverError = 500;
 
 /** Writes the lines. */
 export class AccessLog {
-  readonly #logger: Logger;
-  readonly #clock: Clock;
-  readonly #all: () => boolean;
-  readonly #limits = new Lru<Limit>(MAX_LIMITS);
+  readonly #deps: AccessLogDeps;
+  readonly #limiter: Limiter;
+  readonly #sampler = new Sampler();
+  readonly #fields: (entry: Entry) => Readonly<Record<string, unknown>>;
 
-  /** `all` tells whether the policy in force asks for a line per connection. */
-  constructor(deps: { readonly logger: Logger; readonly clock: Clock; readonly all: () => boolean }) {
-    this.#logger = deps.logger;
-    this.#clock = deps.clock;
-    this.#all = deps.all;
+  constructor(deps: AccessLogDeps) {
+    this.#deps = deps;
+    this.#limiter = new Limiter(deps.clock, () => deps.metrics?.().logLeftOut('repeated'));
+    this.#fields = deps.format === 'ECS' ? ecsFields : otelFields;
   }
 
   /** One line, unless one of the same reason about the same peer was written in the last ten seconds. */
   refused(refusal: Refusal): void {
-    const { direction, reason } = refusal;
-    const peer = direction === 'inbound' ? refusal.source.address : placeText(refusal.endpoint ?? refusal.destination);
-    const turn = this.#turn(`${direction} ${reason} ${peer}`);
-    if (turn === undefined) return;
-    this.#logger.warn(
-      {
-        direction,
-        reason,
-        detail: refusal.detail,
-        told: refusal.told === true ? true : undefined,
-        source: placeText(refusal.source),
-        destination: placeText(refusal.destination),
-        endpoint: refusal.endpoint === undefined ? undefined : placeText(refusal.endpoint),
-        tunnel: refusal.tunnel?.id,
-        stream: refusal.tunnel?.stream,
-        hint: reasonHints[reason],
-        suppressed: turn.suppressed,
-      },
-      'connection refused',
-    );
+    const { direction, reason, source, endpoint, destination } = refusal;
+    if (this.#mode() === 'None' && byPolicy.has(reason)) return;
+    const peer = direction === 'inbound' ? source.address : placeText(endpoint ?? destination);
+    this.#limited(`${direction} ${reason} ${peer}`, refusal, 'connection refused');
+  }
+
+  /** One line for a handshake that failed, limited as refusals are; for others if the policy asks for it. */
+  handshake(handshake: Handshake): void {
+    const { direction, reason, source, endpoint } = handshake;
+    if (reason !== undefined) {
+      const peer = direction === 'inbound' ? source?.address : endpoint && placeText(endpoint);
+      return this.#limited(
+        `handshake ${direction} ${reason} ${peer}`,
+        { ...handshake, established: false },
+        'handshake failed',
+      );
+    }
+    if (this.#mode() === 'All' && this.#sampled(handshake))
+      this.#info({ ...handshake, established: true }, 'handshake');
   }
 
   /** What rules in audit mode would do: one line per caller, port and outcome in ten seconds. */
   audited({ identity, address, port }: Call, { allowed, audited, wouldBe }: Decision, request?: RequestFacts): void {
     const verdict = wouldBe === undefined ? undefined : wouldBe ? 'allowed' : 'denied';
-    const turn = this.#turn(`audit ${identity ?? address} ${port} ${audited.join()} ${verdict}`);
-    if (turn === undefined) return;
     const asked = request === undefined ? {} : { 'http.request.method': request.method, 'url.path': request.path };
     const facts = { peer: identity, address, port, ...asked, rules: audited, allowed, wouldBe: verdict };
-    this.#logger.info({ ...facts, suppressed: turn.suppressed }, 'audited by authorization rules');
+    this.#limiter.turn(`audit ${identity ?? address} ${port} ${audited.join()} ${verdict}`, (suppressed) =>
+      this.#deps.logger.info({ ...facts, suppressed }, 'audited by authorization rules'),
+    );
   }
 
-  /** Undefined while lines of this key are held back; else how many were since the last. */
-  #turn(key: string): { readonly suppressed: number | undefined } | undefined {
-    const nowMs = this.#clock.now().getTime();
-    const limit = this.#limits.get(key);
-    if (limit !== undefined && nowMs < limit.untilMs) {
-      limit.suppressed += 1;
-      return undefined;
+  /** One line if the policy asks for it. One that did not end in order has one wherever refusals have. */
+  carried({ end, ...connection }: Carried): void {
+    const mode = this.#mode();
+    const entry = { ...connection, ...end };
+    const { reason } = end;
+    if (mode === 'All') {
+      if (reason !== undefined || this.#sampled(connection)) this.#info(entry, 'connection');
+    } else if (mode === 'Denied' && reason !== undefined && reason !== 'reset') {
+      const peer = connection.peer?.identity ?? connection.source.address;
+      this.#limited(`cut ${connection.direction} ${reason} ${peer}`, entry, 'connection');
     }
-    this.#limits.set(key, { untilMs: nowMs + EVERY_MS, suppressed: 0 });
-    return { suppressed: limit === undefined || limit.suppressed === 0 ? undefined : limit.suppressed };
   }
 
-  /** One line if the policy asks for it. */
-  carried({ direction, source, destination, endpoint, plain, tls, peer, tunnel, end, ms }: Carried): void {
-    if (!this.#all()) return;
-    this.#logger.info(
-      {
-        direction,
-        source: placeText(source),
-        destination: placeText(destination),
-        endpoint: endpoint === undefined ? undefined : placeText(endpoint),
-        plain,
-        peer: peer?.identity,
-        peerSerial: peer?.serial,
-        tls,
-        tunnel: tunnel?.id,
-        stream: tunnel?.stream,
-        application: tunnel?.application === undefined ? undefined : placeText(tunnel.application),
-        bytesIn: end.bytesIn,
-        bytesOut: end.bytesOut,
-        ms: Math.round(ms),
-        ending: end.ending,
-        reason: end.reason,
-      },
-      'connection',
-    );
+  /** One line per request if the policy asks for it; for one that was refused or failed also where it asks for refusals alone. */
+  request(requested: Requested): void {
+    const mode = this.#mode();
+    const { exchange, peer, source } = requested;
+    const { reason, status, trace, ms } = exchange;
+    if (mode === 'None' || (mode !== 'All' && reason === undefined)) return;
+    const entry = { ...requested, direction: 'inbound' as const, reason, ms };
+    if (reason !== undefined) this.#limited(`request ${reason} ${peer?.identity ?? source.address}`, entry, 'request');
+    else if (status >= serverError || this.#sampled({ trace })) this.#info(entry, 'request');
   }
 
-  /** One line per request if the policy asks for it, with the names of OpenTelemetry's semantic conventions for HTTP. Never the query. */
-  request({ source, destination, peer, exchange }: Requested): void {
-    if (!this.#all()) return;
-    const { method, target, host, status, ms } = exchange;
-    this.#logger.info(
-      {
-        peer: peer?.identity,
-        'client.address': source.address,
-        'client.port': source.port,
-        'server.address': host,
-        'server.port': destination.port,
-        'http.request.method': method,
-        'url.path': withoutQuery(target),
-        'http.response.status_code': status,
-        ms: Math.round(ms),
-      },
-      'request',
-    );
+  /** Tells what was held back when it is due, until the signal is aborted. */
+  run(signal: AbortSignal): Promise<void> {
+    return this.#limiter.run(signal);
   }
-}
 
-/** A query may hold what is nobody's business. */
-function withoutQuery(target: string): string {
-  return target.split('?', 1)[0] ?? target;
+  #mode(): EffectivePolicy['accessLog'] | undefined {
+    return this.#deps.policy()?.accessLog;
+  }
+
+  #sampled(of: Parameters<Sampler['keeps']>[1]): boolean {
+    const keeps = this.#sampler.keeps(this.#deps.policy()?.accessLogOneIn ?? 1, of);
+    if (!keeps) this.#deps.metrics?.().logLeftOut('sampled');
+    return keeps;
+  }
+
+  #info(entry: Entry, message: 'connection' | 'handshake' | 'request'): void {
+    this.#deps.logger.info(this.#fields(entry), message);
+  }
+
+  #limited(
+    key: string,
+    entry: Entry,
+    message: 'connection' | 'connection refused' | 'handshake failed' | 'request',
+  ): void {
+    this.#limiter.turn(key, (suppressed) => this.#deps.logger.warn(this.#fields({ ...entry, suppressed }), message));
+  }
 }
 
 /** `address:port`, IPv6 in brackets. */

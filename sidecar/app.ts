@@ -3,6 +3,7 @@ import type { RelayWish } from '../lib/api/contract.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { CertificateFiles } from '../lib/runtime/certfiles.ts';
 import { Lifecycle } from '../lib/runtime/lifecycle.ts';
+import { pipeSink } from '../lib/runtime/linesink.ts';
 import { createLogger, type Logger } from '../lib/runtime/logger.ts';
 import { Metrics } from '../lib/runtime/metrics.ts';
 import { startAdmin } from './admin.ts';
@@ -22,10 +23,10 @@ const SETTLE_MS = 3_000;
 /** Runs until SIGTERM or a fault; resolves with the exit code. */
 export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
   const clock = systemClock;
-  const logger = createLogger({ name: 'sidecar', level: config.logLevel });
+  const metrics = new Metrics();
+  const logger = openLog(config, metrics);
   const lifecycle = new Lifecycle({ logger, clock, stopTimeoutMs: config.drainMs + STOP_MARGIN_MS });
   const undo = lifecycle.onSignals(process);
-  const metrics = new Metrics();
   const rejected = metrics.counter({
     name: 'tabard_certificate_files_rejected_total',
     help: 'Sets of mounted certificate files that were refused, by fault; the last good ones stayed.',
@@ -65,6 +66,25 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
   const code = await lifecycle.finished();
   undo();
   return code;
+}
+
+/** A log that neither blocks nor grows where nobody reads it. */
+function openLog({ logLevel: level, logFormat }: SidecarConfig, metrics: Metrics): Logger {
+  const dropped = metrics.counter({
+    name: 'tabard_log_lines_dropped_total',
+    help: 'Lines of the log that were dropped because their reader was too slow.',
+  });
+  const destination = pipeSink(1, {
+    onDrop: () => dropped.inc(),
+    onFlow: (lines) => logger.warn({ dropped: lines }, 'log lines were dropped: the reader was too slow'),
+  });
+  const logger: Logger = createLogger({
+    name: 'sidecar',
+    level,
+    ...(logFormat === undefined ? {} : { format: logFormat }),
+    ...(destination === undefined ? {} : { destination }),
+  });
+  return logger;
 }
 
 /** Both in the log and in the metrics: whoever compares costs or looks for a fault has to know. */

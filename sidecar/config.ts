@@ -1,6 +1,6 @@
 // The sidecar's settings, from the environment that the webhook writes (lib/api/contract.ts). Read once; all faults at once.
 import { isIP } from 'node:net';
-import { env, paths, ports, type RelayWish, relayWishes } from '../lib/api/contract.ts';
+import { env, type LogFormat, logFormats, paths, ports, type RelayWish, relayWishes } from '../lib/api/contract.ts';
 import { ConfigReader, type Environment } from '../lib/runtime/config.ts';
 import type { LogLevel } from '../lib/runtime/logger.ts';
 import type { ControlPeer } from './control/dial.ts';
@@ -13,6 +13,7 @@ export interface SidecarConfig {
   readonly service: string;
   readonly control: ControlPeer;
   readonly logLevel: LogLevel;
+  readonly logFormat?: LogFormat;
   readonly relay: RelayWish;
   /** JSON of the rewritten probes, as the webhook wrote it. */
   readonly probes: string;
@@ -33,6 +34,7 @@ export function readConfig(environment: Environment): SidecarConfig {
     service: reader.text(env.service),
     control: readControl(reader),
     logLevel: reader.level(env.logLevel),
+    logFormat: reader.choice(env.logFormat, logFormats, 'OpenTelemetry'),
     relay: reader.choice(env.relay, relayWishes, 'Auto'),
     probes: reader.text(env.probes, '[]'),
     tlsFolder: reader.text('TABARD_TLS_FOLDER', paths.tls),

@@ -2,7 +2,7 @@
 import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { AccessLog, Place, Refusal, TunnelFacts } from './accesslog.ts';
+import type { AccessLog, Handshake, Place, Refusal, TunnelFacts } from './accesslog.ts';
 import type { Carriage, SidecarMetrics } from './metrics.ts';
 import type { Half } from './relay/half.ts';
 import { deadlineOf } from './relay/lifetime.ts';
@@ -79,6 +79,14 @@ export class Conveyor {
     const reason = end.reason === undefined ? {} : { reason: end.reason };
     this.metrics.connection({ direction, transport: carriageOf(passage), result, ...reason });
     this.metrics.bytes(direction, end.bytesIn, end.bytesOut);
+  }
+
+  /** Books a TLS handshake. One that failed inbound has the line of its refusal. */
+  handshake(handshake: Handshake): void {
+    const { direction, reason, tls, ms = 0 } = handshake;
+    const labels = { direction, resumed: tls?.resumed ?? false, ...(reason === undefined ? {} : { reason }) };
+    this.metrics.handshake(labels, ms / 1_000);
+    if (reason === undefined || direction === 'outbound') this.#deps.log.handshake(handshake);
   }
 
   /** Books a connection that is not carried. Ending it is the caller's. */

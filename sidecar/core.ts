@@ -105,7 +105,8 @@ export class Core {
   constructor(deps: CoreDeps) {
     this.#deps = deps;
     const { clock, logger, source, config } = deps;
-    this.#log = new AccessLog({ clock, logger, all: () => this.#self.current()?.policy.accessLog === 'All' });
+    const policy = () => this.#self.current()?.policy;
+    this.#log = new AccessLog({ clock, logger, format: config.logFormat, policy, metrics: () => this.#metrics });
     this.#conditions = new Conditions(logger);
     this.#authorizer = bookedAuthorizer({
       clock,
@@ -151,7 +152,7 @@ export class Core {
     this.#conveyor = this.#makeConveyor();
     const { openHalf } = deps;
     const identity = () => this.#self.current()?.identity ?? '';
-    const http = new HttpFront({ policy: () => this.#self.current()?.policy, identity, log: this.#log });
+    const http = new HttpFront({ clock, policy, identity, log: this.#log });
     this.#delivery = new Delivery({ conveyor: this.#conveyor, openHalf, authorizer: this.#authorizer, http });
     this.#tunnels = this.#makeTunnels();
     this.#challenges = new ChallengeAnswers({ challenges: () => this.#self.current()?.challenges ?? [], logger });
@@ -195,6 +196,7 @@ export class Core {
       await drain({ clock, logger, listeners, live: this.live, drainMs: config.drainMs });
       await this.#tunnels.close();
     });
+    background.run('access log', (signal) => this.#log.run(signal));
     background.run('live connections', (signal) => this.live.run(signal));
     background.run('tunnels', (signal) => this.#tunnels.run(signal));
     background.run('control API', (signal) => this.#control.run(signal));

@@ -13,7 +13,7 @@ import type { Captured as CapturedAs, Places } from './listener.ts';
 import { refusePlaintext } from './plaintext.ts';
 import type { OpenHalf } from './relay/half.ts';
 import { type InboundRule, inboundRule } from './rule.ts';
-import { type Accepted, TlsAcceptor } from './tls/accept.ts';
+import { TlsAcceptor } from './tls/accept.ts';
 import { type Hello, readClientHello } from './tls/clienthello.ts';
 import { type Generation, preferredProtocol } from './tls/generation.ts';
 import { peek, peekUntil } from './tls/peek.ts';
@@ -114,18 +114,27 @@ export class Inbound {
       tunnels: policy.connections.transport !== 'Direct',
       front,
     });
-    this.#count(accepted, (performance.now() - startedAt) / 1000);
-    if (!accepted.ok) return this.#refuse(captured, accepted.reason, accepted.detail, accepted.told);
+    const ms = performance.now() - startedAt;
+    if (!accepted.ok) {
+      this.#deps.conveyor.handshake({ direction: 'inbound', reason: accepted.reason, ms });
+      return this.#refuse(captured, accepted.reason, accepted.detail, accepted.told);
+    }
     const { socket, facts, peer } = accepted;
+    const id = facts.alpn === ALPN_TUNNEL ? tunnelId(socket) : undefined;
+    this.#deps.conveyor.handshake({
+      direction: 'inbound',
+      ...placesOf(captured),
+      ...{ tls: facts, peer, ms, tunnel: id === undefined ? undefined : { id } },
+    });
     const half = this.#deps.openHalf(socket, {
       under: captured.socket,
       explain: (error) => tlsFailure(error).reason,
     });
-    if (facts.alpn === ALPN_TUNNEL) {
+    if (id !== undefined) {
       // Only members of the mesh dial tunnels, and they prove themselves whatever the port asks for.
       if (peer === undefined) return this.#refuse(captured, 'no_client_certificate', 'a tunnel without a certificate');
       captured.admitted();
-      const tunnel = { id: tunnelId(socket), half, tls: facts, peer, generation };
+      const tunnel = { id, half, tls: facts, peer, generation };
       return this.#deps.tunnels.take({ ...placesOf(captured), ...tunnel });
     }
     return this.#deliver(captured, {
@@ -174,11 +183,6 @@ export class Inbound {
   #refuse(captured: Captured, reason: Reason, detail: string, told: boolean = false): void {
     this.#deps.conveyor.refused({ direction: 'inbound', ...placesOf(captured), reason, detail, told });
     reset(captured.socket);
-  }
-
-  #count(accepted: Accepted, seconds: number): void {
-    const labels = accepted.ok ? { resumed: accepted.facts.resumed } : { resumed: false, reason: accepted.reason };
-    this.#deps.conveyor.metrics.handshake({ direction: 'inbound', ...labels }, seconds);
   }
 }
 

@@ -52,6 +52,8 @@ export interface SidecarMetrics {
   /** A tunnel has ended. */
   tunnelEnded(direction: Direction, cause: TunnelCause): void;
   credentialsRejected(): void;
+  /** A line of the access log was left out. */
+  logLeftOut(why: 'repeated' | 'sampled'): void;
 }
 
 /** Declares the families. */
@@ -101,6 +103,11 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
     name: 'tabard_credentials_rejected_total',
     help: 'Certificates, bundles or TLS settings that could not be used; the last good ones stayed.',
   });
+  const leftOut = metrics.counter({
+    name: 'tabard_log_lines_left_out_total',
+    help: 'Lines of the access log that were left out: repeated within ten seconds, or not drawn when sampling.',
+    labels: ['why'],
+  });
   return {
     connection: ({ reason = '', ...labels }) => connections.inc({ ...labels, reason }),
     bytes: (direction, received, sent) => {
@@ -116,6 +123,7 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
     passthrough: (why) => passthrough.inc({ why }),
     tunnelEnded: (direction, cause) => tunnels.inc({ direction, cause }),
     credentialsRejected: () => rejected.inc(),
+    logLeftOut: (why) => leftOut.inc({ why }),
   };
 }
 

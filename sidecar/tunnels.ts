@@ -1,18 +1,21 @@
 // The tunnels of this proxy: the transport that dials them, the acceptor that takes them, and what ends them. Puts the parts together.
+import { ALPN_TUNNEL } from '../lib/api/contract.ts';
 import type { EffectivePolicy } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
+import type { Handshake } from './accesslog.ts';
 import type { Conveyor } from './convey.ts';
 import type { Delivery } from './deliver.ts';
 import type { OpenHalf } from './relay/half.ts';
 import type { Direction, LiveConnections, LiveFacts } from './relay/live.ts';
 import { inboundRule } from './rule.ts';
 import type { Generation } from './tls/generation.ts';
-import { MeshDialer } from './transport/dial.ts';
+import { type Handshaken, MeshDialer } from './transport/dial.ts';
 import type { Transport } from './transport/transport.ts';
 import { TunnelTransport } from './transport/tunnel.ts';
 import { type AcceptedStream, type AcceptedTunnel, type Refused, TunnelAcceptor } from './tunnel/acceptor.ts';
+import { tunnelId } from './tunnel/made.ts';
 import { TunnelRegistry } from './tunnel/registry.ts';
 
 /** What tunnels need from the rest. */
@@ -51,7 +54,7 @@ export class Tunnels {
     const dialer = new MeshDialer({
       clock,
       generation: () => deps.generation(),
-      onHandshake: (labels, seconds) => conveyor.metrics.handshake({ direction: 'outbound', ...labels }, seconds),
+      onHandshake: (handshake) => conveyor.handshake(outboundHandshake(handshake)),
     });
     this.#registry = registry;
     this.#dialled = new TunnelTransport({ clock, dialer, openHalf, registry, limits: () => deps.limits() });
@@ -151,4 +154,13 @@ export class Tunnels {
   #refused({ source, destination, id }: AcceptedTunnel, stream: number, refused: Refused): void {
     this.#deps.conveyor.refused({ direction: 'inbound', source, destination, ...refused, tunnel: { id, stream } });
   }
+}
+
+/** As the log and the metrics want it. */
+function outboundHandshake({ target, made, refusal, ms }: Handshaken): Handshake {
+  const { address, port } = target;
+  const base = { direction: 'outbound', endpoint: { address, port }, ms } as const;
+  if (made === undefined) return { ...base, ...refusal };
+  const { tls, peer, socket } = made;
+  return { ...base, tls, peer, ...(tls.alpn === ALPN_TUNNEL ? { tunnel: { id: tunnelId(socket) } } : {}) };
 }

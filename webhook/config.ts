@@ -1,5 +1,5 @@
 // The webhook's settings, read once from its environment.
-import { names, ports, relayWishes } from '../lib/api/contract.ts';
+import { logFormats, names, ports, relayWishes } from '../lib/api/contract.ts';
 import { ConfigReader, type Environment } from '../lib/runtime/config.ts';
 import type { LogLevel } from '../lib/runtime/logger.ts';
 import { proxyLogLevels } from './annotations.ts';
@@ -55,6 +55,7 @@ export function readConfig(environment: Environment): WebhookConfig {
       trustDomain,
       controlAddress: reader.text('TABARD_CONTROL_ADDRESS', control),
       relay: reader.choice('TABARD_PROXY_RELAY', relayWishes, 'Auto'),
+      logFormat: reader.choice('TABARD_PROXY_LOG_FORMAT', logFormats, 'OpenTelemetry'),
       defaults: {
         cpu: share(reader, 'TABARD_PROXY_CPU', 'cpu', '20m'),
         memory: share(reader, 'TABARD_PROXY_MEMORY', 'memory', '64Mi/1Gi'),

@@ -7,18 +7,14 @@ export interface SidecarRecord {
   readonly msg: string;
   readonly direction?: 'inbound' | 'outbound';
   readonly reason?: string;
-  /** address:port */
-  readonly source?: string;
-  /** Identity that the other side proved. */
-  readonly peer?: string;
-  readonly peerSerial?: string;
   readonly serial?: string;
-  readonly tls?: {
-    readonly version: string;
-    readonly cipher: string;
-    readonly group?: string;
-    readonly serial: string;
-  };
+  readonly 'source.address'?: string;
+  /** Identity that the other side proved, of a connection that this one opened. */
+  readonly 'destination.identity'?: string;
+  readonly 'tls.protocol.version'?: string;
+  readonly 'tls.cipher'?: string;
+  readonly 'tls.curve'?: string;
+  readonly 'tls.server.x509.serial_number'?: string;
 }
 
 export interface PodView {

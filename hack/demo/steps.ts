@@ -211,23 +211,23 @@ export async function showConnections({ talk, target, signal }: Stage): Promise<
     const found = wanted.flatMap(
       (service) =>
         records.findLast(
-          (each) => each.msg === 'connection' && each.tls !== undefined && each.peer?.endsWith(`/svc/${service}`),
+          (each) => each.msg === 'connection' && each['destination.identity']?.endsWith(`/svc/${service}`) === true,
         ) ?? [],
     );
     return found.length === wanted.length ? found : undefined;
   });
   talk.table([
     ['PEER', 'VERSION', 'GROUP', 'CIPHER', "PEER'S SERIAL"],
-    ...rows.map(({ peer = '', tls, peerSerial = '' }) => [
-      peer,
-      tls?.version ?? '',
-      tls?.group ?? '(resumed)',
-      tls?.cipher ?? '',
-      peerSerial.slice(0, 16),
+    ...rows.map((each) => [
+      each['destination.identity'] ?? '',
+      each['tls.protocol.version'] ?? '',
+      each['tls.curve'] ?? '(resumed)',
+      each['tls.cipher'] ?? '',
+      each['tls.server.x509.serial_number']?.slice(0, 16) ?? '',
     ]),
   ]);
   talk.proof(
-    rows.every(({ tls }) => tls?.version === 'TLSv1.3'),
+    rows.every((each) => each['tls.protocol.version'] === '1.3'),
     'every one of them is TLS 1.3, both sides proven',
   );
 }
@@ -272,7 +272,7 @@ export async function refuseOutsider(stage: Stage): Promise<void> {
   talk.proof(!answer.ok, 'the outsider gets nothing');
   const record = await until('the log line of the refusal', 20, signal, async () =>
     (await sidecarRecords(target, 'shop', api.name)).findLast(
-      (each) => each.reason === 'plaintext' && each.source?.startsWith(`${outsider.ip}:`),
+      (each) => each.reason === 'plaintext' && each['source.address'] === outsider.ip,
     ),
   );
   talk.say(JSON.stringify(record));

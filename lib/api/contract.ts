@@ -156,6 +156,8 @@ export const env = {
   drainSeconds: 'TABARD_DRAIN_SECONDS',
   /** Which relay carries bytes, one of `relayWishes`; unset means the first. */
   relay: 'TABARD_RELAY',
+  /** Names of the fields in the sidecar's log, one of `logFormats`; unset means the first. */
+  logFormat: 'TABARD_LOG_FORMAT',
   /** JSON: RewrittenProbe[] (lib/api/probes.ts). */
   probes: 'TABARD_PROBES',
   /** Comma-separated ports and CIDRs that the redirect leaves alone. */
@@ -167,6 +169,10 @@ export const env = {
 /** `Auto` takes the fast relay where it passes its test at the start, else the public one; `Public` always takes that. */
 export const relayWishes = ['Auto', 'Public'] as const;
 export type RelayWish = (typeof relayWishes)[number];
+
+/** Whose names the fields of the sidecar's log have: OpenTelemetry's semantic conventions, or the Elastic Common Schema. */
+export const logFormats = ['OpenTelemetry', 'ECS'] as const;
+export type LogFormat = (typeof logFormats)[number];
 
 /** Namespaces that are never injected, whatever they ask for (Tabard's own comes on top). */
 export const protectedNamespaces: readonly string[] = ['kube-system', 'kube-node-lease'];

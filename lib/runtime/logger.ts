@@ -1,8 +1,15 @@
 // Structured logs on standard output: one JSON object per line, ISO times, level names as words.
 // Key material, tokens and whole Secrets are never passed to the logger; the redaction list is the net, not the method.
 
-import type { Bindings, ChildLoggerOptions, DestinationStream, Logger as PinoLogger } from 'pino';
+import type {
+  Bindings,
+  ChildLoggerOptions,
+  DestinationStream,
+  LoggerOptions as LoggerOptionsOfPino,
+  Logger as PinoLogger,
+} from 'pino';
 import { pino, stdSerializers } from 'pino';
+import type { LogFormat } from '../api/contract.ts';
 
 /** Levels from quiet to chatty. */
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
@@ -17,6 +24,8 @@ export interface LoggerOptions {
   readonly level: LogLevel;
   /** Where lines go; standard output, written synchronously so that the last line before an exit is not lost. */
   readonly destination?: DestinationStream;
+  /** Names of the members that every line has; OpenTelemetry's way by default. */
+  readonly format?: LogFormat;
 }
 
 /** Members that never appear in a log line, whatever object they hang on (one and two levels deep). */
@@ -79,6 +88,38 @@ function cleanBindings(root: Logger): void {
 /** The children of each root, so that their level can follow it. Weak: a child that nobody holds may go. */
 const children = new WeakMap<Logger, Set<WeakRef<Logger>>>();
 
+/** What every line has: `level`, `time`, `process`, `msg`. */
+function plainFrame(name: string): Frame {
+  return {
+    base: { process: name },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: {
+      level: (label) => ({ level: label }),
+      log: (fields) => cleaned(fields, 0) as Record<string, unknown>,
+    },
+  };
+}
+
+/** The same by the Elastic Common Schema, with errors as it wants them. */
+function ecsFrame(name: string): Frame {
+  return {
+    base: { 'ecs.version': '8.17.0', 'process.name': name },
+    messageKey: 'message',
+    timestamp: () => `,"@timestamp":"${new Date().toISOString()}"`,
+    formatters: {
+      level: (label) => ({ 'log.level': label }),
+      log: ({ err, ...fields }) => ({ ...(cleaned(fields, 0) as object), ...ecsError(err) }),
+    },
+  };
+}
+
+type Frame = Pick<LoggerOptionsOfPino, 'base' | 'timestamp' | 'messageKey' | 'formatters'>;
+
+function ecsError(error: unknown): object {
+  if (!(error instanceof Error)) return error === undefined ? {} : { 'error.message': String(error) };
+  return { 'error.type': error.name, 'error.message': error.message, 'error.stack_trace': error.stack };
+}
+
 /** A root logger. Use `child({ part: 'reflector', … })` for a part. */
 export function createLogger(options: LoggerOptions): Logger {
   const destination = options.destination ?? pino.destination({ fd: 1, sync: true });
@@ -92,12 +133,7 @@ export function createLogger(options: LoggerOptions): Logger {
         family.add(ref);
         gone.register(child, ref);
       },
-      base: { process: options.name },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: {
-        level: (label) => ({ level: label }),
-        log: (fields) => cleaned(fields, 0) as Record<string, unknown>,
-      },
+      ...(options.format === 'ECS' ? ecsFrame(options.name) : plainFrame(options.name)),
       serializers: { err: (error: Error) => cleaned(stdSerializers.err(error), 1) },
     },
     destination,

@@ -44,7 +44,11 @@ export function clientCert({ raw }: X509Certificate): string {
 }
 
 /** One element as Envoy writes it: who says so, SHA-256 of the certificate in lower-case hex, its subject, URI and DNS names. */
-export function forwardedElement(certificate: X509Certificate, { identity, fingerprint }: PeerFacts, by: string): string {
+export function forwardedElement(
+  certificate: X509Certificate,
+  { identity, fingerprint }: PeerFacts,
+  by: string,
+): string {
   const pairs = [
     ['By', quoted(by)],
     ['Hash', fingerprint.replaceAll(':', '').toLowerCase()],

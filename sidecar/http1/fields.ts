@@ -141,7 +141,8 @@ export class Fields {
       case 4:
         return isNamed(bytes, start, 'host') ? this.#host(bytes, colon + 1, stop) : undefined;
       case 6:
-        if (isNamed(bytes, start, 'expect')) this.expectContinue = includesToken(bytes, colon + 1, stop, '100-continue');
+        if (isNamed(bytes, start, 'expect'))
+          this.expectContinue = includesToken(bytes, colon + 1, stop, '100-continue');
         return undefined;
       case 7:
         if (isNamed(bytes, start, 'upgrade')) this.#upgradeField = true;

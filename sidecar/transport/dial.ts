@@ -20,7 +20,15 @@ export interface MeshDialerDeps {
   /** The newest credential generation. */
   generation(): Generation | undefined;
   /** A handshake has ended. */
-  onHandshake(labels: { readonly resumed: boolean; readonly reason?: Reason }, seconds: number): void;
+  onHandshake(handshake: Handshaken): void;
+}
+
+/** A handshake that has ended: with what was agreed, or with the reason of its failure. */
+export interface Handshaken {
+  readonly target: Target;
+  readonly made?: MeshConnection;
+  readonly refusal?: Refusal;
+  readonly ms: number;
 }
 
 interface Refusal {
@@ -82,11 +90,11 @@ export class MeshDialer {
     const outcome = await this.#handshake(raw, { target, generation, started, deadlineMs, protocols });
     const ms = performance.now() - startedAt;
     if (!('reason' in outcome)) {
-      this.#deps.onHandshake({ resumed: outcome.tls.resumed }, ms / 1_000);
+      this.#deps.onHandshake({ target, made: outcome, ms });
       return { ok: true, connection: outcome, ms };
     }
     reset(raw);
-    this.#deps.onHandshake({ resumed: false, reason: outcome.reason }, ms / 1_000);
+    this.#deps.onHandshake({ target, refusal: outcome, ms });
     return { ok: false, ...outcome, fault: 'endpoint', ms };
   }
 

@@ -17,6 +17,7 @@ import { unmapped } from '../../sidecar/destination/key.ts';
 import type { OriginalDestination, OriginalDestinationReader } from '../../sidecar/destination/original.ts';
 import type { OpenHalf } from '../../sidecar/relay/half.ts';
 import type { FakeControl } from './control.ts';
+import { type LogLine, withFacts } from './loglines.ts';
 import { type LeafOptions, type TestLeaf, testLeaf } from './pki.ts';
 import { openTestHalf } from './relays.ts';
 
@@ -29,8 +30,7 @@ export type SelfOptions = Partial<Omit<SelfSnapshot['policy'], 'tls' | 'connecti
   readonly clusterRanges?: readonly string[];
 };
 
-/** A log line as it was written. */
-export type LogLine = Readonly<Record<string, unknown>>;
+export type { LogLine };
 
 /** A sidecar in this process. */
 export interface TestSidecar {
@@ -109,7 +109,7 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
   const logger = createLogger({
     name: 'sidecar',
     level: 'debug',
-    destination: { write: (line: string) => void lines.push(JSON.parse(line) as LogLine) },
+    destination: { write: (line: string) => void lines.push(withFacts(JSON.parse(line) as LogLine)) },
   });
   const source = new MemoryCertificateSource();
   const first = await testLeaf(authority, { service, ...options.leaf });

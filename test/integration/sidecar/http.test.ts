@@ -143,7 +143,7 @@ test('never says Strict-Transport-Security over plaintext (RFC 6797 section 7.2)
 });
 
 test('passes everything unread where the policy wants nothing of HTTP', async () => {
-  const pod = await web({}, {});
+  const pod = await web({ accessLog: 'Denied' }, {});
   const shop = await mesh.pod('shop');
   const socket = shop.dial(8080);
   expect(await call(socket, '/')).toMatchObject({ status: 200, hsts: undefined });

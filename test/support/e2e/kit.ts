@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { attachCluster, type Cluster } from '../../../hack/cluster/api.ts';
 import { until as patiently } from '../../../hack/demo/look.ts';
+import { withFacts } from '../loglines.ts';
 import { e2eStateFile } from './names.ts';
 
 /** Any object of the Kubernetes API, as JSON. */
@@ -80,7 +81,7 @@ export async function kit(): Promise<Kit> {
     },
     async sidecarLog(namespace, pod) {
       const text = await kubectl(['-n', namespace, 'logs', pod, '-c', 'tabard-proxy', '--tail=2000']);
-      return text.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Raw] : []));
+      return text.split('\n').flatMap((line) => (line.startsWith('{') ? [withFacts(JSON.parse(line)) as Raw] : []));
     },
     async call({ namespace, pod, container }, kind, host) {
       const where = container === undefined ? [] : ['-c', container];

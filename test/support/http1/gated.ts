@@ -1,8 +1,8 @@
 // A port behind which a gate stands in front of a back end, as in a sidecar: real sockets, the relay and the gate of the product.
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { defaultHeadLimits } from '../../../sidecar/http1/fields.ts';
 import type { Exchange } from '../../../sidecar/exchange.ts';
+import { defaultHeadLimits } from '../../../sidecar/http1/fields.ts';
 import { type Broken, Http1Gate } from '../../../sidecar/http1/gate.ts';
 import { join } from '../../../sidecar/relay/join.ts';
 import { openStreamHalf } from '../../../sidecar/relay/streamhalf.ts';

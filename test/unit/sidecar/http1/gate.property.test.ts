@@ -1,8 +1,8 @@
 // Whatever is sent in whatever pieces: what comes out of a gate is what went in, and nothing that went in breaks it.
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { defaultHeadLimits } from '../../../../sidecar/http1/fields.ts';
 import type { Exchange } from '../../../../sidecar/exchange.ts';
+import { defaultHeadLimits } from '../../../../sidecar/http1/fields.ts';
 import { type Broken, Http1Gate } from '../../../../sidecar/http1/gate.ts';
 import { lend, PlayedHalf } from '../../../support/http1/application.ts';
 import { smugglingCorpus } from '../../../support/http1/corpus.ts';

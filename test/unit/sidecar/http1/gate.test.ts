@@ -1,8 +1,8 @@
 // The gate between a client and an application that both are written here: what each of them gets, at every split of what the other sends.
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
-import { defaultHeadLimits } from '../../../../sidecar/http1/fields.ts';
 import type { Exchange } from '../../../../sidecar/exchange.ts';
 import { AnswerFields, RequestFields } from '../../../../sidecar/http1/edits.ts';
+import { defaultHeadLimits } from '../../../../sidecar/http1/fields.ts';
 import { type Broken, type GateOptions, Http1Gate } from '../../../../sidecar/http1/gate.ts';
 import { forbidden } from '../../../../sidecar/http1/replies.ts';
 import { lend, PlayedHalf } from '../../../support/http1/application.ts';
@@ -213,7 +213,7 @@ describe('a message that breaks a rule', () => {
     expect(application.calls).toEqual(['reset']);
     expect(client.state.got).toBe(
       'HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 25\r\nCache-Control: no-store\r\n' +
-        'Connection: close\r\nStrict-Transport-Security: max-age=60\r\n\r\nmalformed: repeated_host\n',
+        'X-Tabard-Reason: malformed\r\nConnection: close\r\nStrict-Transport-Security: max-age=60\r\n\r\nmalformed: repeated_host\n',
     );
     expect(client.state.events).toEqual(['ended']);
     expect(broken).toEqual([{ side: 'request', rule: 'repeated_host' }]);
@@ -358,7 +358,8 @@ describe('fields of the gate', () => {
 describe('fields of requests', () => {
   const removed = ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert'];
   const proved = [{ name: 'Client-Cert', value: ':AAAA:' }];
-  const forged = 'GET / HTTP/1.1\r\nclient-CERT: :BBBB:\r\nHost: web\r\nX-Forwarded-Client-Cert: By=x\r\nClient-Cert: a\r\nA: b\r\n\r\n';
+  const forged =
+    'GET / HTTP/1.1\r\nclient-CERT: :BBBB:\r\nHost: web\r\nX-Forwarded-Client-Cert: By=x\r\nClient-Cert: a\r\nA: b\r\n\r\n';
 
   test.each([1, 9, 1_000])('that nobody but the gate may say are taken out, in pieces of %d', (size) => {
     const { application, client } = gate({ requestFields: new RequestFields({ removed, proved: [] }) });
@@ -382,7 +383,11 @@ describe('fields of requests', () => {
   });
 
   test.each([
-    ['by Connection', 'GET / HTTP/1.1\r\nHost: web\r\nConnection: close, Client-Cert\r\n\r\n', 'protected_field_in_connection'],
+    [
+      'by Connection',
+      'GET / HTTP/1.1\r\nHost: web\r\nConnection: close, Client-Cert\r\n\r\n',
+      'protected_field_in_connection',
+    ],
     ['in trailers', post.replace('Sum', 'X-Forwarded-Client-Cert'), 'framing_field_in_trailers'],
   ])('are neither lost nor smuggled %s', (_, request, rule) => {
     const { client, broken } = gate({ requestFields: new RequestFields({ removed, proved }) });

@@ -1,0 +1,179 @@
+// Which version of HTTP a client speaks, by its first octets: the preface of HTTP/2 (RFC 9113 section 3.4) begins as no request of HTTP/1.1 does.
+// The application may speak first, as servers of HTTP/2 do; what it says waits until it is known who reads it.
+import type { Reason } from '../../lib/api/reasons.ts';
+import { type Half, type HalfEvents } from '../relay/half.ts';
+import { preface } from './codes.ts';
+
+/** A half that can be asked whether what is in flight may go on. */
+export interface RecheckedHalf extends Half {
+  recheck?(): Reason | undefined;
+}
+
+/** The gates to choose from. */
+export interface Gates {
+  http1(application: Half): RecheckedHalf;
+  http2(application: Half): RecheckedHalf;
+}
+
+/** `PRI *`: no method of HTTP/1.1 is asked for `*` but OPTIONS. */
+const TELLING = 5;
+
+/** A half around the application's, which becomes one gate or the other. */
+export class ChosenGate implements RecheckedHalf {
+  readonly #application: WaitingHalf;
+  readonly #gates: Gates;
+  readonly #begunWithinMs: number;
+  #events: HalfEvents | undefined;
+  #gate: RecheckedHalf | undefined;
+  #first: Buffer = Buffer.alloc(0);
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `begunWithinMs`: how long the first octets may be too few to tell by. */
+  constructor(application: Half, gates: Gates, begunWithinMs: number) {
+    this.#application = new WaitingHalf(application);
+    this.#gates = gates;
+    this.#begunWithinMs = begunWithinMs;
+  }
+
+  get queued(): number {
+    return this.#gate?.queued ?? this.#application.queued;
+  }
+
+  start(events: HalfEvents): void {
+    this.#events = events;
+    this.#application.open({
+      // Whoever ends before anything was asked has nothing to say to either gate.
+      ended: () => events.ended(),
+      closed: (reason) => {
+        clearTimeout(this.#timer);
+        events.closed(reason);
+      },
+    });
+  }
+
+  write(bytes: Uint8Array, lent: boolean): boolean {
+    if (this.#gate !== undefined) return this.#gate.write(bytes, lent);
+    const all = this.#first.length === 0 ? bytes : Buffer.concat([this.#first, bytes]);
+    const length = Math.min(all.length, TELLING);
+    const isPreface = preface.subarray(0, length).equals(all.subarray(0, length));
+    if (isPreface && length < TELLING) {
+      this.#first = Buffer.from(all);
+      this.#timer ??= setTimeout(() => this.reset(), this.#begunWithinMs).unref();
+      return true;
+    }
+    clearTimeout(this.#timer);
+    const { http1, http2 } = this.#gates;
+    this.#gate = isPreface ? http2(this.#application) : http1(this.#application);
+    if (this.#events !== undefined) this.#gate.start(this.#events);
+    return this.#gate.write(all, lent && all === bytes);
+  }
+
+  end(): void {
+    this.#current.end();
+  }
+
+  pause(): void {
+    this.#current.pause();
+  }
+
+  resume(): void {
+    this.#current.resume();
+  }
+
+  reset(reason?: Reason): void {
+    clearTimeout(this.#timer);
+    this.#current.reset(reason);
+  }
+
+  abort(reason?: Reason): void {
+    clearTimeout(this.#timer);
+    this.#current.abort(reason);
+  }
+
+  destroy(): void {
+    clearTimeout(this.#timer);
+    this.#current.destroy();
+  }
+
+  recheck(): Reason | undefined {
+    return this.#gate?.recheck?.();
+  }
+
+  get #current(): Half {
+    return this.#gate ?? this.#application;
+  }
+}
+
+/** A half that was started before anybody knew for whom: what comes waits for him. */
+class WaitingHalf implements Half {
+  readonly #inner: Half;
+  #events: HalfEvents | undefined;
+  #early: Pick<HalfEvents, 'ended' | 'closed'> | undefined;
+  #waiting: Buffer[] = [];
+  #paused = false;
+
+  constructor(inner: Half) {
+    this.#inner = inner;
+  }
+
+  get queued(): number {
+    return this.#inner.queued;
+  }
+
+  /** Begins; `early` hears of the end as long as nobody else does. */
+  open(early: Pick<HalfEvents, 'ended' | 'closed'>): void {
+    this.#early = early;
+    this.#inner.start({
+      data: (bytes, lent) => {
+        if (this.#events !== undefined && this.#waiting.length === 0) return this.#events.data(bytes, lent);
+        this.#waiting.push(Buffer.from(bytes));
+        return this.#inner.pause();
+      },
+      ended: () => (this.#events ?? this.#early)?.ended(),
+      drained: () => this.#events?.drained(),
+      closed: (reason) => (this.#events ?? this.#early)?.closed(reason),
+    });
+  }
+
+  start(events: HalfEvents): void {
+    this.#events = events;
+    if (this.#waiting.length > 0) queueMicrotask(() => this.#release());
+  }
+
+  write(bytes: Uint8Array, lent: boolean): boolean {
+    return this.#inner.write(bytes, lent);
+  }
+
+  end(): void {
+    this.#inner.end();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#inner.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.#waiting.length === 0) this.#inner.resume();
+  }
+
+  reset(reason?: Reason): void {
+    this.#inner.reset(reason);
+  }
+
+  abort(reason?: Reason): void {
+    this.#inner.abort(reason);
+  }
+
+  destroy(): void {
+    this.#inner.destroy();
+  }
+
+  #release(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const bytes of waiting) this.#events?.data(bytes, false);
+    if (!this.#paused) this.#inner.resume();
+  }
+}

@@ -21,8 +21,10 @@ export const frameTypes = {
 export const WINDOW_BYTES = 262_144;
 /** Longest DATA (and unknown) payload that a receiver takes. */
 export const MAX_DATA_BYTES = 65_536;
-/** Longest DATA payload that is sent: with its header it fills one TLS record (RFC 8446 section 5.1). */
+/** Longest DATA payload that is sent where others wait, too: with its header it fills one TLS record (RFC 8446 section 5.1). */
 export const DATA_BYTES = 16_384 - HEADER_BYTES;
+/** Longest DATA payload that is sent at all: with its header it fills four. */
+export const BLOCK_BYTES = 4 * 16_384 - HEADER_BYTES;
 /** Longest payload of every other known type. */
 export const MAX_CONTROL_BYTES = 1_024;
 /** Streams are numbered from 1 by the side that dialled; a tunnel that has used up its numbers is replaced by another one. */
@@ -31,6 +33,14 @@ export const MAX_STREAM = 0x7fff_ffff;
 export const MAX_CREDIT = 0x7fff_ffff;
 /** Bytes of a PING or PONG. */
 export const PING_BYTES = 8;
+
+/** What a header says. */
+export interface FrameHeader {
+  readonly type: number;
+  readonly stream: number;
+  /** Bytes of the payload. */
+  readonly length: number;
+}
 
 /** One whole frame. */
 export interface Frame {
@@ -47,6 +57,18 @@ export function encodeFrame({ type, stream, payload = new Uint8Array() }: Frame)
   view.setUint32(4, ((type << 24) | payload.length) >>> 0);
   bytes.set(payload, HEADER_BYTES);
   return bytes;
+}
+
+/** Writes a header. */
+export function writeHeader(buffer: Uint8Array, at: number, { type, stream, length }: FrameHeader): void {
+  buffer[at] = stream >>> 24;
+  buffer[at + 1] = stream >>> 16;
+  buffer[at + 2] = stream >>> 8;
+  buffer[at + 3] = stream;
+  buffer[at + 4] = type;
+  buffer[at + 5] = length >>> 16;
+  buffer[at + 6] = length >>> 8;
+  buffer[at + 7] = length;
 }
 
 /** Reads four bytes as an unsigned number; missing ones count as zero. */

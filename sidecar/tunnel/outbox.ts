@@ -1,7 +1,9 @@
 // What a tunnel sends: frames are written behind each other and leave once per event-loop turn, as few TLS records. No more than one
-// buffer is handed to the connection before it says that there is room again, so that what is small never waits behind much.
+// buffer is handed to the connection before it says that there is room again, so that what is small never waits behind much. A large block
+// that finds nothing in front of it leaves at once, from where it was read.
 import type { Half } from '../relay/half.ts';
-import { HEADER_BYTES } from './frame.ts';
+import { withRoom } from '../relay/headroom.ts';
+import { BLOCK_BYTES, DATA_BYTES, frameTypes, HEADER_BYTES, writeHeader } from './frame.ts';
 
 /** Bytes of DATA that are collected before they have to leave; streams wait for their turn then. */
 const BATCH_BYTES = 65_536;
@@ -15,6 +17,8 @@ export interface OutboxOptions {
   readonly defer: (callback: () => void) => void;
   /** There is room for DATA. */
   readonly onRoom: () => void;
+  /** A turn of the event loop has ended, and there is still room. */
+  readonly onIdle: () => void;
   readonly onFlood: () => void;
 }
 
@@ -33,9 +37,10 @@ export class Outbox {
     this.#options = options;
   }
 
-  /** Whether DATA may be added now. */
-  get hasRoom(): boolean {
-    return !this.#busy && this.#length < BATCH_BYTES;
+  /** Longest payload of DATA that may be added now; 0 when none may. A long one only where it makes nobody else wait. */
+  get room(): number {
+    if (this.#busy || this.#length >= BATCH_BYTES) return 0;
+    return this.#length === 0 ? BLOCK_BYTES : DATA_BYTES;
   }
 
   /** Bytes that wait here. */
@@ -66,12 +71,28 @@ export class Outbox {
     this.#buffer.set(bytes, at);
   }
 
+  /**
+   * Sends a large block as one frame of DATA, without a copy. False when it would have to be copied: other bytes are before it, or there is
+   * no room for a header in front of it.
+   */
+  block(stream: number, bytes: Uint8Array): boolean {
+    const { half } = this.#options;
+    if (this.#busy || this.#closed || this.#length > 0 || bytes.length > BLOCK_BYTES || half.queued > 0) return false;
+    const frame = withRoom(bytes, HEADER_BYTES);
+    if (frame === undefined) return false;
+    writeHeader(frame, 0, { type: frameTypes.data, stream, length: bytes.length });
+    this.sent += frame.length;
+    this.#busy = !half.write(frame, true);
+    return true;
+  }
+
   /** The connection has room again. */
   drained(): void {
     this.#busy = false;
     if (this.#closed) return;
     this.flush();
-    if (this.hasRoom) this.#options.onRoom();
+    if (this.room > 0) this.#options.onRoom();
+    this.arm();
   }
 
   /** Sees to it that the present turn ends with a flush and with room for those who wait. */
@@ -103,15 +124,7 @@ export class Outbox {
     const at = this.#length;
     const end = at + HEADER_BYTES + length;
     if (end > this.#buffer.length) this.#grow(end);
-    const buffer = this.#buffer;
-    buffer[at] = stream >>> 24;
-    buffer[at + 1] = stream >>> 16;
-    buffer[at + 2] = stream >>> 8;
-    buffer[at + 3] = stream;
-    buffer[at + 4] = type;
-    buffer[at + 5] = length >>> 16;
-    buffer[at + 6] = length >>> 8;
-    buffer[at + 7] = length;
+    writeHeader(this.#buffer, at, { type, stream, length });
     this.#length = end;
     this.arm();
     return at + HEADER_BYTES;
@@ -121,7 +134,8 @@ export class Outbox {
     this.#armed = false;
     if (this.#closed) return;
     this.flush();
-    if (this.hasRoom) this.#options.onRoom();
+    if (this.room > 0) this.#options.onRoom();
+    if (this.room > 0) this.#options.onIdle();
   };
 
   #grow(least: number): void {

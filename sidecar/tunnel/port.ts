@@ -16,9 +16,10 @@ export interface PortDeps {
 /** The port of all streams of one session. */
 export function sessionPort({ outbox, queue, hold, forget }: PortDeps): StreamPort {
   return {
-    get hasRoom() {
-      return outbox.hasRoom;
+    get room() {
+      return outbox.room;
     },
+    sendBlock: (stream, bytes) => outbox.block(stream, bytes),
     sendData: (stream, bytes) => outbox.data(frameTypes.data, stream, bytes),
     sendEnd: (stream) => outbox.control(frameTypes.end, stream),
     sendReset: (stream, reason: Reason) => outbox.control(frameTypes.reset, stream, Uint8Array.of(codeOf(reason))),

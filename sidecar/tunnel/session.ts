@@ -56,6 +56,8 @@ export interface SessionOptions {
 const MAX_HELD_BYTES = 33_554_432;
 /** Longest wait for the answer to an OPEN: the far side connects to its application before it answers. */
 const ANSWER_TIMEOUT_MS = 15_000;
+/** Longest wait for the peer's end of a connection that we have ended in order. */
+export const CLOSE_WITHIN_MS = 3_000;
 
 /** A tunnel. */
 export class TunnelSession {
@@ -74,6 +76,8 @@ export class TunnelSession {
   #retired = false;
   #over = false;
   #gone = false;
+  /** Bounds the wait for the peer's end. */
+  #closing: NodeJS.Timeout | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -86,18 +90,20 @@ export class TunnelSession {
     const outbox = new Outbox({
       half: options.half,
       defer: options.defer ?? setImmediate,
-      onRoom: () => this.#table.run(() => outbox.hasRoom),
+      onRoom: () => this.#table.run(() => outbox.room > 0),
+      onIdle: () => this.#table.goOn(),
       onFlood: () => void this.#goesOn('flood'),
     });
     this.#outbox = outbox;
     this.#table = new StreamTable({ outbox, first: options.firstStream ?? 1, onEmpty: () => this.#emptied() });
     options.half.start({
       data: (bytes, lent) => this.#heard(bytes, lent),
-      ended: () => this.#left(),
+      ended: () => this.#left(true),
       drained: () => outbox.drained(),
       closed: () => {
         this.#gone = true;
-        this.#left();
+        clearTimeout(this.#closing);
+        this.#left(false);
       },
     });
   }
@@ -205,6 +211,7 @@ export class TunnelSession {
   }
 
   #heard(bytes: Uint8Array, lent: boolean): void {
+    if (this.#over) return;
     this.#silentMs = 0;
     this.#waitedMs = undefined;
     this.#suspect = false;
@@ -268,15 +275,25 @@ export class TunnelSession {
     if (isDone) queueMicrotask(() => this.close());
   }
 
-  /** The connection has ended: in order, if there was nothing left to do in it. */
-  #left(): void {
-    this.#finish({ cause: this.#retired && this.#table.size === 0 ? 'closed' : 'lost' });
+  /** The connection has ended: in order, if no more streams were wanted in it and the peer said so, or had nothing left to say. */
+  #left(isOrderly: boolean): void {
+    this.#finish({ cause: this.#retired && (isOrderly || this.#table.size === 0) ? 'closed' : 'lost' });
   }
 
   /** Ends the tunnel if a rule was broken. True: it is not over. */
   #goesOn(broken: Rule | undefined): boolean {
     if (broken !== undefined) this.#finish({ cause: 'violation', reason: 'malformed', rule: broken }, rules[broken]);
     return !this.#over;
+  }
+
+  /**
+   * Closes the connection after what waits in it, and once the peer has, too: on one that we no longer read the peer's next frame would be
+   * answered by the kernel, with a reset that overtakes the last bytes of streams.
+   */
+  #close(): void {
+    const { half } = this.#options;
+    half.end();
+    if (!this.#gone) this.#closing = setTimeout(() => half.destroy(), CLOSE_WITHIN_MS).unref();
   }
 
   #goaway(code: number): void {
@@ -290,11 +307,11 @@ export class TunnelSession {
     if (this.#over) return;
     this.#over = true;
     const { half, events } = this.#options;
-    const streams = this.#table.size;
     if (code !== undefined && !(code === RETIRE && this.#sentGoaway)) this.#goaway(code);
-    this.#table.loseAll(end.reason ?? 'reset');
+    const streams = end.cause === 'closed' ? this.#table.severAll() : this.#table.loseAll(end.reason ?? 'reset');
     this.#outbox.finish();
     if (end.cause === 'dead') half.reset();
+    else if (end.cause === 'closed') this.#close();
     else half.destroy();
     const reason = end.reason ?? (streams > 0 ? ('reset' as const) : undefined);
     events.ended({ ...end, ...(reason === undefined ? {} : { reason }), streams });

@@ -3,17 +3,22 @@
 import type { Reason } from '../../lib/api/reasons.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
 import type { Rule } from './codes.ts';
-import { DATA_BYTES, MAX_CREDIT, WINDOW_BYTES } from './frame.ts';
+import { BLOCK_BYTES, DATA_BYTES, MAX_CREDIT, WINDOW_BYTES } from './frame.ts';
+
+/** From this size on a block leaves by itself and uncopied; smaller ones cost less when they leave together. */
+const LARGE_BYTES = 32_768;
 
 /** What a stream needs of its session. */
 export interface StreamPort {
-  /** Whether DATA may be sent now. */
-  readonly hasRoom: boolean;
+  /** Longest payload of DATA that may be sent now; 0 when none may. */
+  readonly room: number;
   sendData(stream: number, bytes: Uint8Array): void;
+  /** Sends it uncopied as one frame; false when that is not possible now. */
+  sendBlock(stream: number, bytes: Uint8Array): boolean;
   sendEnd(stream: number): void;
   sendReset(stream: number, reason: Reason): void;
   sendWindow(stream: number, bytes: number): void;
-  /** Asks for a call of `turn` when there is room. */
+  /** Asks for a call of `turn` when there is room: soon, where bytes wait, and in its turn where a source is to go on. */
   queue(stream: TunnelStream): void;
   /** Bytes that wait in the stream, more or (negative) fewer. */
   hold(bytes: number): void;
@@ -45,11 +50,15 @@ export class TunnelStream implements Half {
   readonly #in: Uint8Array[] = [];
   #held = true;
   #blocked = false;
+  /** Credit without which a blocked source need not go on: what it would send next. */
+  #wanted = 0;
   #ending = false;
   #sentEnd = false;
   #gotEnd = false;
   #toldEnd = false;
   #destroying = false;
+  /** The tunnel is over, and this stream has got all that was for it. */
+  #severed = false;
   #aborting: Reason | undefined;
   /** Bounds the flush before the end. */
   #last: NodeJS.Timeout | undefined;
@@ -87,9 +96,14 @@ export class TunnelStream implements Half {
 
   write(bytes: Uint8Array, lent: boolean): boolean {
     if (this.#phase !== 'open' || this.#ending || bytes.length === 0) return true;
+    if (this.#severed) {
+      this.#close('reset', 'later');
+      return true;
+    }
+    this.#wanted = bytes.length < LARGE_BYTES ? 0 : Math.min(bytes.length, BLOCK_BYTES);
     const at = this.#outBytes === 0 ? this.#send(bytes, this.#credit) : 0;
     // What would come next could only be copied here, and once more when it leaves.
-    if (at === bytes.length) return bytes.length < DATA_BYTES || this.#port.hasRoom || this.#block();
+    if (at === bytes.length) return bytes.length < DATA_BYTES || this.#port.room > 0 || this.#block();
     const rest = lent ? new Uint8Array(bytes.subarray(at)) : bytes.subarray(at);
     this.#out.push(rest);
     this.#outBytes += rest.length;
@@ -154,7 +168,7 @@ export class TunnelStream implements Half {
   turn(): boolean {
     const first = this.#out[0];
     if (this.#phase !== 'open') return false;
-    if (first === undefined) return this.#unblock();
+    if (first === undefined) return this.#goOn();
     if (this.#credit === 0) return false;
     const sent = this.#send(first, Math.min(this.#credit, DATA_BYTES));
     if (sent === first.length) this.#out.shift();
@@ -196,8 +210,19 @@ export class TunnelStream implements Half {
   receiveWindow(bytes: number): Rule | undefined {
     if (bytes === 0 || this.#credit + bytes > MAX_CREDIT) return 'bad_window';
     this.#credit += bytes;
-    if (this.#outBytes > 0) this.#port.queue(this);
+    if (this.#outBytes > 0 || this.#blocked) this.#port.queue(this);
     return undefined;
+  }
+
+  /**
+   * The tunnel has ended in order. A stream that has got everything and owes nothing is still read to its end, as a TCP connection is whose
+   * peer has closed it; any other is lost. True: it lives on.
+   */
+  sever(): boolean {
+    const isWhole = this.#gotEnd && this.#outBytes === 0 && this.#phase === 'open';
+    this.#severed = isWhole && !this.#destroying;
+    if (!this.#severed) this.lose('reset');
+    return this.#severed;
   }
 
   /** RESET came, or the tunnel is gone. */
@@ -209,8 +234,11 @@ export class TunnelStream implements Half {
   #send(bytes: Uint8Array, most: number): number {
     let at = 0;
     const limit = Math.min(bytes.length, most);
-    while (at < limit && this.#port.hasRoom) {
-      const end = Math.min(limit, at + DATA_BYTES);
+    if (limit === bytes.length && limit >= LARGE_BYTES && this.#port.sendBlock(this.id, bytes)) at = limit;
+    while (at < limit) {
+      const { room } = this.#port;
+      if (room === 0) break;
+      const end = Math.min(limit, at + room);
       this.#port.sendData(this.id, at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
       at = end;
     }
@@ -222,7 +250,7 @@ export class TunnelStream implements Half {
     if (this.#aborting !== undefined) return this.reset(this.#aborting);
     if (this.#ending) this.#sendEnd();
     if (this.#destroying) this.#linger();
-    else this.#unblock();
+    else if (this.#blocked) this.#port.queue(this);
     return undefined;
   }
 
@@ -233,8 +261,9 @@ export class TunnelStream implements Half {
     return false;
   }
 
-  #unblock(): false {
-    if (this.#blocked) {
+  /** Lets the source go on, once what it sends next could leave. */
+  #goOn(): false {
+    if (this.#blocked && this.#credit >= this.#wanted) {
       this.#blocked = false;
       this.#events?.drained();
     }

@@ -37,12 +37,14 @@ export class StreamTable {
   readonly #unanswered = new Map<number, Unanswered>();
   readonly #turns = new Turns();
   readonly #port: StreamPort;
+  readonly #outbox: Outbox;
   readonly #onEmpty: () => void;
   #next: number;
   #held = 0;
 
   constructor({ outbox, first, onEmpty }: StreamTableOptions) {
     this.#next = first;
+    this.#outbox = outbox;
     this.#onEmpty = onEmpty;
     this.#port = sessionPort({
       outbox,
@@ -122,6 +124,11 @@ export class StreamTable {
     this.#turns.run(hasRoom);
   }
 
+  /** A turn of the event loop was over, and there was still room. */
+  goOn(): void {
+    if (this.#turns.goOn()) this.#outbox.arm();
+  }
+
   /** Waits no longer for answers to what was asked up to then: takes this one for them. */
   giveUp(askedMs: number, instead: Answer): void {
     for (const [id, { sinceMs, answer }] of this.#unanswered) {
@@ -141,9 +148,21 @@ export class StreamTable {
     }
   }
 
-  /** The tunnel is over. */
-  loseAll(reason: Reason): void {
+  /** The tunnel has ended in order. Answers how many streams it took with it. */
+  severAll(): number {
+    let lost = 0;
+    for (const stream of this.#streams.values()) {
+      const isLive = stream.phase !== 'lingering';
+      if (!stream.sever() && isLive) lost += 1;
+    }
+    return lost;
+  }
+
+  /** The tunnel is over. Answers how many streams there were. */
+  loseAll(reason: Reason): number {
+    const lost = this.size;
     for (const stream of this.#streams.values()) stream.lose(reason);
+    return lost;
   }
 
   #add(id: number): TunnelStream {

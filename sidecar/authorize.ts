@@ -3,6 +3,7 @@
 // peer was judged and before the application is dialled; then by a gate for each request, where rules ask something of requests; and with
 // `breach` again for what is live when the rules change. The caller is told nothing but `denied`; which rule it was is for our log, metrics
 // and status.
+import { needsTokens } from '../lib/api/authentication.ts';
 import { AUTHORIZATION_FORM, type RuleHits } from '../lib/api/authorization.ts';
 import type { ConditionLanguage } from '../lib/api/condition.ts';
 import type { SelfSnapshot } from '../lib/api/control.ts';
@@ -54,6 +55,10 @@ export interface RequestJudge {
   breach(request: RequestFacts): boolean;
 }
 
+const unreadable: Denial = {
+  reason: 'token_required',
+  detail: 'the policy asks for tokens, and the protocol of the port is not HTTP',
+};
 const unknown: Denial = { reason: 'control_unavailable', detail: 'the policy is not known yet' };
 
 /** Judges calls. */
@@ -70,6 +75,7 @@ export class Authorizer {
   admit(call: Call, read: boolean = false): Admission {
     const judge = this.#current();
     if (judge === undefined) return { ok: false, denial: unknown };
+    if (!read && this.#needsTokens(call.port)) return { ok: false, denial: unreadable };
     const requests = read ? new Requests(call, this.#deps, () => this.#current()) : undefined;
     const decision = requests === undefined ? decide(judge, call) : requests.standing(judge).decision;
     if (decision !== undefined) {
@@ -85,10 +91,15 @@ export class Authorizer {
     const judge = this.#current();
     if (judge === undefined) return undefined;
     const call = { identity: peer?.identity, address, port };
+    if (recheck === undefined && this.#needsTokens(port)) return 'token_required';
     if (recheck === undefined) return decide(judge, call).allowed ? undefined : 'denied';
     const { decision } = standing(judge, call);
     if (decision === undefined) return recheck();
     return decision.allowed ? undefined : 'denied';
+  }
+
+  #needsTokens(port: number): boolean {
+    return needsTokens(this.#deps.self()?.policy.authentication, port);
   }
 
   #current(): Judge | undefined {

@@ -73,6 +73,16 @@ export interface Authentication {
   readonly jwt: readonly TokenIssuer[];
 }
 
+/** Whether tokens are looked at in requests to a port. */
+export function looksForTokens(authentication: Authentication | undefined, port: number): boolean {
+  return authentication !== undefined && (authentication.ports?.includes(port) ?? true);
+}
+
+/** Whether nothing but requests with tokens may reach a port. */
+export function needsTokens(authentication: Authentication | undefined, port: number): boolean {
+  return authentication?.required === true && looksForTokens(authentication, port);
+}
+
 /** Claims of a token that was verified. */
 export type Claims = Readonly<Record<string, unknown>>;
 

@@ -2,9 +2,11 @@
 // authorization rules ask something of requests. Everywhere else bytes pass unread.
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { Reason } from '../../lib/api/reasons.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { AccessLog, Place, TunnelFacts } from '../accesslog.ts';
 import type { RequestJudge } from '../authorize.ts';
 import { headerPlan } from '../headers/plan.ts';
+import { Authenticator } from '../jwt/authenticate.ts';
 import type { Half } from '../relay/half.ts';
 import type { LiveFacts } from '../relay/live.ts';
 import { portSettings } from '../rule.ts';
@@ -13,7 +15,7 @@ import type { PeerFacts } from '../tls/peer.ts';
 import { AnswerFields, RequestFields } from './edits.ts';
 import { defaultHeadLimits } from './fields.ts';
 import { Http1Gate } from './gate.ts';
-import { judged } from './judged.ts';
+import { type Authenticate, judged } from './judged.ts';
 
 /** Longest time from the first octet of a head to its last (Envoy's advice for edges; slowloris). */
 const HEAD_TIMEOUT_MS = 10_000;
@@ -22,6 +24,7 @@ const BODY_TIMEOUT_MS = 300_000;
 
 /** What the front needs. */
 export interface HttpFrontDeps {
+  readonly clock: Pick<Clock, 'now'>;
   policy(): EffectivePolicy | undefined;
   /** SPIFFE ID of this pod. */
   identity(): string;
@@ -54,12 +57,14 @@ interface Edits {
 /** Puts gates where they belong. */
 export class HttpFront {
   readonly #deps: HttpFrontDeps;
+  readonly #authenticator: Authenticator;
   /** Made once for each client that stands, and for those without a name by their transport. */
   readonly #edits = new WeakMap<object, Edits>();
   readonly #nameless = { anonymous: {}, plaintext: {} };
 
   constructor(deps: HttpFrontDeps) {
     this.#deps = deps;
+    this.#authenticator = new Authenticator({ clock: deps.clock, current: () => deps.policy()?.authentication });
   }
 
   /** Whether requests to a port can be read: its protocol says what they look like. */
@@ -72,11 +77,13 @@ export class HttpFront {
   before(application: Half, to: ToApplication, requests?: RequestJudge): Fronted {
     const policy = this.#deps.policy();
     if (policy === undefined || requests === undefined) return { half: application };
-    if (!requests.needed && !wantsHttp(policy, to.transport)) return { half: application };
-    const { log } = this.#deps;
     const { source, destination } = to;
+    const wanted = requests.needed || this.#authenticator.looksAt(destination.port) || wantsHttp(policy, to.transport);
+    if (!wanted) return { half: application };
+    const { log } = this.#deps;
     const { answerFields, requestFields } = this.#editsFor(policy, to);
-    const judge = judged(requests, ({ reason, detail }) =>
+    const authenticate: Authenticate = (fields) => this.#authenticator.authenticate(destination.port, fields);
+    const judge = judged(requests, authenticate, ({ reason, detail }) =>
       log.refused({ direction: 'inbound', reason, detail, source, destination }),
     );
     const half = new Http1Gate(application, {
@@ -86,6 +93,7 @@ export class HttpFront {
       answerFields,
       requestFields,
       deny: judge.deny,
+      stripped: judge.stripped,
       over: (exchange) => {
         judge.over(exchange);
         log.request({ ...to, exchange });

@@ -30,8 +30,13 @@ export interface GateOptions {
   readonly requestFields?: RequestFields | undefined;
   /** Fields for every final answer that has none of that name, and for those of the gate. */
   readonly answerFields?: AnswerFields | undefined;
-  /** Says no to a request; the head holds what was read from these octets until the call returns. */
-  deny?(request: RequestHead, octets: Buffer): Reply | undefined;
+  /**
+   * Says no to a request; the head holds what was read from these octets until the call returns. A promise, which must not reject: it is asked again
+   * when that is settled.
+   */
+  deny?(request: RequestHead, octets: Buffer): Reply | Promise<void> | undefined;
+  /** Lower-case name of a field of the request that was just let through which the application does not get. */
+  stripped?(): string | undefined;
   /** An exchange is over, also one that was denied or broken off. */
   over?(exchange: Exchange): void;
   /** A message broke a rule, and the connection ends for it. */
@@ -70,6 +75,7 @@ export class Http1Gate implements Half {
     this.#options = options;
     this.#requests = new Requests(options.limits, options.requestFields, {
       asked: (head, octets) => this.#asked(head, octets),
+      stripped: () => options.stripped?.(),
       forward: (octets, lent) => this.#forward(octets, lent),
       sent: () => this.#done('request'),
       waiting: (more) => this.#patience.head(more),
@@ -114,6 +120,7 @@ export class Http1Gate implements Half {
   /** The client has said all. What it asked for is still answered; half a message is not passed on as a whole one. */
   end(): void {
     this.#clientEnded = true;
+    if (this.#requests.undecided) return;
     if (this.#parting !== undefined) this.#part(this.#parting.reason);
     else if (this.#tunnel || (this.#sent && this.#answered && this.#requests.between)) this.#inner.end();
     else if (!this.#sent || this.#requests.held > 0) this.#inner.reset();
@@ -132,45 +139,54 @@ export class Http1Gate implements Half {
   }
 
   reset(reason?: Reason): void {
-    this.#patience.forget();
-    this.#tellOver(reason ?? 'reset');
+    this.#cease(reason ?? 'reset');
     this.#inner.reset(reason);
   }
 
   abort(reason?: Reason): void {
-    this.#patience.forget();
-    this.#tellOver(reason ?? 'reset');
+    this.#cease(reason ?? 'reset');
     this.#inner.abort(reason);
   }
 
   destroy(): void {
-    this.#patience.forget();
-    this.#tellOver('reset');
+    this.#cease('reset');
     this.#inner.destroy();
   }
 
-  #asked(head: RequestHead, octets: Buffer): boolean {
+  #asked(head: RequestHead, octets: Buffer): 'through' | 'answered' | 'later' {
     this.#trace = traceOf(head, octets);
     const reply = this.#options.deny?.(head, octets);
+    if (reply instanceof Promise) {
+      void reply.then(() => this.#decided());
+      return 'later';
+    }
     if (reply !== undefined) {
       this.#answerFor(head, reply);
-      return false;
+      return 'answered';
     }
     this.#sent = false;
     this.#answered = false;
     this.#open = true;
     this.#askedAt = performance.now();
     this.#responses.expect(head);
-    return true;
+    return 'through';
+  }
+
+  /** The connection may be over by now, and nobody waits. */
+  #decided(): void {
+    if (!this.#requests.undecided) return;
+    this.#requests.next();
+    if (this.#clientEnded) this.end();
+    else this.#unblock();
   }
 
   /** The body of a denied request is not waited for: the connection ends then. */
   #answerFor(head: RequestHead, reply: Reply): void {
     const last = head.last || head.body !== 'none';
     const octets = this.#reply(reply, last, head.method === 'HEAD');
-    const { status } = reply;
-    this.#options.over?.({ ...this.#exchange(), status, reason: 'denied', ms: 0, bytesOut: octets });
-    if (last) this.#partInOrder('denied');
+    const { status, reason } = reply;
+    this.#options.over?.({ ...this.#exchange(), status, reason, ms: 0, bytesOut: octets });
+    if (last) this.#partInOrder(reason);
   }
 
   #forward(octets: Buffer, lent: boolean): void {
@@ -301,9 +317,15 @@ export class Http1Gate implements Half {
   }
 
   #closed(reason: Reason | undefined): void {
-    this.#patience.forget();
-    this.#tellOver(reason ?? 'reset');
+    this.#cease(reason ?? 'reset');
     if (this.#parting === undefined) this.#events?.closed(reason);
+  }
+
+  /** The connection is over: what waits for a verdict is not let through any more. */
+  #cease(reason: Reason): void {
+    this.#patience.forget();
+    if (this.#requests.undecided) this.#requests.finish();
+    this.#tellOver(reason);
   }
 
   /** Whoever was told to wait, or waits for 100 (Continue), is not late. */

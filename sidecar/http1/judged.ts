@@ -5,31 +5,50 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import { hostOf, type RequestFacts } from '../../lib/api/request.ts';
 import type { Denial, RequestJudge } from '../authorize.ts';
 import type { Exchange } from '../exchange.ts';
+import type { Authenticated } from '../jwt/authenticate.ts';
+import type { RequestFields as TokenFields } from '../jwt/find.ts';
 import type { GateOptions } from './gate.ts';
 import type { RequestHead } from './head.ts';
-import { headersOf } from './headers.ts';
-import { forbidden } from './replies.ts';
+import { headersOf, valuesOf } from './headers.ts';
+import { forbidden, unauthenticated } from './replies.ts';
 
 /** What a gate asks and tells. */
-export interface Judged extends Required<Pick<GateOptions, 'deny'>> {
+export interface Judged extends Required<Pick<GateOptions, 'deny' | 'stripped'>> {
   /** To be told of every exchange that is over. */
   over(exchange: Pick<Exchange, 'method' | 'status'>): void;
   /** Judges again what is under way: a request that waits for the rest of its answer, or what a connection was upgraded for. */
   recheck(): Reason | undefined;
 }
 
+/** Looks at the tokens of requests. */
+export type Authenticate = (fields: TokenFields) => Authenticated | Promise<void>;
+
 /** Judges the requests of a connection; `denied` hears of refusals. */
-export function judged(requests: RequestJudge, denied: (denial: Denial, head: RequestHead) => void): Judged {
+export function judged(
+  requests: RequestJudge,
+  authenticate: Authenticate,
+  denied: (denial: Denial, head: RequestHead) => void,
+): Judged {
   let current: RequestFacts | undefined;
+  let stripped: string | undefined;
   return {
     deny: (head, octets) => {
-      const facts = factsOf(head, requests.wantsHeaders ? headersOf(head, octets) : undefined);
+      const user = authenticate({ values: (name) => valuesOf(head, octets, name) });
+      if (user instanceof Promise) return user;
+      current = undefined;
+      if (!user.ok) {
+        denied(user.refusal, head);
+        return unauthenticated(user.refusal);
+      }
+      stripped = user.strip;
+      const facts = factsOf(head, requests.wantsHeaders ? headersOf(head, octets) : undefined, user.claims);
       const denial = requests.admit(facts);
       current = denial === undefined ? facts : undefined;
       if (denial === undefined) return undefined;
       denied(denial, head);
       return forbidden(denial.reason);
     },
+    stripped: () => stripped,
     over: (exchange) => {
       if (!isSwitched(exchange)) current = undefined;
     },
@@ -41,6 +60,7 @@ export function judged(requests: RequestJudge, denied: (denial: Denial, head: Re
 export function factsOf(
   { method, host, target }: Pick<RequestHead, 'method' | 'host' | 'target'>,
   headers: RequestFacts['headers'],
+  claims?: RequestFacts['claims'],
 ): RequestFacts {
   const canonical = canonicalPath(target);
   return {
@@ -48,6 +68,7 @@ export function factsOf(
     host: hostOf(host),
     path: canonical.ok ? canonical.path : undefined,
     ...(headers === undefined ? {} : { headers }),
+    ...(claims === undefined ? {} : { claims }),
   };
 }
 

@@ -1,5 +1,6 @@
 // Answers that a gate gives itself. They say a reason of the closed vocabulary and never which rule of a policy it was.
 import type { Reason } from '../../lib/api/reasons.ts';
+import type { TokenRefusal } from '../jwt/authenticate.ts';
 
 /** An answer in place of the application's. */
 export interface Reply {
@@ -10,6 +11,8 @@ export interface Reply {
   readonly text: string;
   /** Field `x-tabard-reason`, by which programs tell our answers from those of the application. */
   readonly reason: Reason;
+  /** Value of WWW-Authenticate (RFC 9110 section 11.6.1). */
+  readonly challenge?: string | undefined;
 }
 
 /** The message broke a rule of HTTP: nothing after it is read. */
@@ -32,9 +35,16 @@ export function forbidden(reason: Reason): Reply {
   return { status: 403, phrase: 'Forbidden', text: reason, reason };
 }
 
+const phrases = { 400: 'Bad Request', 401: 'Unauthorized', 503: 'Service Unavailable' } as const;
+
+/** The end user's token is missing or no good. */
+export function unauthenticated({ status, reason, challenge }: TokenRefusal): Reply {
+  return { status, phrase: phrases[status], text: reason, reason, challenge };
+}
+
 /** The reply as octets. `last`: the connection ends after it. `fields`: whole field lines that belong into every answer. */
 export function replyOctets(
-  { status, phrase, text, reason }: Reply,
+  { status, phrase, text, reason, challenge }: Reply,
   { last, head, fields }: { readonly last: boolean; readonly head: boolean; readonly fields: Buffer | undefined },
 ): Buffer {
   const body = `${text}\n`;
@@ -44,6 +54,7 @@ export function replyOctets(
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',
     `X-Tabard-Reason: ${reason}`,
+    ...(challenge === undefined ? [] : [`WWW-Authenticate: ${challenge}`]),
     ...(last ? ['Connection: close'] : []),
   ];
   const start = Buffer.from(`${lines.join('\r\n')}\r\n`);

@@ -4,11 +4,14 @@ import type { RequestFields } from './edits.ts';
 import type { HeadLimits, Rule } from './fields.ts';
 import { headEnd, RequestHead } from './head.ts';
 import { forwardBehind, Held, type Piece } from './held.ts';
+import { editedHead, WatchedNames } from './watched.ts';
 
 /** What becomes of requests. */
 export interface RequestSink {
-  /** A head was read, from these octets. True lets the request through; false leaves it out, it was answered. */
-  asked(head: RequestHead, octets: Buffer): boolean;
+  /** A head was read, from these octets. `later`: it is held, with all that follows, until `next` has it read and asked for again. */
+  asked(head: RequestHead, octets: Buffer): 'through' | 'answered' | 'later';
+  /** Lower-case name of a field of the request that was just let through which the application does not get. */
+  stripped(): string | undefined;
   forward(octets: Buffer, lent: boolean): void;
   /** The last octet of a request was forwarded. */
   sent(): void;
@@ -17,8 +20,11 @@ export interface RequestSink {
   broken(rule: Rule): void;
 }
 
-/** Where the reading stands. `answer`: the request is through, its answer is not. `over`: nothing more is read. */
-type State = 'head' | 'body' | 'answer' | 'over';
+/**
+ * Where the reading stands. `verdict`: it is not known yet what becomes of the request. `answer`: it is through, its answer is not. `over`: nothing
+ * more is read.
+ */
+type State = 'head' | 'verdict' | 'body' | 'answer' | 'over';
 
 /** Reads what the client sends. */
 export class Requests {
@@ -48,9 +54,14 @@ export class Requests {
     return this.#held.length;
   }
 
-  /** A request, or some of one, waits for the answer to the one before. Half a head does not: it waits for the client. */
+  /** A request, or some of one, waits for a verdict or the answer to the one before. Half a head does not: it waits for the client. */
   get behind(): boolean {
-    return this.#state === 'answer' && this.#held.length > 0;
+    return this.undecided || (this.#state === 'answer' && this.#held.length > 0);
+  }
+
+  /** A request waits for its verdict. */
+  get undecided(): boolean {
+    return this.#state === 'verdict';
   }
 
   /** A body has begun and waits for the client. */
@@ -75,7 +86,7 @@ export class Requests {
     if (!this.#isOver()) this.#held.keep(piece, at);
   }
 
-  /** The answer is complete: on to the next request, which may be here already. */
+  /** The answer is complete, or a verdict is there: on to the next request, which may be here already. */
   next(): void {
     this.#state = 'head';
     if (this.#held.length > 0) this.take(this.#held.empty(), false);
@@ -102,10 +113,20 @@ export class Requests {
     const broken = head.read(octets, start, end, this.#limits);
     if (broken !== undefined) return this.#break(broken);
     this.#octets = end - start;
-    if (!this.#sink.asked(head, octets)) return end;
+    const verdict = this.#sink.asked(head, octets);
+    if (verdict === 'later') this.#state = 'verdict';
+    if (verdict !== 'through') return verdict === 'later' ? -1 : end;
     this.#body.begin(head.body, head.length);
-    const edited = this.#fields?.edited(octets.subarray(start, end), head.fields.seen);
+    const edited = this.#edited(octets.subarray(start, end), head.fields.seen);
     return edited === undefined ? this.#readBody(piece, start, end) : this.#readBody(piece, end, end, edited);
+  }
+
+  /** The head as it goes on; undefined where it goes on as it came. */
+  #edited(octets: Buffer, seen: number): Buffer | undefined {
+    const name = this.#sink.stripped();
+    if (name === undefined) return this.#fields?.edited(octets, seen);
+    const rest = editedHead(octets, new WatchedNames([name]), undefined);
+    return this.#fields?.edited(rest, seen) ?? rest;
   }
 
   /** Forwards from `start` on, the body from `at` on as far as it has come; `before` goes first. */

@@ -2,7 +2,13 @@
 // their hash, never by themselves, until they expire or what is accepted changes, so that all but the first request with one cost a hash. The first
 // has to wait for the signature: the caller is handed a promise, and asks again when it is settled.
 import { hash } from 'node:crypto';
-import type { Authentication, Claims, TokenHeader, TokenIssuer } from '../../lib/api/authentication.ts';
+import {
+  type Authentication,
+  type Claims,
+  looksForTokens,
+  type TokenHeader,
+  type TokenIssuer,
+} from '../../lib/api/authentication.ts';
 import { sameJson } from '../../lib/api/equal.ts';
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -72,19 +78,13 @@ export class Authenticator {
 
   /** Whether requests to a port are to be read for their tokens. */
   looksAt(port: number): boolean {
-    return covers(this.#deps.current(), port);
-  }
-
-  /** Whether nothing but requests with tokens may reach a port. */
-  requires(port: number): boolean {
-    const current = this.#deps.current();
-    return current?.required === true && covers(current, port);
+    return looksForTokens(this.#deps.current(), port);
   }
 
   /** Judges a request; a promise = ask again when it is settled. It never rejects. */
   authenticate(port: number, fields: RequestFields): Authenticated | Promise<void> {
     const current = this.#current();
-    if (current === undefined || !covers(current, port)) return anybody;
+    if (current === undefined || !looksForTokens(current, port)) return anybody;
     const found = findToken(fields, this.#places);
     if (found === undefined) return current.required ? { ok: false, refusal: tokenRequired } : anybody;
     if (found === 'several_tokens') return refused(found);
@@ -163,10 +163,6 @@ const tooMany: TokenRefusal = {
   reason: 'overload',
   detail: 'too many tokens are being verified',
 };
-
-function covers(authentication: Authentication | undefined, port: number): boolean {
-  return authentication !== undefined && (authentication.ports?.includes(port) ?? true);
-}
 
 function answerOf({ claims, fault, strip }: Known): Authenticated {
   return fault === undefined ? { ok: true, claims, strip } : refused(fault);

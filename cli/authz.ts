@@ -2,14 +2,18 @@
 import type { RuleMatch } from '../lib/api/authorization.ts';
 import { isInjectedKind, labels, spiffeId, written } from '../lib/api/contract.ts';
 import type { EffectivePolicy } from '../lib/api/control.ts';
-import { type Call, type Decision, decide } from '../lib/api/decide.ts';
+import { type Call, type Decision, decide, decideRequest, standing } from '../lib/api/decide.ts';
 import { type Judge, prepare } from '../lib/api/judge.ts';
+import { asksRequests, readable } from '../lib/api/readable.ts';
+import type { RequestFacts } from '../lib/api/request.ts';
 import type { TLSBaseline, TLSRole } from '../lib/api/tlsbaseline.ts';
-import type { Mode, TLSPolicy } from '../lib/api/tlspolicy.ts';
-import type { Pod } from '../lib/kube/object.ts';
+import type { Mode, Protocol, TLSPolicy } from '../lib/api/tlspolicy.ts';
+import { conditionLanguage } from '../lib/cel/language.ts';
+import type { Pod, Service } from '../lib/kube/object.ts';
 import { type AccountHolders, compileAuthorization } from '../lib/policy/authorization.ts';
 import { floorOf, raised } from '../lib/policy/baseline.ts';
 import { effectivePolicy } from '../lib/policy/effective.ts';
+import { type PortProtocol, portProtocols } from '../lib/policy/protocols.ts';
 import { governing } from '../lib/policy/select.ts';
 
 /** What the answers are made from. */
@@ -19,6 +23,8 @@ export interface AuthzSources {
   readonly roles: readonly TLSRole[];
   /** Injected pods that are not finished. */
   readonly pods: readonly Pod[];
+  /** Services of Kubernetes, which may say what ports speak. */
+  readonly fronts: readonly Service[];
   readonly trustDomain: string;
 }
 
@@ -44,7 +50,14 @@ export interface Guard {
 /** One rule as it was asked. */
 export interface Asked {
   readonly rule: RuleMatch;
-  readonly matches: boolean;
+  readonly matches: boolean | 'by request';
+}
+
+/** What is asked about: a call, and, where it was said, a request on it. */
+export interface Question {
+  readonly call: Call;
+  readonly request: RequestFacts | undefined;
+  readonly now: Date;
 }
 
 /** Everything known of who may call whom. */
@@ -75,16 +88,30 @@ export class AuthzView {
       const role = (name: string): TLSRole | undefined => roles.find(({ metadata }) => metadata.name === name);
       const sources = { baselines, accounts: this.#accounts, trustDomain, role };
       const { authorization } = compileAuthorization(policy, sources);
-      const effective = raised(effectivePolicy(policy, []), floorOf(baselines));
+      const effective = raised(effectivePolicy(policy, this.#spoken(namespace, governed)), floorOf(baselines));
       return {
         source: effective.source,
         effective,
         rules: authorization?.rules ?? [],
-        judge: prepare(authorization, trustDomain),
+        judge: prepare(authorization, trustDomain, conditionLanguage),
         pods: governed.map(({ metadata }) => metadata.name).sort(),
       };
     });
   }
+
+  /** What Services say of the ports of pods. They are of one service, and alike. */
+  #spoken(namespace: string, [pod]: readonly Pod[]): readonly PortProtocol[] {
+    if (pod === undefined) return [];
+    const of = this.#sources.fronts.filter(
+      ({ metadata, spec }) => metadata.namespace === namespace && isSelected(spec?.selector, pod),
+    );
+    return portProtocols(of, { spec: { containers: [], ...pod.spec } });
+  }
+}
+
+function isSelected(selector: Readonly<Record<string, string>> | undefined, { metadata }: Pod): boolean {
+  const wanted = Object.entries(selector ?? {});
+  return wanted.length > 0 && wanted.every(([name, value]) => metadata.labels?.[name] === value);
 }
 
 /** Addresses of a service's pods; where none has one, an address that lies in no range. */
@@ -98,27 +125,53 @@ export function modeOf({ effective }: Guard, port: number): Mode {
   return effective.ports.find((each) => each.port === port)?.mode ?? effective.mode;
 }
 
-/** Each rule with whether it matches a call, in the order in which they are asked. */
-export function askedRules({ rules }: Guard, call: Call, trustDomain: string): readonly Asked[] {
-  return rules.map((rule) => {
+/** What is spoken on a port. */
+export function protocolOf({ effective }: Guard, port: number): Protocol {
+  return effective.ports.find((each) => each.port === port)?.protocol ?? 'TCP';
+}
+
+/** The decision as the sidecar comes to it; undefined = each request is decided, and none was said. */
+export function decisionOf(guard: Guard, question: Question, judge: Judge = guard.judge): Decision | undefined {
+  const { call, request, now } = question;
+  if (!readable.has(protocolOf(guard, call.port))) return decide(judge, call);
+  const place = standing(judge, call);
+  return request === undefined ? place.decision : decideRequest(place, request, now);
+}
+
+/** Each rule with whether it matches, in the order in which they are asked. */
+export function askedRules(guard: Guard, question: Question, trustDomain: string): readonly Asked[] {
+  return guard.rules.map((rule) => {
     const { audit: _audit, ...enforced } = rule;
-    const { allowed } = decide(prepare({ form: 1, rules: [enforced] }, trustDomain), call);
-    return { rule, matches: allowed === (rule.effect === 'Allow') };
+    const judge = prepare({ form: 1, rules: [enforced] }, trustDomain, conditionLanguage);
+    const decision = decisionOf(guard, question, judge);
+    return { rule, matches: decision === undefined ? 'by request' : decision.allowed === (rule.effect === 'Allow') };
   });
 }
 
-/** Ports that a caller may use, in words: `all`, `-`, `8080,9090` or `all but 9090`. */
+/** Ports that a caller may use, in words: `all`, `-`, `8080,9090` or `all but 9090`. A star = for some requests. */
 export function portsFor(guard: Guard, caller: Pick<Call, 'identity' | 'address'>): string {
-  const named = [...new Set(guard.rules.flatMap(({ to }) => (to ?? []).flatMap(({ ports }) => ports ?? [])))];
-  const ports = named.sort((a, b) => a - b);
+  const inRules = guard.rules.flatMap(({ to }) => (to ?? []).flatMap((target) => target.ports ?? []));
+  const read = guard.effective.ports.filter(({ protocol }) => readable.has(protocol)).map(({ port }) => port);
+  const ports = [...new Set([...inRules, ...read])].sort((a, b) => a - b);
   // A port that no rule names stands for all of them.
   const other = Array.from({ length: ports.length + 1 }, (_, index) => 65_535 - index).find(
     (each) => !ports.includes(each),
   );
-  const may = (port: number): boolean => decide(guard.judge, { ...caller, port }).allowed;
-  const [open, closed] = [ports.filter(may), ports.filter((port) => !may(port))];
-  if (may(other ?? 0)) return closed.length === 0 ? 'all' : `all but ${closed.join(',')}`;
-  return open.length === 0 ? '-' : open.join(',');
+  const may = (port: number): boolean | undefined =>
+    decisionOf(guard, { call: { ...caller, port }, request: undefined, now: new Date(0) })?.allowed;
+  const partly = ports.filter((port) => may(port) === undefined);
+  const closed = ports.filter((port) => may(port) === false);
+  const open = ports
+    .filter((port) => may(port) !== false)
+    .map((port) => (partly.includes(port) ? `${port}*` : `${port}`));
+  if (may(other ?? 0) !== true) return open.length === 0 ? '-' : open.join(',');
+  const but = closed.length === 0 ? 'all' : `all but ${closed.join(',')}`;
+  return partly.length === 0 ? but : `${but}, ${partly.map((port) => `${port}*`).join(',')}`;
+}
+
+/** Whether rules ask for requests on a port where none is read: they then allow nothing, and deny whatever is asked. */
+export function isUnread(guard: Guard, port: number): boolean {
+  return !readable.has(protocolOf(guard, port)) && guard.rules.some(asksRequests);
 }
 
 /** What decided, in a sentence. */

@@ -26,13 +26,14 @@ export async function readAuthz({ cluster, options, signal }: Invocation): Promi
     labelSelector: `${labels.injected} in (${injectedKinds.join(',')})`,
     fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
   };
-  const [policies, baselines, roles, pods] = await Promise.all([
+  const [policies, baselines, roles, pods, fronts] = await Promise.all([
     listAll(client, resources.tlspolicies, {}, signal),
     listAll(client, resources.tlsbaselines, {}, signal),
     listAll(client, resources.tlsroles, {}, signal),
     listAll(client, resources.pods, injected, signal),
+    listAll(client, resources.services, {}, signal),
   ]);
-  return new AuthzView({ policies, baselines, roles, pods, trustDomain });
+  return new AuthzView({ policies, baselines, roles, pods, fronts, trustDomain });
 }
 
 /** A caller: who it proves to be, and where it comes from. */

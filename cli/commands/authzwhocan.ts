@@ -11,7 +11,7 @@ export const authzWhoCanCommand: Command = {
   usage: 'TO [-n NAMESPACE] [-o table|json]',
   summary: 'List who may call TO, on which ports',
   details: `TO is SERVICE or NAMESPACE/SERVICE. Callers are all services with injected pods, and callers that prove no identity: those are refused by mode Mutual whatever rules say.
-Where the answer hangs on the address of a pod, ports that any of the caller's pods may use are named.`,
+Where the answer hangs on the address of a pod, ports that any of the caller's pods may use are named. A star behind a port: for some requests, which tabard authz explain tells apart.`,
   options: { ...namespaceOptions, ...authzOptions, ...outputOption },
   examples: ['tabard authz who-can shop/api'],
   run: whoCan,
@@ -22,7 +22,7 @@ export const authzMatrixCommand: Command = {
   name: 'authz matrix',
   usage: '[-n NAMESPACE | -A] [-o table|json]',
   summary: 'Show who may call whom, on which ports',
-  details: `Rows are callers, columns what is called: the services of the namespace, or of all with -A. In a cell: all, - for nothing, or ports.`,
+  details: `Rows are callers, columns what is called: the services of the namespace, or of all with -A. In a cell: all, - for nothing, or ports; with a star where it is for some requests.`,
   options: { ...namespaceOptions, ...allNamespacesOption, ...authzOptions, ...outputOption },
   examples: ['tabard authz matrix -n shop', 'tabard authz matrix -A -o json | jq \'.[] | select(.ports != "-")\''],
   run: matrix,

@@ -1,11 +1,15 @@
 // Where a gate stands in front of the application, and what for: on ports that speak HTTP, when the policy wants something of HTTP or
 // authorization rules ask something of requests. Everywhere else bytes pass unread.
 import type { EffectivePolicy } from '../../lib/api/control.ts';
+import { readable } from '../../lib/api/readable.ts';
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
-import type { AccessLog, Place, TunnelFacts } from '../accesslog.ts';
+import type { AccessLog, Place, Refusal, TunnelFacts } from '../accesslog.ts';
 import type { RequestJudge } from '../authorize.ts';
-import { headerPlan } from '../headers/plan.ts';
+import { type HeaderPlan, headerPlan } from '../headers/plan.ts';
+import { ChosenGate, type GateHalf } from '../http2/choose.ts';
+import { Http2Gate } from '../http2/gate.ts';
+import { judged as judgedStreams } from '../http2/judged.ts';
 import { Authenticator } from '../jwt/authenticate.ts';
 import type { Half } from '../relay/half.ts';
 import type { LiveFacts } from '../relay/live.ts';
@@ -50,6 +54,7 @@ export interface Fronted {
 
 interface Edits {
   readonly policy: EffectivePolicy;
+  readonly plan: HeaderPlan;
   readonly answerFields: AnswerFields | undefined;
   readonly requestFields: RequestFields;
 }
@@ -70,7 +75,7 @@ export class HttpFront {
   /** Whether requests to a port can be read: its protocol says what they look like. */
   reads(port: number): boolean {
     const policy = this.#deps.policy();
-    return policy !== undefined && portSettings(policy, port).protocol === 'HTTP';
+    return policy !== undefined && readable.has(portSettings(policy, port).protocol);
   }
 
   /** The application's half, or a gate around it. `requests`: by whom they are judged, on ports that can be read. */
@@ -81,27 +86,41 @@ export class HttpFront {
     const wanted = requests.needed || this.#authenticator.looksAt(destination.port) || wantsHttp(policy, to.transport);
     if (!wanted) return { half: application };
     const { log } = this.#deps;
-    const { answerFields, requestFields } = this.#editsFor(policy, to);
+    const { answerFields, requestFields, plan } = this.#editsFor(policy, to);
     const authenticate: Authenticate = (fields) => this.#authenticator.authenticate(destination.port, fields);
-    const judge = judged(requests, authenticate, ({ reason, detail }) =>
-      log.refused({ direction: 'inbound', reason, detail, source, destination }),
-    );
-    const half = new Http1Gate(application, {
-      limits: defaultHeadLimits,
-      headTimeoutMs: HEAD_TIMEOUT_MS,
-      bodyTimeoutMs: BODY_TIMEOUT_MS,
-      answerFields,
-      requestFields,
-      deny: judge.deny,
-      stripped: judge.stripped,
-      over: (exchange) => {
-        judge.over(exchange);
-        log.request({ ...to, exchange });
-      },
-      broken: ({ side, rule }) =>
-        log.refused({ direction: 'inbound', reason: 'malformed', detail: `${side}: ${rule}`, source, destination }),
-    });
-    return { half, recheck: judge.recheck };
+    const refused = ({ reason, detail }: Pick<Refusal, 'reason' | 'detail'>): void =>
+      log.refused({ direction: 'inbound', reason, ...(detail === undefined ? {} : { detail }), source, destination });
+    const http1 = (inner: Half): GateHalf => {
+      const judge = judged(requests, authenticate, refused);
+      const gate = new Http1Gate(inner, {
+        limits: defaultHeadLimits,
+        headTimeoutMs: HEAD_TIMEOUT_MS,
+        bodyTimeoutMs: BODY_TIMEOUT_MS,
+        answerFields,
+        requestFields,
+        deny: judge.deny,
+        stripped: judge.stripped,
+        over: (exchange) => {
+          judge.over(exchange);
+          log.request({ ...to, exchange });
+        },
+        broken: ({ side, rule }) => refused({ reason: 'malformed', detail: `${side}: ${rule}` }),
+      });
+      return { half: gate, recheck: () => judge.recheck() };
+    };
+    const http2 = (inner: Half): GateHalf => {
+      const gate = new Http2Gate(inner, {
+        limits: defaultHeadLimits,
+        headTimeoutMs: HEAD_TIMEOUT_MS,
+        plan,
+        judge: judgedStreams(requests, authenticate, refused),
+        over: (exchange) => log.request({ ...to, exchange }),
+        broken: ({ side, rule, reason }) => refused({ reason, detail: `${side}: ${rule}` }),
+      });
+      return { half: gate, recheck: () => gate.recheck() };
+    };
+    const half = new ChosenGate(application, { http1, http2 }, HEAD_TIMEOUT_MS);
+    return { half, recheck: () => half.recheck() };
   }
 
   #editsFor(policy: EffectivePolicy, { transport, peer }: ToApplication): Edits {
@@ -110,7 +129,7 @@ export class HttpFront {
     if (known?.policy === policy) return known;
     const plan = headerPlan(policy, { transport, peer, identity: this.#deps.identity() });
     const answerFields = plan.answers.length === 0 ? undefined : new AnswerFields(plan.answers);
-    const edits = { policy, answerFields, requestFields: new RequestFields(plan) };
+    const edits = { policy, plan, answerFields, requestFields: new RequestFields(plan) };
     this.#edits.set(key, edits);
     return edits;
   }

@@ -39,6 +39,16 @@ const spec: TLSPolicySpec = {
     ],
   },
 };
+const requests: TLSPolicySpec = {
+  selector: { matchLabels: { app: 'till' } },
+  authorization: {
+    rules: [
+      { name: 'reads', to: [{ methods: ['GET'], paths: ['/items/*'] }] },
+      { name: 'team', when: 'request.headers["x-team"] == "a"' },
+      { name: 'no-admin', effect: 'Deny', to: [{ paths: ['/admin/*'] }] },
+    ],
+  },
+};
 const hits = [
   { name: 'web', since: '2026-01-01T00:00:00Z', lastHit: '2026-11-20T00:00:00Z' },
   { name: 'front', since: '2026-01-01T00:00:00Z', lastHit: '2026-03-01T00:00:00Z' },
@@ -47,7 +57,16 @@ const hits = [
 ];
 
 const lists: Readonly<Record<string, readonly unknown[]>> = {
-  tlspolicies: [{ ...testPolicy('api', spec), status: { rules: hits } }],
+  tlspolicies: [
+    { ...testPolicy('api', spec), status: { rules: hits } },
+    { ...testPolicy('till', requests), metadata: { ...testPolicy('till').metadata, namespace: 'pay' } },
+  ],
+  services: [
+    {
+      metadata: { name: 'till', namespace: 'pay' },
+      spec: { selector: { app: 'till' }, ports: [{ port: 80, targetPort: 8080, appProtocol: 'http' }] },
+    },
+  ],
   tlsbaselines: [
     testBaseline('floor', { authorization: { rules: [{ name: 'no-dev', from: [{ namespaces: ['dev'] }] }] } }),
   ],
@@ -108,7 +127,14 @@ describe('what people see', () => {
     ['explain-ip', 'authz explain anonymous api', { port: '9090', ip: '10.0.9.7' }, 0],
     ['explain-anonymous', 'authz explain anonymous api', { port: '8080', ip: '10.0.9.7' }, 1],
     ['explain-no-rules', 'authz explain api web', { port: '80' }, 0],
+    ['explain-depends', 'authz explain web pay/till', { port: '8080' }, 0],
+    ['explain-request', 'authz explain web pay/till', { port: '8080', path: '/items/7?x=1' }, 0],
+    ['explain-request-denied', 'authz explain web pay/till', { port: '8080', path: '/Admin/x', method: 'POST' }, 1],
+    ['explain-ambiguous', 'authz explain web pay/till', { port: '8080', path: '/items/../admin' }, 1],
+    ['explain-condition', 'authz explain web pay/till', { port: '8080', headers: '{"X-Team": "a"}' }, 0],
+    ['explain-not-http', 'authz explain web pay/till', { port: '9000', path: '/items/7' }, 1],
     ['who-can', 'authz who-can api', {}, 0],
+    ['who-can-some', 'authz who-can pay/till', {}, 0],
     ['matrix', 'authz matrix', {}, 0],
     ['unused', 'authz unused', { 'all-namespaces': true }, 1],
   ])('of %s', async (name, line, options, code) => {
@@ -151,6 +177,8 @@ describe('a command line that cannot be carried out', () => {
     ['authz explain a/b/c api', { port: '80' }, 'is not SERVICE or NAMESPACE/SERVICE'],
     ['authz explain We api', { port: '80' }, 'is not a service, a SPIFFE ID or "anonymous"'],
     ['authz explain spiffe://x api', { port: '80' }, 'is not a SPIFFE ID'],
+    ['authz explain web api', { port: '80', headers: '[]' }, '--headers takes a JSON object'],
+    ['authz explain web api', { port: '80', claims: '{' }, '--claims takes a JSON object'],
     ['authz unused', { days: '0' }, '--days takes a whole number'],
   ])('%s %j is told what is wrong', async (line, options, says) => {
     await expect(run(line, options)).rejects.toThrow(says);

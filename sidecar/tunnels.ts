@@ -17,6 +17,7 @@ import { TunnelTransport } from './transport/tunnel.ts';
 import { type AcceptedStream, type AcceptedTunnel, type Refused, TunnelAcceptor } from './tunnel/acceptor.ts';
 import { tunnelId } from './tunnel/made.ts';
 import { TunnelRegistry } from './tunnel/registry.ts';
+import { CLOSE_WITHIN_MS } from './tunnel/session.ts';
 
 /** What tunnels need from the rest. */
 export interface TunnelsDeps {
@@ -33,7 +34,7 @@ export interface TunnelsDeps {
 }
 
 /** The last bytes of a tunnel (a GOAWAY, the ends of streams) may take so long to leave. */
-const CLOSE_MS = 1_200;
+const CLOSE_MS = CLOSE_WITHIN_MS + 200;
 
 /** Everything about tunnels. */
 export class Tunnels {

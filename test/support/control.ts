@@ -51,11 +51,11 @@ export class FakeControl {
   }
 
   /** A server with a certificate of its own from `authority`. */
-  static async start(authority: Authority, port: number = 0): Promise<FakeControl> {
+  static async start(authority: Authority, port: number = 0, host: string = '127.0.0.1'): Promise<FakeControl> {
     const control = new FakeControl(
       await testLeaf(authority, { namespace: 'tabard-system', service: 'tabard-operator' }),
     );
-    await control.listen(port);
+    await control.listen(port, host);
     return control;
   }
 
@@ -78,9 +78,9 @@ export class FakeControl {
     return [...this.#streams.values()].map(({ path }) => decodeURIComponent(path));
   }
 
-  async listen(port: number): Promise<void> {
+  async listen(port: number, host: string = '127.0.0.1'): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#server.listen(port, '127.0.0.1', resolve);
+    this.#server.listen(port, host, resolve);
     await promise;
     this.#port = (this.#server.address() as AddressInfo).port;
   }

@@ -1,30 +1,31 @@
 // Which version of HTTP a client speaks, by its first octets: the preface of HTTP/2 (RFC 9113 section 3.4) begins as no request of HTTP/1.1 does.
 // The application may speak first, as servers of HTTP/2 do; what it says waits until it is known who reads it.
 import type { Reason } from '../../lib/api/reasons.ts';
-import { type Half, type HalfEvents } from '../relay/half.ts';
+import type { Half, HalfEvents } from '../relay/half.ts';
 import { preface } from './codes.ts';
 
-/** A half that can be asked whether what is in flight may go on. */
-export interface RecheckedHalf extends Half {
-  recheck?(): Reason | undefined;
+/** A gate, and how it is asked whether what is in flight may go on. */
+export interface GateHalf {
+  readonly half: Half;
+  readonly recheck: () => Reason | undefined;
 }
 
 /** The gates to choose from. */
 export interface Gates {
-  http1(application: Half): RecheckedHalf;
-  http2(application: Half): RecheckedHalf;
+  readonly http1: (application: Half) => GateHalf;
+  readonly http2: (application: Half) => GateHalf;
 }
 
 /** `PRI *`: no method of HTTP/1.1 is asked for `*` but OPTIONS. */
 const TELLING = 5;
 
 /** A half around the application's, which becomes one gate or the other. */
-export class ChosenGate implements RecheckedHalf {
+export class ChosenGate implements Half {
   readonly #application: WaitingHalf;
   readonly #gates: Gates;
   readonly #begunWithinMs: number;
   #events: HalfEvents | undefined;
-  #gate: RecheckedHalf | undefined;
+  #gate: GateHalf | undefined;
   #first: Buffer = Buffer.alloc(0);
   #timer: NodeJS.Timeout | undefined;
 
@@ -36,7 +37,7 @@ export class ChosenGate implements RecheckedHalf {
   }
 
   get queued(): number {
-    return this.#gate?.queued ?? this.#application.queued;
+    return this.#gate?.half.queued ?? this.#application.queued;
   }
 
   start(events: HalfEvents): void {
@@ -52,7 +53,7 @@ export class ChosenGate implements RecheckedHalf {
   }
 
   write(bytes: Uint8Array, lent: boolean): boolean {
-    if (this.#gate !== undefined) return this.#gate.write(bytes, lent);
+    if (this.#gate !== undefined) return this.#gate.half.write(bytes, lent);
     const all = this.#first.length === 0 ? bytes : Buffer.concat([this.#first, bytes]);
     const length = Math.min(all.length, TELLING);
     const isPreface = preface.subarray(0, length).equals(all.subarray(0, length));
@@ -64,8 +65,8 @@ export class ChosenGate implements RecheckedHalf {
     clearTimeout(this.#timer);
     const { http1, http2 } = this.#gates;
     this.#gate = isPreface ? http2(this.#application) : http1(this.#application);
-    if (this.#events !== undefined) this.#gate.start(this.#events);
-    return this.#gate.write(all, lent && all === bytes);
+    if (this.#events !== undefined) this.#gate.half.start(this.#events);
+    return this.#gate.half.write(all, lent && all === bytes);
   }
 
   end(): void {
@@ -95,12 +96,13 @@ export class ChosenGate implements RecheckedHalf {
     this.#current.destroy();
   }
 
+  /** See LiveFacts. */
   recheck(): Reason | undefined {
-    return this.#gate?.recheck?.();
+    return this.#gate?.recheck();
   }
 
   get #current(): Half {
-    return this.#gate ?? this.#application;
+    return this.#gate?.half ?? this.#application;
   }
 }
 

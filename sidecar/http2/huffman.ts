@@ -24,13 +24,16 @@ interface Node {
   readonly next: [Node | number | undefined, Node | number | undefined];
 }
 
-const { transitions, accepts } = tables();
+/** Made when first needed: V8 optimizes the making of it, and an idle sidecar would keep 8 MB of the compiler for that. */
+let made: ReturnType<typeof tables> | undefined;
 
 /**
  * Decodes [start, end) into `out`, which has room for eight fifths of it. The number of octets, -1 when it is no code: EOS in it, or padding
  * that is longer than seven bits or not all ones (section 5.2).
  */
 export function huffmanDecode(bytes: Uint8Array, start: number, end: number, out: Uint8Array): number {
+  made ??= tables();
+  const { transitions, accepts } = made;
   let state = 0;
   let length = 0;
   for (let at = start; at < end; at += 1) {

@@ -17,6 +17,48 @@ const portRange = 'must be a port number from 1 to 65535';
 /** Refused TLSPolicy specs. */
 export const refusedPolicies: readonly Refused[] = [
   {
+    what: 'an issuer of tokens without keys',
+    spec: '{authentication: {jwt: [{issuer: a}]}}',
+    field: 'spec.authentication.jwt[0]',
+    says: 'needs exactly one of jwksUri and jwks',
+  },
+  {
+    what: 'an issuer of tokens with keys from two places',
+    spec: '{authentication: {jwt: [{issuer: a, jwks: "{}", jwksUri: "https://a/"}]}}',
+    field: 'spec.authentication.jwt[0]',
+    says: 'needs exactly one of jwksUri and jwks',
+  },
+  {
+    what: 'keys of tokens by plaintext',
+    spec: '{authentication: {jwt: [{issuer: a, jwksUri: "http://a/keys"}]}}',
+    field: 'spec.authentication.jwt[0].jwksUri',
+    says: 'must be an https URL without user and password',
+  },
+  {
+    what: 'a password in the URL of keys',
+    spec: '{authentication: {jwt: [{issuer: a, jwksUri: "https://u:p@a/keys"}]}}',
+    field: 'spec.authentication.jwt[0].jwksUri',
+    says: 'must be an https URL without user and password',
+  },
+  {
+    what: 'two entries for one issuer of tokens',
+    spec: '{authentication: {jwt: [{issuer: a, jwks: "{}"}, {issuer: a, jwks: "{}"}]}}',
+    field: 'spec.authentication.jwt[1]',
+    says: 'Duplicate value',
+  },
+  {
+    what: 'tokens that are required of nobody',
+    spec: '{authentication: {required: true}}',
+    field: 'spec.authentication',
+    says: 'required needs at least one entry in jwt',
+  },
+  {
+    what: 'a clock that may differ by an hour',
+    spec: '{authentication: {jwt: [{issuer: a, jwks: "{}", clockSkew: 60m}]}}',
+    field: 'spec.authentication.jwt[0].clockSkew',
+    says: 'must be a duration up to 5m, such as 60s',
+  },
+  {
     what: 'an unknown mode',
     spec: '{mode: mutual}',
     field: 'spec.mode',

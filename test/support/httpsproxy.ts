@@ -1,6 +1,6 @@
 // An https proxy in front of an ACME server, for what servers do on bad days: it may answer by itself, or change what passes.
 import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { testAuthority, testLeaf } from './pki.ts';
@@ -24,7 +24,7 @@ export interface HttpsProxy {
   /** Holds a request up before it is passed on. */
   before: (path: string) => Promise<void>;
   /** Changes a body on its way back. */
-  change: (body: string, path: string) => string;
+  change: (body: string, path: string, headers: IncomingHttpHeaders) => string;
   /** Stands before another server from now on. */
   aim(directory: string): void;
   stop(): Promise<void>;
@@ -69,7 +69,10 @@ export async function startHttpsProxy(directory: string): Promise<HttpsProxy> {
       rejectUnauthorized: false,
       headers: incoming.headers,
     });
-    onward.on('response', (answer) => void passBack(answer, outgoing, (body) => proxy.change(body, path)));
+    onward.on(
+      'response',
+      (answer) => void passBack(answer, outgoing, (body) => proxy.change(body, path, answer.headers)),
+    );
     onward.on('error', () => outgoing.destroy());
     void proxy.before(path).then(() => incoming.pipe(onward));
   });

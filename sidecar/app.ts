@@ -3,14 +3,14 @@ import type { RelayWish } from '../lib/api/contract.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { CertificateFiles } from '../lib/runtime/certfiles.ts';
 import { Lifecycle } from '../lib/runtime/lifecycle.ts';
-import { pipeSink } from '../lib/runtime/linesink.ts';
-import { createLogger, type Logger } from '../lib/runtime/logger.ts';
+import type { Logger } from '../lib/runtime/logger.ts';
 import { Metrics } from '../lib/runtime/metrics.ts';
 import { startAdmin } from './admin.ts';
 import type { SidecarConfig } from './config.ts';
 import { Core } from './core.ts';
 import { openOriginalDestination } from './destination/original.ts';
 import { EdgeFiles } from './edge/files.ts';
+import { openLog } from './log/output.ts';
 import { ProbeRunner, parseProbes } from './probes.ts';
 import { chooseRelay, type RelayChoice } from './relay/choice.ts';
 import { aborted } from './wait.ts';
@@ -66,25 +66,6 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
   const code = await lifecycle.finished();
   undo();
   return code;
-}
-
-/** A log that neither blocks nor grows where nobody reads it. */
-function openLog({ logLevel: level, logFormat }: SidecarConfig, metrics: Metrics): Logger {
-  const dropped = metrics.counter({
-    name: 'tabard_log_lines_dropped_total',
-    help: 'Lines of the log that were dropped because their reader was too slow.',
-  });
-  const destination = pipeSink(1, {
-    onDrop: () => dropped.inc(),
-    onFlow: (lines) => logger.warn({ dropped: lines }, 'log lines were dropped: the reader was too slow'),
-  });
-  const logger: Logger = createLogger({
-    name: 'sidecar',
-    level,
-    ...(logFormat === undefined ? {} : { format: logFormat }),
-    ...(destination === undefined ? {} : { destination }),
-  });
-  return logger;
 }
 
 /** Both in the log and in the metrics: whoever compares costs or looks for a fault has to know. */

@@ -33,6 +33,8 @@ export class LineSink implements DestinationStream {
   #waiting = 0;
   /** Octets that a write has left over. */
   #rest: Uint8Array = new Uint8Array(0);
+  /** How many lines those were made of. */
+  #restLines = 0;
   #timer: NodeJS.Timeout | undefined;
   #stuck = false;
   #gone = false;
@@ -94,6 +96,7 @@ export class LineSink implements DestinationStream {
 
   #take(): void {
     this.#rest = Buffer.from(this.#lines.join(''));
+    this.#restLines = this.#lines.length;
     this.#lines = [];
     this.#waiting = 0;
   }
@@ -101,7 +104,7 @@ export class LineSink implements DestinationStream {
   /** Nobody will ever read (EPIPE): what would have been said is counted, and the process goes on. */
   #giveUp(): void {
     this.#gone = true;
-    for (let left = this.#lines.length + (this.#rest.length > 0 ? 1 : 0); left > 0; left -= 1) this.#options.onDrop?.();
+    for (let left = this.#lines.length + this.#restLines; left > 0; left -= 1) this.#options.onDrop?.();
     this.#lines = [];
     this.#rest = new Uint8Array(0);
   }

@@ -135,14 +135,20 @@ export class AccessLog {
     );
   }
 
+  /** Whether a connection that ended so may have a line: `carried` need not be asked about the others. */
+  tells(reason: Reason | undefined): boolean {
+    const mode = this.#mode();
+    return mode === 'All' || (mode === 'Denied' && reason !== undefined && reason !== 'reset');
+  }
+
   /** One line if the policy asks for it. One that did not end in order has one wherever refusals have. */
   carried({ end, ...connection }: Carried): void {
-    const mode = this.#mode();
-    const entry = { ...connection, ...end };
     const { reason } = end;
-    if (mode === 'All') {
+    if (!this.tells(reason)) return;
+    const entry = { ...connection, ...end };
+    if (this.#mode() === 'All') {
       if (reason !== undefined || this.#sampled(connection)) this.#info(entry, 'connection');
-    } else if (mode === 'Denied' && reason !== undefined && reason !== 'reset') {
+    } else {
       const peer = connection.peer?.identity ?? connection.source.address;
       this.#limited(`cut ${connection.direction} ${reason} ${peer}`, entry, 'connection');
     }

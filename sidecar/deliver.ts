@@ -1,11 +1,13 @@
 // The last step of what arrives, whether as a connection of its own or as a stream of a tunnel: authorization, a connection to the
 // application at the pod's own address and port, and then bytes.
 import type { Reason } from '../lib/api/reasons.ts';
-import type { Place } from './accesslog.ts';
+import type { Place, TunnelFacts } from './accesslog.ts';
 import type { Authorizer } from './authorize.ts';
 import type { Conveyor, Passage } from './convey.ts';
 import type { HttpFront } from './http1/front.ts';
 import type { Half, OpenHalf } from './relay/half.ts';
+import type { TlsFacts } from './tls/facts.ts';
+import type { PeerFacts } from './tls/peer.ts';
 import { openPlain } from './transport/plain.ts';
 
 /** What delivering needs. */
@@ -19,10 +21,14 @@ export interface DeliveryDeps {
 }
 
 /** What arrived. Its peer was judged. */
-export interface Arrival extends Pick<Passage, 'transport' | 'tls' | 'peer' | 'ownNotAfter' | 'tunnel'> {
+export interface Arrival extends Pick<Passage, 'transport'> {
   readonly half: Half;
   readonly source: Place;
   readonly destination: Place;
+  readonly tls?: TlsFacts;
+  readonly peer?: PeerFacts;
+  readonly ownNotAfter?: Date;
+  readonly tunnel?: TunnelFacts;
   /** The application has accepted. False: whoever wanted to be let in has gone meanwhile. */
   accepted(): boolean;
   /** It is not let in: tells the other side as it can be told. */
@@ -60,10 +66,10 @@ export class Delivery {
       destination,
       port,
       transport,
-      ...(tls === undefined ? {} : { tls }),
-      ...(peer === undefined ? {} : { peer }),
-      ...(ownNotAfter === undefined ? {} : { ownNotAfter }),
-      ...(tunnel === undefined ? {} : { tunnel }),
+      tls,
+      peer,
+      ownNotAfter,
+      tunnel,
       ...(far.recheck === undefined ? {} : { recheck: far.recheck }),
     });
     return undefined;

@@ -4,6 +4,8 @@
 export class Lru<V> {
   readonly #limit: number;
   readonly #entries = new Map<string, V>();
+  /** The most recently used: of a few keys it is nearly always this one that is asked for again. */
+  #newest: string | undefined;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -16,9 +18,10 @@ export class Lru<V> {
   /** The value, which becomes the most recently used. */
   get(key: string): V | undefined {
     const value = this.#entries.get(key);
-    if (value === undefined) return undefined;
+    if (value === undefined || key === this.#newest) return value;
     this.#entries.delete(key);
     this.#entries.set(key, value);
+    this.#newest = key;
     return value;
   }
 
@@ -26,6 +29,7 @@ export class Lru<V> {
   set(key: string, value: V): V | undefined {
     this.#entries.delete(key);
     this.#entries.set(key, value);
+    this.#newest = key;
     if (this.#entries.size <= this.#limit) return undefined;
     const [oldest] = this.#entries;
     if (oldest === undefined) return undefined;

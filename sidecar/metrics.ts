@@ -108,11 +108,22 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
     help: 'Lines of the access log that were left out: repeated within ten seconds, or not drawn when sampling.',
     labels: ['why'],
   });
+  const orderly = { inbound: new Map<Carriage, () => void>(), outbound: new Map<Carriage, () => void>() };
+  const ways = (direction: Direction) => ({
+    received: bytes.of({ direction, way: 'received' }),
+    sent: bytes.of({ direction, way: 'sent' }),
+  });
+  const carried = { inbound: ways('inbound'), outbound: ways('outbound') };
   return {
-    connection: ({ reason = '', ...labels }) => connections.inc({ ...labels, reason }),
+    connection: ({ direction, transport, result, reason = '' }) => {
+      if (result !== 'ok') return connections.inc({ direction, transport, result, reason });
+      const count = orderly[direction].get(transport) ?? connections.of({ direction, transport, result, reason });
+      orderly[direction].set(transport, count);
+      return count();
+    },
     bytes: (direction, received, sent) => {
-      bytes.inc({ direction, way: 'received' }, received);
-      bytes.inc({ direction, way: 'sent' }, sent);
+      carried[direction].received(received);
+      carried[direction].sent(sent);
     },
     handshake: ({ direction, resumed, reason }, seconds) => {
       handshakes.inc({ direction, result: reason === undefined ? 'ok' : 'failed', reason: reason ?? '' });

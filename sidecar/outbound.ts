@@ -3,8 +3,8 @@
 // nothing that is known to be in the mesh is ever sent in plaintext.
 import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
-import type { Conveyor } from './convey.ts';
-import type { Connector } from './destination/connect.ts';
+import type { Conveyor, Passage } from './convey.ts';
+import type { Connector, Reached } from './destination/connect.ts';
 import type { Discovery, Lookup } from './destination/discovery.ts';
 import type { NearHalf } from './incoming.ts';
 import type { Captured as CapturedAs } from './listener.ts';
@@ -14,7 +14,7 @@ import { openPlain } from './transport/plain.ts';
 /** What outbound needs from the rest. */
 export interface OutboundDeps {
   readonly conveyor: Conveyor;
-  readonly discovery: Pick<Discovery, 'lookup'>;
+  readonly discovery: Pick<Discovery, 'known' | 'lookup'>;
   readonly connector: Connector;
   readonly openHalf: OpenHalf;
   limits(): EffectivePolicy['connections'];
@@ -40,7 +40,8 @@ export class Outbound {
   async handle(captured: Captured): Promise<void> {
     captured.admitted();
     const { address, port } = captured.destination;
-    const lookup = await this.#deps.discovery.lookup(address, port);
+    const { discovery } = this.#deps;
+    const lookup = discovery.known(address, port) ?? (await discovery.lookup(address, port));
     switch (lookup.kind) {
       case 'refused':
         return this.#refuse(captured, { reason: lookup.reason, detail: 'no answer about this address' });
@@ -63,28 +64,12 @@ export class Outbound {
         return this.#refuse(captured, { reason, detail, ...endpoint });
       }
       const { reached } = result;
-      const secure =
-        reached.how === 'mutual'
-          ? {
-              transport: 'mutual' as const,
-              tls: reached.leg.tls,
-              peer: reached.leg.peer,
-              ownNotAfter: reached.leg.ownNotAfter,
-              ...(reached.leg.tunnel === undefined ? {} : { tunnel: reached.leg.tunnel }),
-            }
-          : { transport: 'untouched' as const, plain: reached.why };
       if (reached.how === 'plain') this.#deps.conveyor.metrics.passthrough(reached.why);
-      const { source, destination, half } = captured;
-      const { address, port } = reached.endpoint;
-      const passage = {
-        direction: 'outbound' as const,
-        source,
-        destination,
-        endpoint: { address, port },
-        port,
-        ...secure,
-      };
-      await this.#deps.conveyor.convey(half, reached.leg.half, passage).finally(reached.release);
+      try {
+        await this.#deps.conveyor.convey(captured.half, reached.leg.half, passageOf(captured, reached));
+      } finally {
+        reached.release();
+      }
     } finally {
       done();
     }
@@ -121,4 +106,15 @@ export class Outbound {
     this.#deps.conveyor.refused({ direction: 'outbound', source, destination, reason, detail, ...tried });
     half.reset();
   }
+}
+
+function passageOf({ source, destination }: Captured, reached: Reached): Passage {
+  const { endpoint } = reached;
+  const { port } = endpoint;
+  const direction = 'outbound';
+  if (reached.how === 'plain') {
+    return { direction, source, destination, endpoint, port, transport: 'untouched', plain: reached.why };
+  }
+  const { tls, peer, ownNotAfter, tunnel } = reached.leg;
+  return { direction, source, destination, endpoint, port, transport: 'mutual', tls, peer, ownNotAfter, tunnel };
 }

@@ -36,13 +36,19 @@ export class MetricFamily<T> {
 
   /** Changes the value of one series, which begins with the start value. */
   update(labels: Labels, change: (value: T) => T): void {
+    const series = this.series(labels);
+    series.value = change(series.value);
+  }
+
+  /** One series, made where there is none. Whoever keeps it must not `remove` it. */
+  series(labels: Labels): { value: T } {
     const key = this.#key(labels);
     let series = this.#series.get(key);
     if (series === undefined) {
       series = { labels: this.#text(labels), value: this.#start() };
       this.#series.set(key, series);
     }
-    series.value = change(series.value);
+    return series;
   }
 
   /** Drops one series. */

@@ -9,6 +9,8 @@ export type { Family, Labels };
 /** Only counts up. */
 export interface CounterMetric {
   inc(labels?: Labels, by?: number): void;
+  /** Counts these labels alone, from the first time on: for what is counted more often than it is worth to name them. */
+  of(labels: Labels): (by?: number) => void;
 }
 
 /** Goes up and down. */
@@ -43,7 +45,16 @@ export class Metrics {
 
   counter(family: Family): CounterMetric {
     const values = this.#values(family, 'counter', () => 0);
-    return { inc: (labels = {}, by = 1) => values.update(labels, (value) => value + by) };
+    return {
+      inc: (labels = {}, by = 1) => values.update(labels, (value) => value + by),
+      of: (labels) => {
+        let series: { value: number } | undefined;
+        return (by = 1) => {
+          series ??= values.series(labels);
+          series.value += by;
+        };
+      },
+    };
   }
 
   gauge(family: Family): GaugeMetric {

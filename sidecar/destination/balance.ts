@@ -36,6 +36,8 @@ export class Balancer {
 
   /** Draws an endpoint that is not in `tried`; undefined when there is none. */
   pick(nowMs: number, tried: ReadonlySet<Candidate>): Candidate | undefined {
+    const [only, another] = this.#candidates;
+    if (only === undefined || another === undefined) return only !== undefined && tried.has(only) ? undefined : only;
     const left = this.#candidates.filter((candidate) => !tried.has(candidate));
     const fit = left.filter((candidate) => candidate.ejectedUntilMs <= nowMs);
     const from = fit.length > 0 ? fit : left;

@@ -62,7 +62,7 @@ export class Connector {
     let failure = nothingThere;
     let endpoint: Endpoint | undefined;
     while (tried.size < MAX_ATTEMPTS) {
-      const candidate = choice.pick(this.#deps.clock.now().getTime(), tried);
+      const candidate = choice.pick(this.#deps.clock.nowMs(), tried);
       if (candidate === undefined) break;
       tried.add(candidate);
       endpoint = candidate.endpoint;
@@ -73,7 +73,7 @@ export class Connector {
       candidate.active -= 1;
       failure = opened;
       if (failure.fault === 'own') break;
-      eject(candidate, this.#deps.clock.now().getTime());
+      eject(candidate, this.#deps.clock.nowMs());
     }
     return { ok: false, failure, endpoint };
   }

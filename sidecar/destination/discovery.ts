@@ -39,6 +39,8 @@ interface Entry {
   readonly balancer: Balancer;
   readonly unsubscribe: () => void;
   snapshot: DestinationSnapshot | undefined;
+  /** What the snapshot comes to. */
+  answer: Lookup | undefined;
   /** Resolved with the first snapshot. */
   readonly first: PromiseWithResolvers<void>;
   connections: number;
@@ -62,27 +64,28 @@ export class Discovery {
     this.#entries = new Lru(deps.limit ?? 1_000);
   }
 
+  /** What is known of an address that was asked for before; undefined when there is nothing but to `lookup`. */
+  known(address: string, port: number): Lookup | undefined {
+    const entry = this.#entries.get(destinationKey(address, port));
+    if (entry?.answer === undefined) return undefined;
+    entry.usedMs = this.#deps.clock.nowMs();
+    return entry.answer;
+  }
+
   /** Waits for the first answer where there is none yet, within bounds. Never rejects. */
   async lookup(address: string, port: number): Promise<Lookup> {
     // A link-local address with its zone leads nowhere beyond this node, and the control API knows none.
     if (address.includes('%')) return { kind: 'pass', why: 'not_in_mesh' };
     const key = destinationKey(address, port);
     const entry = this.#entries.get(key) ?? this.#follow(key, undefined);
-    entry.usedMs = this.#deps.clock.now().getTime();
+    entry.usedMs = this.#deps.clock.nowMs();
+    if (entry.answer !== undefined) return entry.answer;
     const inCluster = this.#deps.inCluster(address);
-    if (entry.snapshot === undefined) await this.#wait(entry, this.#patienceMs(inCluster));
-    const { snapshot } = entry;
-    if (snapshot === undefined) {
-      return inCluster
-        ? { kind: 'refused', reason: 'control_unavailable' }
-        : { kind: 'pass', why: 'control_unavailable' };
-    }
-    if (!snapshot.known) return { kind: 'pass', why: 'not_in_mesh' };
-    const choice: EndpointChoice = {
-      serverName: snapshot.serverName ?? '',
-      pick: (nowMs, tried) => entry.balancer.pick(nowMs, tried),
-    };
-    return { kind: 'endpoints', choice, hold: () => this.#hold(entry) };
+    await this.#wait(entry, this.#patienceMs(inCluster));
+    if (entry.answer !== undefined) return entry.answer;
+    return inCluster
+      ? { kind: 'refused', reason: 'control_unavailable' }
+      : { kind: 'pass', why: 'control_unavailable' };
   }
 
   /** Takes over what was kept on disk; a newer answer replaces it. */
@@ -133,21 +136,33 @@ export class Discovery {
       balancer: new Balancer(),
       unsubscribe: this.#deps.control.subscribe(path, (message) => this.#learn(entry, parseDestination(message))),
       snapshot,
+      answer: undefined,
       first: Promise.withResolvers(),
       connections: 0,
-      usedMs: this.#deps.clock.now().getTime(),
+      usedMs: this.#deps.clock.nowMs(),
     };
-    if (snapshot !== undefined) entry.balancer.update(snapshot.endpoints);
+    if (snapshot !== undefined) this.#take(entry, snapshot);
     const evicted = this.#entries.set(key, entry);
     if (evicted !== undefined) this.#drop(evicted);
     return entry;
   }
 
   #learn(entry: Entry, snapshot: DestinationSnapshot): void {
-    entry.balancer.update(snapshot.endpoints);
-    entry.snapshot = snapshot;
+    this.#take(entry, snapshot);
     entry.first.resolve();
     this.#deps.onChange();
+  }
+
+  /** Made once for each snapshot, as it is asked for with each connection. */
+  #take(entry: Entry, snapshot: DestinationSnapshot): void {
+    const { balancer } = entry;
+    balancer.update(snapshot.endpoints);
+    entry.snapshot = snapshot;
+    const { known, serverName = '' } = snapshot;
+    const choice: EndpointChoice = { serverName, pick: (nowMs, tried) => balancer.pick(nowMs, tried) };
+    entry.answer = known
+      ? { kind: 'endpoints', choice, hold: () => this.#hold(entry) }
+      : { kind: 'pass', why: 'not_in_mesh' };
   }
 
   #drop(entry: Entry): void {
@@ -161,7 +176,7 @@ export class Discovery {
     entry.connections += 1;
     return () => {
       entry.connections -= 1;
-      entry.usedMs = this.#deps.clock.now().getTime();
+      entry.usedMs = this.#deps.clock.nowMs();
     };
   }
 }

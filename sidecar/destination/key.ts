@@ -4,11 +4,13 @@ import { BlockList, isIP } from 'node:net';
 /** The key of a destination, as the control API writes it. An IPv4 address mapped into IPv6 is the IPv4 address. */
 export function destinationKey(address: string, port: number): string {
   const plain = unmapped(address);
-  return isIP(plain) === 6 ? `[${plain}]:${port}` : `${plain}:${port}`;
+  return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`;
 }
 
 /** `::ffff:10.0.0.1` as `10.0.0.1`; every other address as it is. */
 export function unmapped(address: string): string {
+  // Asked for with each connection, and nearly always of IPv4.
+  if (!address.startsWith(':')) return address;
   const match = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   return match?.[1] ?? address;
 }

@@ -8,9 +8,10 @@ export interface BareIncoming {
   readonly near: { readonly half: Half };
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** The listener's. */
+  readonly localPort: number | undefined;
   /** Undefined once it is closed. */
   readonly localAddress: string | undefined;
-  readonly localPort: number | undefined;
   /** The file descriptor; negative once it is closed. */
   readonly descriptor: number;
   /** Ends it with a reset. */

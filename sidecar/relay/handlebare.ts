@@ -28,6 +28,8 @@ export class BareConnections implements BareHalves {
 
   accept(server: Server, take: (incoming: BareIncoming) => void, failed: (code: string) => void): void {
     const listening = listeningHandleOf(server);
+    const address = server.address();
+    const localPort = typeof address === 'object' ? address?.port : undefined;
     // On Linux what is accepted has these from its listener: two calls less for each connection.
     listening.setNoDelay(true);
     listening.setKeepAlive(true, KEEP_ALIVE_SECONDS);
@@ -37,7 +39,7 @@ export class BareConnections implements BareHalves {
       // Reset before it was accepted.
       if (handle.getpeername(remote) !== 0) return handle.close();
       const connection = new BareConnection(handle, this.#parts);
-      return take(new Incoming(connection, this.#makeHalf(connection), remote));
+      return take(new Incoming(connection, { half: this.#makeHalf(connection), remote, localPort }));
     };
   }
 
@@ -68,6 +70,8 @@ export class BareConnections implements BareHalves {
     return promise;
   }
 }
+
+const resolved = Promise.resolve();
 
 /** The system's name of an error, as a socket's error would have it. */
 function codeOf(error: number): string {
@@ -141,11 +145,20 @@ class BareConnection implements HandleOwner {
   }
 
   #isOver(): void {
-    queueMicrotask(() => {
+    // Node's queueMicrotask makes a resource for asynchronous hooks each time.
+    void resolved.then(() => {
       this.onGone?.();
       this.#events?.gone();
     });
   }
+}
+
+/** What is known of a connection when it is accepted. */
+interface Known {
+  readonly half: Half;
+  readonly remote: SocketName;
+  /** The listener's own: it is asked for with each connection. */
+  readonly localPort: number | undefined;
 }
 
 /** A connection as its listener sees it. */
@@ -153,21 +166,21 @@ class Incoming implements BareIncoming {
   readonly near: { readonly half: Half };
   readonly remoteAddress: string;
   readonly remotePort: number;
+  readonly localPort: number | undefined;
   readonly #connection: BareConnection;
 
-  constructor(connection: BareConnection, half: Half, { address = '', port = 0 }: SocketName) {
+  constructor(connection: BareConnection, { half, remote, localPort }: Known) {
     this.#connection = connection;
     this.near = { half };
-    this.remoteAddress = address;
-    this.remotePort = port;
+    this.remoteAddress = remote.address ?? '';
+    this.remotePort = remote.port ?? 0;
+    this.localPort = localPort;
   }
 
   get localAddress(): string | undefined {
-    return this.#local().address;
-  }
-
-  get localPort(): number | undefined {
-    return this.#local().port;
+    const name: SocketName = {};
+    if (!this.#connection.destroyed) this.#connection.handle.getsockname(name);
+    return name.address;
   }
 
   get descriptor(): number {
@@ -180,11 +193,5 @@ class Incoming implements BareIncoming {
 
   onGone(run: () => void): void {
     this.#connection.onGone = run;
-  }
-
-  #local(): SocketName {
-    const name: SocketName = {};
-    if (!this.#connection.destroyed) this.#connection.handle.getsockname(name);
-    return name;
   }
 }

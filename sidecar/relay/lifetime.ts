@@ -67,12 +67,16 @@ export interface Limits {
 
 /** The earliest of the limits, and when to begin to look for a quiet moment: the last fifth of the time, at most a minute. */
 export function deadlineOf({ startedMs, maxAgeMs, ownNotAfterMs, peerNotAfterMs, opener }: Limits): Deadline {
-  const candidates: { atMs: number; reason: Reason | undefined }[] = [
-    { atMs: startedMs + maxAgeMs, reason: undefined },
-    { atMs: ownNotAfterMs ?? Infinity, reason: 'own_certificate_expired' },
-    { atMs: peerNotAfterMs ?? Infinity, reason: 'expired' },
-  ];
-  const first = candidates.reduce((best, each) => (each.atMs < best.atMs ? each : best));
-  const windowMs = Math.min(QUIET_WINDOW_MS, (first.atMs - startedMs) / 5);
-  return { ...first, quietFromMs: first.atMs - (opener ? windowMs : windowMs / 2) };
+  let atMs = startedMs + maxAgeMs;
+  let reason: Reason | undefined;
+  if (ownNotAfterMs !== undefined && ownNotAfterMs < atMs) {
+    atMs = ownNotAfterMs;
+    reason = 'own_certificate_expired';
+  }
+  if (peerNotAfterMs !== undefined && peerNotAfterMs < atMs) {
+    atMs = peerNotAfterMs;
+    reason = 'expired';
+  }
+  const windowMs = Math.min(QUIET_WINDOW_MS, (atMs - startedMs) / 5);
+  return { atMs, reason, quietFromMs: atMs - (opener ? windowMs : windowMs / 2) };
 }

@@ -78,7 +78,7 @@ export class LiveConnections {
 
   /** Watches a connection until its relay has finished. */
   add(connection: LiveConnection): void {
-    const entry: Entry = { connection, bytes: 0, changedMs: this.#clock.now().getTime(), quietMs: 0 };
+    const entry: Entry = { connection, bytes: 0, changedMs: this.#clock.nowMs(), quietMs: 0 };
     const { direction } = connection.facts;
     this.#entries.add(entry);
     this.#counts[direction] += 1;
@@ -113,7 +113,7 @@ export class LiveConnections {
 
   /** One look at every connection. True while one of them waits for a quiet moment to end. */
   look(): boolean {
-    const nowMs = this.#clock.now().getTime();
+    const nowMs = this.#clock.nowMs();
     const countedMs = Math.min(nowMs - this.#lookedMs, LOOK_COUNTS_MS);
     this.#lookedMs = nowMs;
     let waiting = false;

@@ -171,6 +171,6 @@ export class Revocations {
   }
 
   #nowMs(): number {
-    return this.#deps.clock.now().getTime();
+    return this.#deps.clock.nowMs();
   }
 }

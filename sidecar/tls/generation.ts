@@ -64,6 +64,8 @@ export class Generation {
   /** For connections that this proxy opens. */
   readonly client: SecureContext;
   readonly sessions = new ClientSessions();
+  /** Asked for with each stream: comparing dates costs more. */
+  readonly #notAfterMs: number;
   readonly #federation: Federation;
   readonly #trust: PeerTrust;
   readonly #revocations: RevocationView | undefined;
@@ -79,6 +81,7 @@ export class Generation {
     this.#identity = identityOf(parts.credentials.leaf) ?? '';
     this.serial = parts.credentials.serial;
     this.notAfter = parts.credentials.notAfter;
+    this.#notAfterMs = this.notAfter.getTime();
     this.bundle = parseCertificates(parts.trustBundle);
     this.bundleFingerprint = bundleFingerprint(this.bundle);
     this.#federation = federationOf(parts.federated, this.bundle);
@@ -91,7 +94,7 @@ export class Generation {
 
   /** Whether this proxy's own certificate has run out. */
   expired(now: Date): boolean {
-    return now >= this.notAfter;
+    return now.getTime() >= this.#notAfterMs;
   }
 
   /** Whether this proxy's own identity or certificate is revoked: nobody may talk to it then, and it need not try. */
@@ -129,7 +132,9 @@ export class Generation {
 
   /** Judges again what a peer proved in an earlier handshake, of this generation or of one whose peers it has inherited. */
   judgeAgain(peer: PeerFacts, now: Date): PeerVerdict {
-    const isBelieved = this.#believed.has(peer) && now >= peer.notBefore && now < peer.notAfter;
+    const nowMs = now.getTime();
+    const isInTime = nowMs >= peer.notBefore.getTime() && nowMs < peer.notAfter.getTime();
+    const isBelieved = isInTime && this.#believed.has(peer);
     const verdict: PeerVerdict = isBelieved ? { ok: true, peer } : judgeFacts(peer, { ...this.#trust, now });
     if (verdict.ok) this.#believed.add(peer);
     return this.#unlessRevoked(verdict);

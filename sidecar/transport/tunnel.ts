@@ -238,6 +238,6 @@ export class TunnelTransport implements Transport {
   }
 
   #nowMs(): number {
-    return this.#deps.clock.now().getTime();
+    return this.#deps.clock.nowMs();
   }
 }

@@ -81,7 +81,7 @@ export class TunnelAcceptor {
       half,
       role: 'accepting',
       maxStreams: MAX_STREAMS,
-      nowMs: () => clock.now().getTime(),
+      nowMs: () => clock.nowMs(),
       events: {
         opened: (stream, opening) => this.#opened({ accepted, session, door, stream, opening }),
         retired: () => undefined,

@@ -115,6 +115,7 @@ describe('events', () => {
     let nowMs = Date.now();
     const skewed = {
       now: () => new Date(nowMs),
+      nowMs: () => nowMs,
       sleep: (ms: number, signal?: AbortSignal) => clock.sleep(Math.min(ms, 50), signal),
       after: (ms: number, run: () => void) => clock.after(Math.min(ms, 50), run),
     };

@@ -20,6 +20,10 @@ export class TestClock implements Clock {
     return new Date(this.#nowMs);
   }
 
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -17,6 +17,10 @@ export class StoodClock implements Clock {
     return new Date(this.ms);
   }
 
+  nowMs(): number {
+    return this.ms;
+  }
+
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const { promise, resolve, reject } = Promise.withResolvers<void>();

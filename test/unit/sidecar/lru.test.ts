@@ -19,3 +19,14 @@ test('setting again replaces and does not push out', () => {
   lru.delete('b');
   expect(lru.size).toBe(1);
 });
+
+test('what is asked for again and again stays the most recently used, also after others were set', () => {
+  const lru = new Lru<number>(2);
+  lru.set('a', 1);
+  lru.get('a');
+  lru.set('b', 2);
+  expect([lru.get('a'), lru.get('a')]).toEqual([1, 1]);
+  expect(lru.set('c', 3)).toBe(2);
+  lru.delete('c');
+  expect(lru.get('c')).toBeUndefined();
+});

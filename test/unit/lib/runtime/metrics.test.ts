@@ -40,6 +40,17 @@ describe('the metrics', () => {
     expect(text).not.toContain('queue="b"');
   });
 
+  test('a series that is counted by itself is the one that its labels name, and shows once it was counted', async () => {
+    const metrics = new Metrics();
+    const bytes = metrics.counter({ name: 'bytes_total', help: 'x', labels: ['way'] });
+    const count = bytes.of({ way: 'in' });
+    expect(await metrics.text()).not.toContain('way=');
+    count(5);
+    bytes.inc({ way: 'in' }, 2);
+    count();
+    expect(await metrics.text()).toContain('bytes_total{way="in"} 8');
+  });
+
   test('two processes in one test do not share a registry', async () => {
     const [one, two] = [new Metrics(), new Metrics()];
     one.counter({ name: 'same_total', help: 'x' }).inc();

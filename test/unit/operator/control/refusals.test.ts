@@ -10,7 +10,7 @@ function bench() {
   const destination = { write: (text: string) => void lines.push(JSON.parse(text) as Record<string, unknown>) };
   const refusals = new Refusals({
     logger: createLogger({ name: 'operator', level: 'info', destination }),
-    counter: { inc: (labels) => counted.push(labels?.['reason']) },
+    counter: { inc: (labels) => counted.push(labels?.['reason']), of: () => () => undefined },
     clock,
   });
   return { lines, counted, clock, refusals };

@@ -74,6 +74,19 @@ describe('a lookup', () => {
     expect(source.held.size).toBe(1);
   });
 
+  test('need not be waited for once there is an answer, which is the newest', () => {
+    const { source, discovery } = bench();
+    expect(discovery.known('10.96.0.1', 80)).toBeUndefined();
+    void discovery.lookup('10.96.0.1', 80);
+    expect(discovery.known('10.96.0.1', 80)).toBeUndefined();
+    source.send('10.96.0.1:80');
+    expect(discovery.known('10.96.0.1', 80)).toMatchObject({ kind: 'endpoints' });
+    source.send('10.96.0.1:80', { serverName: 'other.shop.svc.cluster.local' });
+    expect(discovery.known('10.96.0.1', 80)).toMatchObject({ choice: { serverName: 'other.shop.svc.cluster.local' } });
+    source.send('10.96.0.1:80', { known: false, endpoints: [] });
+    expect(discovery.known('10.96.0.1', 80)).toEqual({ kind: 'pass', why: 'not_in_mesh' });
+  });
+
   test('writes IPv6 in brackets and takes a mapped IPv4 address for what it is', async () => {
     const { source, discovery } = bench();
     void discovery.lookup('fd00::1', 443);

@@ -157,7 +157,7 @@ describe('accepting', () => {
       setNoDelay: () => calls.push('setNoDelay'),
       setKeepAlive: () => calls.push('setKeepAlive'),
     };
-    const server = { _handle: listening } as unknown as Server;
+    const server = { _handle: listening, address: () => ({ port: 16_001 }) } as unknown as Server;
     connections.accept(
       server,
       (incoming) => taken.push(incoming),
@@ -170,7 +170,7 @@ describe('accepting', () => {
     const { listening, taken, calls } = door(bench());
     const handle = new PlayedHandle();
     listening.onconnection(0, handle as unknown as TcpHandle);
-    expect(taken[0]).toMatchObject({ remoteAddress: '10.0.0.9', remotePort: 40_000, descriptor: 7 });
+    expect(taken[0]).toMatchObject({ remoteAddress: '10.0.0.9', remotePort: 40_000, localPort: 16_001, descriptor: 7 });
     expect(calls).toEqual(['setNoDelay', 'setKeepAlive']);
     expect(handle.calls).toEqual([]);
   });

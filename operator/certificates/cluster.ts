@@ -7,6 +7,7 @@ import type { Pod, Service } from '../../lib/kube/object.ts';
 import type { Store, StoreOptions } from '../../lib/kube/store.ts';
 import { isServiceName, type NamedService } from '../../lib/pki/identity.ts';
 import { floorOf } from '../../lib/policy/baseline.ts';
+import { type PortProtocol, portProtocols } from '../../lib/policy/protocols.ts';
 import { governing, type Labels, precedence, type Selected } from '../../lib/policy/select.ts';
 
 /** Indexes that the stores given to `Cluster` must declare. */
@@ -127,6 +128,13 @@ export class Cluster {
       found.push({ name: service.metadata.name, headless: service.spec?.clusterIP === 'None' });
     }
     return found.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, maximumServices);
+  }
+
+  /** What the Kubernetes Services in front of a pod say of its ports. */
+  spokenBy(pod: Pod): readonly PortProtocol[] {
+    const services = this.#stores.services.byIndex('namespace', pod.metadata.namespace ?? '');
+    const own = services.filter((service) => selectsAny(service, [pod]));
+    return portProtocols(own, { spec: { containers: [], ...pod.spec } });
   }
 }
 

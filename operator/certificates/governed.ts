@@ -6,22 +6,24 @@ import { formatDuration } from '../../lib/clock.ts';
 import type { Pod } from '../../lib/kube/object.ts';
 import { compileAuthentication } from '../../lib/policy/authentication.ts';
 import { certificateSettings, type Fault, policyFaults } from '../../lib/policy/effective.ts';
+import type { CallerSight } from '../control/callerbook.ts';
 import type { SinkOutcomes } from '../delivery/sinks/outcomes.ts';
 import { publishedCondition } from '../delivery/sinks/status.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
 import { type JwksStandings, keysCondition } from '../jwks/standings.ts';
 import { deliveryProblem, podCertificateSummary, type SummarySources } from '../podcertificates/summary.ts';
-import { type Cluster, hasSidecar } from './cluster.ts';
+import { type Cluster, hasSidecar, serviceKeyOf } from './cluster.ts';
 import type { EdgeOutcomes } from './edge/outcomes.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { PlaintextSight } from './plaintext.ts';
-import { type RuleSight, type RuleSources, type RuleStanding, ruleFaults } from './rules.ts';
+import { type RuleSight, type RuleSources, type RuleStanding, ruleFaults, unreadBy } from './rules.ts';
 import type { GovernedService, StatusInput } from './status.ts';
 
 /** What sidecars reported (operator/control): the members that a status is made from. */
 export interface ReportsView {
   ofPod(podUid: string): { readonly report: StatusReport } | undefined;
   plaintextClients(service: { readonly namespace: string; readonly service: string }): readonly PlaintextSight[];
+  callers?(service: { readonly namespace: string; readonly service: string }): readonly CallerSight[];
   ruleHits?(service: { readonly namespace: string; readonly service: string }): readonly RuleSight[];
   subscribe(listener: (service: { readonly namespace: string; readonly service: string }) => void): () => void;
 }
@@ -80,6 +82,9 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
     rules,
     ...(published === undefined ? {} : { published }),
     ...(tokenKeys === undefined ? {} : { tokenKeys }),
+    callers: services.flatMap(({ name }) =>
+      (reports.callers?.({ namespace, service: name }) ?? []).map((caller) => ({ ...caller, service: name })),
+    ),
     faults: [
       ...policyFaults(policy, shortestMs),
       ...lifetimeFaults(sources, policy, now),
@@ -108,7 +113,7 @@ function publishedBy(
 
 /** What is known of the policy's rules. A pod that has not reported yet is not judged. */
 function ruleStanding(
-  { rules, reports }: GovernedSources,
+  { rules, reports, cluster }: GovernedSources,
   policy: TLSPolicy,
   services: readonly GovernedService[],
   governed: readonly Pod[],
@@ -119,11 +124,20 @@ function ruleStanding(
     const report = reports.ofPod(pod.metadata.uid)?.report;
     return hasSidecar(pod) ? report !== undefined && report.authorization === undefined : true;
   });
+  const ruled = (policy.spec.authorization?.rules ?? []).length > 0;
+  const pods = ruled ? oneOfEach(governed).map((pod) => ({ pod, spoken: cluster.spokenBy(pod) })) : [];
   return {
     ...ruleFaults(policy, rules),
     unenforced: unenforced.map(({ metadata }) => metadata.name).sort(),
+    // Looking at every Service in front of every pod is for policies that may need it.
+    ...(ruled ? { unread: unreadBy(policy, rules, pods) } : {}),
     sights: services.flatMap(({ name }) => reports.ruleHits?.({ namespace, service: name }) ?? []),
   };
+}
+
+/** Pods of one service are alike. */
+function oneOfEach(pods: readonly Pod[]): readonly Pod[] {
+  return [...new Map(pods.filter(hasSidecar).map((pod) => [serviceKeyOf(pod), pod])).values()];
 }
 
 /** A lifetime that is too long for the CA that signs. */

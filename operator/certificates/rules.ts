@@ -1,11 +1,15 @@
 // What a policy's status says of authorization: what baselines and missing roles change, which pods enforce nothing, and when each rule last
 // matched. Pure.
 import type { WantedCondition } from '../../lib/api/conditions.ts';
+import { ports } from '../../lib/api/contract.ts';
 import type { TLSBaseline, TLSRole } from '../../lib/api/tlsbaseline.ts';
 import type { TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
+import type { Pod } from '../../lib/kube/object.ts';
 import { compileAuthorization } from '../../lib/policy/authorization.ts';
-import { floorOf, overrides } from '../../lib/policy/baseline.ts';
+import { floorOf, overrides, raised } from '../../lib/policy/baseline.ts';
 import { certificateSettings, effectivePolicy, type Fault } from '../../lib/policy/effective.ts';
+import type { PortProtocol } from '../../lib/policy/protocols.ts';
+import { type UnreadPorts, unreadPorts } from '../../lib/policy/unread.ts';
 
 /** Where baselines and roles are. */
 export interface RuleSources {
@@ -29,6 +33,8 @@ export interface RuleStanding {
   readonly audited: { readonly faults: readonly Fault[]; readonly by: readonly string[] };
   /** Pods whose sidecar knows no rules, or that have none. */
   readonly unenforced: readonly string[];
+  /** Ports on which rules about requests come to something else than they say. */
+  readonly unread?: UnreadPorts;
   readonly sights: readonly RuleSight[];
 }
 
@@ -37,7 +43,6 @@ export function ruleFaults(
   policy: TLSPolicy,
   { baselines, roles }: RuleSources,
 ): Pick<RuleStanding, 'faults' | 'overridden' | 'audited'> {
-  const nobody = { all: () => [], any: () => [] };
   const role = (name: string): TLSRole | undefined => roles.get(name);
   const { faults } = compileAuthorization(policy, { baselines: [], accounts: nobody, role, trustDomain: '' });
   const below = (audit: boolean): RuleStanding['overridden'] => {
@@ -46,6 +51,33 @@ export function ruleFaults(
   };
   return { faults, overridden: below(false), audited: below(true) };
 }
+
+/** Ports of these pods whose requests nobody reads, although the policy's own rules ask for them. */
+export function unreadBy(
+  policy: TLSPolicy,
+  { baselines, roles }: RuleSources,
+  pods: readonly { readonly pod: Pod; readonly spoken: readonly PortProtocol[] }[],
+): UnreadPorts {
+  const role = (name: string): TLSRole | undefined => roles.get(name);
+  const { authorization } = compileAuthorization(policy, { baselines: [], accounts: nobody, role, trustDomain: '' });
+  const floor = floorOf(baselines.list());
+  const found = pods.map(({ pod, spoken }) => {
+    const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+    const declared = containers.flatMap(({ ports = [] }) => ports.map(({ containerPort }) => containerPort));
+    const effective = raised(effectivePolicy(policy, spoken), floor);
+    return unreadPorts(
+      authorization?.rules ?? [],
+      effective,
+      declared.filter((port) => !ownPorts.includes(port)),
+    );
+  });
+  const together = (lists: readonly (readonly number[])[]): readonly number[] =>
+    [...new Set(lists.flat())].sort((a, b) => a - b);
+  return { idle: together(found.map(({ idle }) => idle)), closed: together(found.map(({ closed }) => closed)) };
+}
+
+const nobody = { all: () => [], any: () => [] };
+const ownPorts: readonly number[] = Object.values(ports);
 
 /** Whether a baseline is stricter than the policy. */
 export function overriddenCondition({ overridden, audited }: RuleStanding): WantedCondition {
@@ -65,9 +97,18 @@ export function overriddenCondition({ overridden, audited }: RuleStanding): Want
 const namedInMessage = 5;
 
 /** Whether every pod enforces the rules; undefined for a policy without any. */
-export function enforcementCondition(policy: TLSPolicy, { unenforced }: RuleStanding): WantedCondition | undefined {
+export function enforcementCondition(
+  policy: TLSPolicy,
+  { unenforced, unread }: RuleStanding,
+): WantedCondition | undefined {
   if ((policy.spec.authorization?.rules ?? []).length === 0) return undefined;
   const type = 'RulesEnforced';
+  if (unenforced.length === 0 && unread !== undefined && unread.idle.length + unread.closed.length > 0) {
+    const idle = unread.idle.length === 0 ? [] : [`allow nothing by that on ${unread.idle.join(', ')}`];
+    const closed = unread.closed.length === 0 ? [] : [`deny everything on ${unread.closed.join(', ')}`];
+    const message = `rules ask something of requests and ${[...idle, ...closed].join(' and ')}, since those ports are not said to speak HTTP; state it (protocol in spec.ports, or appProtocol of the Service), or state ports in the rules`;
+    return { type, status: 'False', reason: 'PortsNotRead', message };
+  }
   if (unenforced.length === 0) {
     const message = 'every sidecar that has reported enforces authorization rules';
     return { type, status: 'True', reason: 'Enforced', message };

@@ -1,11 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import type { TLSPolicy, TLSPolicySpec, TLSPolicyStatus } from '../../../../lib/api/tlspolicy.ts';
+import type { Pod } from '../../../../lib/kube/object.ts';
 import {
   enforcementCondition,
   overriddenCondition,
   type RuleStanding,
   ruleFaults,
   ruleStatuses,
+  unreadBy,
 } from '../../../../operator/certificates/rules.ts';
 import { testBaseline } from '../../../support/baselines.ts';
 import { testPolicy } from '../../../support/policies.ts';
@@ -107,6 +109,37 @@ describe('the conditions', () => {
     expect(ruleFaults(policy, sources).faults).toEqual([
       { field: 'spec.authorization.rules[0]', message: expect.stringContaining('"gone"') },
     ]);
+  });
+
+  test('name ports on which rules about requests come to something else', () => {
+    const sources = { baselines: { list: () => [] }, roles: { get: () => undefined } };
+    const policy = testPolicy('api', {
+      ports: [{ port: 8080, protocol: 'HTTP' }],
+      authorization: {
+        rules: [
+          { name: 'reads', to: [{ methods: ['GET'] }] },
+          { name: 'metrics', to: [{ ports: [9090], paths: ['/metrics'] }] },
+          { name: 'no-admin', effect: 'Deny', to: [{ paths: ['/admin/*'] }] },
+        ],
+      },
+    });
+    const container = {
+      name: 'app',
+      ports: [{ containerPort: 8080 }, { containerPort: 5432 }, { containerPort: 16_020 }],
+    };
+    const pod = { metadata: { name: 'api-1', uid: '1' }, spec: { containers: [container] } };
+    const unread = unreadBy(policy, sources, [{ pod: pod as unknown as Pod, spoken: [] }]);
+    expect(unread).toEqual({ idle: [9090], closed: [5432, 9090] });
+    expect(enforcementCondition(policy, { ...nothing, unread })).toEqual({
+      type: 'RulesEnforced',
+      status: 'False',
+      reason: 'PortsNotRead',
+      message: expect.stringContaining('allow nothing by that on 9090 and deny everything on 5432, 9090'),
+    });
+    const spoken = [9090, 5432].map((port) => ({ port, protocol: 'HTTP' as const }));
+    const whole = unreadBy(policy, sources, [{ pod: pod as unknown as Pod, spoken }]);
+    expect(whole).toEqual({ idle: [], closed: [] });
+    expect(enforcementCondition(policy, { ...nothing, unread: whole })).toMatchObject({ status: 'True' });
   });
 
   test('name pods that enforce nothing', () => {

@@ -64,6 +64,8 @@ export const TOOLS = {
   },
   stepca: { name: 'stepca', programs: { 'step-ca': '.' } },
   zlint: { name: 'zlint', programs: { zlint: 'github.com/zmap/zlint/v3/cmd/zlint' } },
+  // Cases for servers of HTTP/2 and HPACK, for tests.
+  h2spec: { name: 'h2spec', programs: { h2spec: 'github.com/summerwind/h2spec/cmd/h2spec' } },
   // Back end and load generator of the data-plane benchmark.
   load: { name: 'load', programs: { load: '.' } },
   // A server and a client of Go's crypto/tls, for tests.

@@ -119,6 +119,8 @@ export class HttpFront {
       });
       return { half: gate, recheck: () => gate.recheck() };
     };
+    // gRPC is nothing but HTTP/2; on other ports clients speak what they like.
+    if (portSettings(policy, destination.port).protocol === 'GRPC') return http2(application);
     const half = new ChosenGate(application, { http1, http2 }, HEAD_TIMEOUT_MS);
     return { half, recheck: () => half.recheck() };
   }

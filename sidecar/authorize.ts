@@ -25,6 +25,8 @@ export interface AuthorizerDeps {
   language?(): ConditionLanguage | undefined;
   /** A rule matched a new connection or a request. For a refusal for which no rule allowed, `name` is empty. */
   onHit(hit: Omit<RuleHits, 'count'>): void;
+  /** A caller was let in: with a connection, or with the first of its requests where those decide. */
+  onCaller?(call: Call): void;
   /** Rules in audit mode matched, or would have changed the verdict. */
   onAudit(call: Call, decision: Decision, request?: RequestFacts): void;
   /** The condition of a rule failed. */
@@ -81,6 +83,7 @@ export class Authorizer {
     if (decision !== undefined) {
       count(this.#deps, call, decision);
       if (!decision.allowed) return { ok: false, denial: denialOf(call, decision) };
+      this.#deps.onCaller?.(call);
     }
     return { ok: true, ...(requests === undefined ? {} : { requests }) };
   }
@@ -119,6 +122,8 @@ class Requests implements RequestJudge {
   readonly #deps: AuthorizerDeps;
   readonly #judge: () => Judge | undefined;
   #standing: Standing | undefined;
+  /** A request was let in. */
+  #let = false;
 
   constructor(call: Call, deps: AuthorizerDeps, judge: () => Judge | undefined) {
     this.#call = call;
@@ -149,6 +154,10 @@ class Requests implements RequestJudge {
     if (place.decision?.allowed === true) return undefined;
     const decision = decideRequest(place, request, this.#deps.now());
     count(this.#deps, this.#call, decision, request);
+    if (decision.allowed && !this.#let) {
+      this.#let = true;
+      this.#deps.onCaller?.(this.#call);
+    }
     return decision.allowed ? undefined : denialOf(this.#call, decision, request);
   }
 

@@ -13,7 +13,7 @@ export interface Books extends Pick<AuthorizerDeps, 'self'> {
   readonly log: Pick<AccessLog, 'audited'>;
   /** Asked for at each hit: they are made later than the authorizer. */
   metrics(): Pick<SidecarMetrics, 'rule' | 'conditionFailed'>;
-  status(): Pick<StatusReporter, 'rule'>;
+  status(): Pick<StatusReporter, 'rule' | 'caller'>;
 }
 
 /** An authorizer that books. */
@@ -26,6 +26,7 @@ export function bookedAuthorizer({ clock, self, language, log, metrics, status }
       metrics().rule(hit.name, hit.outcome);
       status().rule(hit);
     },
+    onCaller: ({ identity = '', port }) => status().caller({ identity, port }),
     onAudit: (call, decision, request) => log.audited(call, decision, request),
     onFailure: (rule) => metrics().conditionFailed(rule),
   });

@@ -130,6 +130,16 @@ export interface DestinationSnapshot {
   readonly endpoints: readonly Endpoint[];
 }
 
+/** A caller whose connections or requests were let in. */
+export interface CallerSeen {
+  /** SPIFFE ID; empty for whoever proved none. */
+  readonly identity: string;
+  /** Container port. */
+  readonly port: number;
+  /** Connections, and streams of tunnels. */
+  readonly count: number;
+}
+
 /** Body of POST /v1/status: what the sidecar applied and saw since its last report. */
 export interface StatusReport {
   readonly podName: string;
@@ -152,6 +162,8 @@ export interface StatusReport {
   readonly authorization?: number;
   /** Rules that matched since the last report; absent = none. */
   readonly rules?: readonly RuleHits[];
+  /** Who was let in since the last report, by what it proved (empty: nothing) and the container port; absent = nobody. */
+  readonly callers?: readonly CallerSeen[];
   /** Plaintext seen since the last report, refused or (Permissive) passed. */
   readonly plaintext: readonly {
     readonly address: string;

@@ -98,6 +98,19 @@ export interface ServiceStatus {
   readonly ready: boolean;
 }
 
+/** A caller as a policy's status names it. */
+export interface ObservedCaller {
+  /** The service that was called. */
+  readonly service: string;
+  /** SPIFFE ID; absent for callers that proved none. */
+  readonly identity?: string;
+  readonly port: number;
+  /** At least so many connections, and streams of tunnels. */
+  readonly connections: number;
+  readonly since: string;
+  readonly lastSeen: string;
+}
+
 export interface TLSPolicyStatus {
   readonly observedGeneration?: number;
   readonly conditions?: readonly Condition[];
@@ -114,6 +127,10 @@ export interface TLSPolicyStatus {
   }[];
   /** Rules of `authorization`, in their order: since when each is watched, and when it last matched. */
   readonly rules?: readonly { readonly name: string; readonly since: string; readonly lastHit?: string }[];
+  /** Since when `callers` is kept. */
+  readonly callersSince?: string;
+  /** Who was let in, for `tabard authz suggest`; those seen longest ago go first. */
+  readonly callers?: readonly ObservedCaller[];
   /** True when a Permissive policy saw no plaintext client and could be Mutual. */
   readonly strictReady?: boolean;
 }

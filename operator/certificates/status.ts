@@ -5,6 +5,7 @@ import { mergeConditions, type WantedCondition } from '../../lib/api/conditions.
 import type { ServiceStatus, TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import type { Fault } from '../../lib/policy/effective.ts';
 import type { DeliveryProblem, PodCertificateSummary } from '../podcertificates/summary.ts';
+import { callersOf, type ServiceCaller } from './callers.ts';
 import { type EdgeService, edgeCondition } from './edge/status.ts';
 import type { Outcome } from './outcomes.ts';
 import { mergeClients, type PlaintextSight } from './plaintext.ts';
@@ -44,6 +45,8 @@ export interface StatusInput {
   readonly published?: Pick<WantedCondition, 'type' | 'status' | 'reason' | 'message'>;
   /** Whether the keys of every token issuer are known; undefined where none is fetched. */
   readonly tokenKeys?: WantedCondition;
+  /** Who was let in by the sidecars. */
+  readonly callers?: readonly ServiceCaller[];
   /** Of authorization rules and baselines. */
   readonly rules?: RuleStanding | undefined;
 }
@@ -83,6 +86,9 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
     ...(expires === undefined ? {} : { expires }),
     plaintextClients,
     ...(rules === undefined ? {} : { rules }),
+    ...(listed.length === 0 && policy.status?.callers === undefined
+      ? {}
+      : callersOf(policy.status, input.callers ?? [], now)),
     ...(isPermissive(policy)
       ? { strictReady: input.watched && listed.length > 0 && plaintextClients.length === 0 }
       : {}),

@@ -3,6 +3,7 @@
 // all of it. The status of a TLSPolicy is written from it.
 import type { StatusReport } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { CallerBook, type CallerSight } from './callerbook.ts';
 
 /** The service of a pod, as admission decided it. */
 export interface ReportedService {
@@ -43,6 +44,8 @@ export interface Reports {
   plaintextClients(service: ReportedService): readonly PlaintextClient[];
   /** Authorization rules that matched calls of a service, since this replica runs. */
   ruleHits(service: ReportedService): readonly { readonly name: string; readonly lastHit: Date }[];
+  /** Who was let in by the sidecars of a service, since this replica runs. */
+  callers(service: ReportedService): readonly CallerSight[];
   /** Told, synchronously, of the service whose reports changed. Returns the function that ends the subscription. */
   subscribe(listener: (service: ReportedService) => void): () => void;
 }
@@ -62,6 +65,7 @@ export class ReportStore implements Reports {
   readonly #plaintext = new Map<string, Map<string, PlaintextClient>>();
   /** By service, and there by the rule's name. */
   readonly #rules = new Map<string, Map<string, Date>>();
+  readonly #callers = new CallerBook();
   readonly #listeners = new Set<(service: ReportedService) => void>();
   readonly #accepted = new Set<(report: PodReport) => void>();
   /** Pods whose last report came to this replica itself. */
@@ -88,6 +92,10 @@ export class ReportStore implements Reports {
 
   ruleHits(service: ReportedService): readonly { readonly name: string; readonly lastHit: Date }[] {
     return [...(this.#rules.get(keyOf(service)) ?? [])].map(([name, lastHit]) => ({ name, lastHit }));
+  }
+
+  callers(service: ReportedService): readonly CallerSight[] {
+    return this.#callers.of(keyOf(service));
   }
 
   subscribe(listener: (service: ReportedService) => void): () => void {
@@ -145,6 +153,7 @@ export class ReportStore implements Reports {
     else siblings.set(entry.podUid, entry);
     this.#note(entry);
     this.#noteRules(key, entry);
+    this.#callers.note(key, entry.report.callers ?? [], entry.receivedAt);
     this.#tell(entry);
   }
 

@@ -1,7 +1,8 @@
 // The body of POST /v1/status, read strictly: it comes from a pod, and what it says ends up in the status of a TLSPolicy.
 // Members that are not known are ignored, so that a newer sidecar can speak to this operator. Pure.
 import type { RuleHits } from '../../lib/api/authorization.ts';
-import type { StatusReport } from '../../lib/api/control.ts';
+import type { CallerSeen, StatusReport } from '../../lib/api/control.ts';
+import { parseSpiffeId } from '../../lib/pki/identity.ts';
 import { canonicalAddress } from '../mesh/address.ts';
 
 /** The outcome; `problem` says which member is wrong and what is accepted. */
@@ -59,7 +60,10 @@ export function readStatus(value: unknown): StatusBody {
   if (typeof signer === 'string') return { ok: false, problem: signer };
   const rules = readRules(value['authorization'], value['rules']);
   if (typeof rules === 'string') return { ok: false, problem: rules };
-  return { ok: true, report: { ...texts, ...signer, ...authorities, ...seen, ...challenges, ...rules, plaintext } };
+  const callers = readCallers(value['callers']);
+  if (typeof callers === 'string') return { ok: false, problem: callers };
+  const applied = { ...texts, ...signer, ...authorities, ...seen, ...challenges };
+  return { ok: true, report: { ...applied, ...rules, ...callers, plaintext } };
 }
 
 function readRules(form: unknown, rules: unknown): Pick<StatusReport, 'authorization' | 'rules'> | string {
@@ -70,6 +74,21 @@ function readRules(form: unknown, rules: unknown): Pick<StatusReport, 'authoriza
     return `rules is not a list of at most ${maximumPlaintext} entries {name, outcome: allowed|denied|audited, count: > 0}`;
   }
   return { ...authorization, rules: rules.map(({ name, outcome, count }) => ({ name, outcome, count })) };
+}
+
+function readCallers(value: unknown): Pick<StatusReport, 'callers'> | string {
+  if (value === undefined) return {};
+  if (!Array.isArray(value) || value.length > maximumPlaintext || !(value as readonly unknown[]).every(isCaller)) {
+    return `callers is not a list of at most ${maximumPlaintext} entries {identity: SPIFFE ID or empty, port: 1-65535, count: > 0}`;
+  }
+  return { callers: value.map(({ identity, port, count }) => ({ identity, port, count })) };
+}
+
+function isCaller(value: unknown): value is CallerSeen {
+  if (!isObject(value)) return false;
+  const { identity, port, count } = value;
+  const isName = identity === '' || (typeof identity === 'string' && parseSpiffeId(identity) !== undefined);
+  return isName && isWithin(port, 65_535) && isWithin(count, 2 ** 32);
 }
 
 /** The names of baselines, which stand before those of their rules, may have dots. */

@@ -1,11 +1,11 @@
 // Reports to the control API: what this proxy applies and the plaintext that it saw, at once after a change and every
 // thirty seconds. Counts are kept until a report has arrived.
 import type { RuleHits } from '../../lib/api/authorization.ts';
-import { controlPaths, type StatusReport } from '../../lib/api/control.ts';
+import { type CallerSeen, controlPaths, type StatusReport } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
 
 /** What a report says beside what is counted. */
-export type Applied = Omit<StatusReport, 'plaintext' | 'rules'>;
+export type Applied = Omit<StatusReport, 'plaintext' | 'rules' | 'callers'>;
 
 /** What the reporter needs. */
 export interface StatusDeps {
@@ -29,6 +29,9 @@ export class StatusReporter {
   readonly #deps: StatusDeps;
   #seen = new Map<string, Seen>();
   #rules = new Map<string, RuleHits>();
+  #callers = new Map<string, CallerSeen>();
+  /** Rules and callers that were told of once: what is new is told soon, in case that this pod does not live long. */
+  readonly #told = new Set<string>();
   #news = new AbortController();
   #hurry = new AbortController();
 
@@ -62,6 +65,16 @@ export class StatusReporter {
     const known = this.#rules.get(key);
     if (known === undefined && this.#rules.size >= MAX_SEEN) return;
     this.#rules.set(key, { name, outcome, count: (known?.count ?? 0) + 1 });
+    if (known === undefined) this.#tellSoon(key);
+  }
+
+  /** Counts a connection of a caller that was let in. */
+  caller({ identity, port }: Omit<CallerSeen, 'count'>): void {
+    const key = `${port} ${identity}`;
+    const known = this.#callers.get(key);
+    if (known === undefined && this.#callers.size >= MAX_SEEN) return;
+    this.#callers.set(key, { identity, port, count: (known?.count ?? 0) + 1 });
+    if (known === undefined) this.#tellSoon(key);
   }
 
   /** Reports until the signal is aborted. */
@@ -83,16 +96,26 @@ export class StatusReporter {
   async report(): Promise<boolean> {
     const applied = this.#deps.applied();
     if (applied === undefined) return false;
-    const [seen, hits] = [this.#seen, this.#rules];
+    const [seen, hits, came] = [this.#seen, this.#rules, this.#callers];
     this.#seen = new Map();
     this.#rules = new Map();
+    this.#callers = new Map();
     const rules = hits.size === 0 ? {} : { rules: [...hits.values()] };
-    const arrived = await this.#deps.post(controlPaths.status, { ...applied, ...rules, plaintext: [...seen.values()] });
+    const callers = came.size === 0 ? {} : { callers: [...came.values()] };
+    const plaintext = [...seen.values()];
+    const arrived = await this.#deps.post(controlPaths.status, { ...applied, ...rules, ...callers, plaintext });
     if (!arrived) {
       this.#seen = added(seen, this.#seen);
       this.#rules = added(hits, this.#rules);
+      this.#callers = added(came, this.#callers);
     }
     return arrived;
+  }
+
+  #tellSoon(key: string): void {
+    if (this.#told.has(key) || this.#told.size >= MAX_SEEN) return;
+    this.#told.add(key);
+    this.touch();
   }
 }
 

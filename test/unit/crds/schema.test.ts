@@ -133,6 +133,8 @@ const policyStatus: Whole<TLSPolicyStatus> = {
   expires: '',
   plaintextClients: [{ address: '', service: '', port: 1, lastSeen: '' }],
   rules: [{ name: '', since: '', lastHit: '' }],
+  callersSince: '',
+  callers: [{ service: '', identity: '', port: 1, connections: 1, since: '', lastSeen: '' }],
   strictReady: true,
 };
 

@@ -46,6 +46,23 @@ describe('reports', () => {
     expect(reports.length).toBe(1);
   });
 
+  test('tell soon of a rule or a caller that is new, and count the others until the next', async () => {
+    const { clock, reports, reporter } = bench();
+    const caller = { identity: 'spiffe://cluster.local/ns/shop/svc/web', port: 8080 };
+    reporter.rule({ name: 'web', outcome: 'allowed' });
+    reporter.caller(caller);
+    await clock.advance(1_000);
+    expect(reports).toMatchObject([{ rules: [{ name: 'web', count: 1 }], callers: [{ ...caller, count: 1 }] }]);
+    for (let turn = 0; turn < 7; turn += 1) {
+      reporter.rule({ name: 'web', outcome: 'allowed' });
+      reporter.caller(caller);
+    }
+    await clock.advance(10_000);
+    expect(reports.length).toBe(1);
+    await clock.advance(30_000);
+    expect(reports[1]).toMatchObject({ rules: [{ name: 'web', count: 7 }], callers: [{ ...caller, count: 7 }] });
+  });
+
   test('count plaintext by client, port and outcome, and count it once', async () => {
     const { clock, reports, reporter } = bench();
     reporter.plaintext(client);

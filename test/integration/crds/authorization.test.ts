@@ -32,46 +32,105 @@ const tryOut = (input: string): Promise<string> =>
 
 const policy = (rule: string): string => object('TLSPolicy', `{authorization: {rules: [${rule}]}}`);
 const baseline = (rule: string): string => object('TLSBaseline', `{authorization: {rules: [${rule}]}}`);
-const needsHttp = 'needs HTTP proxying, which this version does not do';
 
 describe('refused, with the field and what is accepted,', () => {
   test.each<readonly [string, string, string, string]>([
     [
-      'is a rule by method',
-      policy('{name: a, to: [{ports: [80], methods: [GET]}]}'),
+      'is a method in lower case',
+      policy('{name: a, to: [{methods: [get]}]}'),
+      'spec.authorization.rules[0].to[0].methods[0]',
+      'should match',
+    ],
+    [
+      'is an empty list of methods',
+      policy('{name: a, to: [{methods: []}]}'),
       'spec.authorization.rules[0].to[0].methods',
-      needsHttp,
+      'at least 1 items',
     ],
     [
-      'is a rule by path',
-      policy('{name: a, to: [{paths: [/x]}]}'),
-      'spec.authorization.rules[0].to[0].paths',
-      needsHttp,
+      'is a path that does not begin at the root',
+      policy('{name: a, to: [{paths: [items]}]}'),
+      'spec.authorization.rules[0].to[0].paths[0]',
+      'should match',
     ],
     [
-      'is a rule by host',
-      policy('{name: a, to: [{hosts: [x]}]}'),
-      'spec.authorization.rules[0].to[0].hosts',
-      needsHttp,
-    ],
-    ['is a condition', policy('{name: a, when: "true"}'), 'spec.authorization.rules[0].when', needsHttp],
-    [
-      'is a condition of a Deny rule',
-      policy('{name: a, effect: Deny, when: "true"}'),
-      'spec.authorization.rules[0].when',
-      needsHttp,
+      'is a path with a star in the middle',
+      policy('{name: a, to: [{paths: [/items/*/x]}]}'),
+      'spec.authorization.rules[0].to[0].paths[0]',
+      'should match',
     ],
     [
-      'is a role by method',
-      object('TLSRole', '{permissions: [{methods: [GET]}]}'),
-      'spec.permissions[0].methods',
-      needsHttp,
+      'is a path with a star behind a letter',
+      policy('{name: a, to: [{paths: [/items*]}]}'),
+      'spec.authorization.rules[0].to[0].paths[0]',
+      'should match',
     ],
     [
-      'is a baseline rule by path',
+      'is a path with a query',
+      policy('{name: a, to: [{paths: ["/items?a"]}]}'),
+      'spec.authorization.rules[0].to[0].paths[0]',
+      'should match',
+    ],
+    [
+      'is a path with dot segments',
+      policy('{name: a, to: [{paths: [/a/../b]}]}'),
+      'spec.authorization.rules[0].to[0].paths[0]',
+      'should match',
+    ],
+    [
+      'is a path with an empty segment',
+      policy('{name: a, to: [{paths: [/a//b]}]}'),
+      'spec.authorization.rules[0].to[0].paths[0]',
+      'should match',
+    ],
+    [
+      'is a path with a parameter',
+      policy('{name: a, to: [{paths: [/a;b]}]}'),
+      'spec.authorization.rules[0].to[0].paths[0]',
+      'should match',
+    ],
+    [
+      'is a host with a port',
+      policy('{name: a, to: [{hosts: ["x:80"]}]}'),
+      'spec.authorization.rules[0].to[0].hosts[0]',
+      'should match',
+    ],
+    [
+      'is any host',
+      policy('{name: a, to: [{hosts: ["*"]}]}'),
+      'spec.authorization.rules[0].to[0].hosts[0]',
+      'should match',
+    ],
+    [
+      'is a gRPC method with a slash in front',
+      policy('{name: a, to: [{grpcMethods: [/a.B/C]}]}'),
+      'spec.authorization.rules[0].to[0].grpcMethods[0]',
+      'should match',
+    ],
+    [
+      'are gRPC methods beside paths',
+      policy('{name: a, to: [{grpcMethods: [a.B/C], paths: [/x]}]}'),
+      'spec.authorization.rules[0].to[0].grpcMethods',
+      'cannot stand beside methods and paths',
+    ],
+    ['is an empty condition', policy('{name: a, when: ""}'), 'spec.authorization.rules[0].when', 'at least 1 chars'],
+    [
+      'is a baseline rule by path for every port',
       baseline('{name: a, to: [{paths: [/x]}]}'),
-      'spec.authorization.rules[0].to[0].paths',
-      needsHttp,
+      'spec.authorization.rules[0].to[0].ports',
+      'must be stated beside what is asked of requests',
+    ],
+    [
+      'is a baseline rule with a condition for every port',
+      baseline('{name: a, when: "true"}'),
+      'spec.authorization.rules[0].when',
+      'needs to with ports',
+    ],
+    [
+      'is a role by a path that is none',
+      object('TLSRole', '{permissions: [{paths: [x]}]}'),
+      'spec.permissions[0].paths[0]',
+      'should match',
     ],
     [
       'is an effect that is none',
@@ -180,6 +239,17 @@ describe('accepted', () => {
     ],
     ['is an empty baseline', object('TLSBaseline', '{}')],
     ['is a role', object('TLSRole', '{permissions: [{ports: [9090]}]}')],
+    [
+      'is everything that a rule may ask of requests',
+      policy(
+        '{name: a, to: [{ports: [80], methods: [GET, M-SEARCH], paths: [/, "/*", /a/b, /a/, "/a/*", /.well-known/x, /a%20b, "/a(b)=c@d:e", /...], hosts: [shop, shop.example, "*.example", 10.0.0.1]}, {grpcMethods: [shop.v1.Cart/Add, "Cart/*"]}], when: "request.method == \\"GET\\""}',
+      ),
+    ],
+    [
+      'is a baseline that asks for requests to ports',
+      baseline('{name: a, to: [{ports: [80], paths: [/x]}], when: "true"}'),
+    ],
+    ['is a role for requests', object('TLSRole', '{permissions: [{methods: [GET]}]}')],
   ])('%s', async (_, input) => {
     expect(await tryOut(input)).toContain('accepted:');
   });

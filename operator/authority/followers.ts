@@ -2,7 +2,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Followers, UpstreamAuthority } from '../issuers/staging.ts';
 import { notFollowing, stillTrusting, untrusting } from './lag.ts';
-import type { CaFacts, RotationView, Waits } from './rotationview.ts';
+import type { CaFacts, Peer, RotationView, Waits } from './rotationview.ts';
 import type { PeersView } from './rotator.ts';
 
 /** The answers from what peers were last seen to do. */
@@ -29,10 +29,21 @@ export function followersOf(peers: PeersView, clock: Pick<Clock, 'now'>, waits: 
     waits,
   });
   return {
-    untrusting: (issuer, ca) => untrusting(viewOf(issuer, factsOf(ca)), factsOf(ca)),
+    untrusting: (issuer, ca) => {
+      const view = viewOf(issuer, factsOf(ca));
+      return untrusting({ ...view, peers: view.peers.filter((peer) => !isWithout(peer)) }, factsOf(ca));
+    },
     unmoved: (issuer, ca) => notFollowing(viewOf(issuer, factsOf(ca))),
     trusting: (issuer, anchors) => stillTrusting(viewOf(issuer, nobody), { ...nobody, anchors }),
   };
+}
+
+/**
+ * A pod that reads files of which there are none: its Secret was deleted, say. It gets bundle and certificate in one write, and that write
+ * waits for the answer: to wait for it here would be to wait for ever.
+ */
+function isWithout({ kind, trusts }: Peer): boolean {
+  return kind === 'files' && trusts === undefined;
 }
 
 /** For questions that are not about the CA that signs. */

@@ -49,6 +49,11 @@ export class Advice {
     return next.renewAt;
   }
 
+  /** What the CA said last; undefined when it said nothing. */
+  kept(key: string): Date | undefined {
+    return this.#known.get(key)?.renewAt;
+  }
+
   /** The service has no such certificate any more. */
   forget(key: string): void {
     this.#known.delete(key);
@@ -69,7 +74,9 @@ export class Advice {
     signal: AbortSignal,
   ): Promise<{ readonly renewAt: Date | undefined; readonly waitMs: number }> {
     const { chain, issuer, before } = of;
-    if ('ready' in issuer || !advisesRenewal(issuer)) return { renewAt: undefined, waitMs: silentMs };
+    // A CA that is away has not taken back what it said.
+    if ('ready' in issuer) return { renewAt: before, waitMs: retryMs };
+    if (!advisesRenewal(issuer)) return { renewAt: undefined, waitMs: silentMs };
     try {
       const advice = await issuer.renewal(chain, AbortSignal.any([signal, AbortSignal.timeout(askMs)]));
       if (advice === undefined) return { renewAt: undefined, waitMs: silentMs };

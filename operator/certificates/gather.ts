@@ -48,7 +48,7 @@ export interface GatherDeps {
   readonly owners: Owners;
   readonly passwords: Passwords;
   readonly orders: Pick<OpenOrders, 'of'>;
-  readonly advice: Pick<Advice, 'of' | 'forget'>;
+  readonly advice: Pick<Advice, 'of' | 'kept' | 'forget'>;
   /** Who is revoked; nobody, where it is not given. */
   readonly revocations?: RevocationLookup;
   readonly trustDomain: string;
@@ -136,7 +136,9 @@ export class Gatherer {
       current,
       issuer,
       failure,
-      advisedAt: await this.#advisedAt(key, wanted?.issuer, replaces, signal),
+      advisedAt: issuer.ready
+        ? await this.#advisedAt(key, wanted?.issuer, replaces, signal)
+        : this.#deps.advice.kept(key),
       order: this.#deps.orders.of(key),
       keystores: stateOfKeystores(keystores, own, current),
       ...this.#revoked(key, current),

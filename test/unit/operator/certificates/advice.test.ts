@@ -56,6 +56,17 @@ describe('advice', () => {
     expect(asked()).toBe(3);
   });
 
+  test('stays what it was while the issuer is away', async () => {
+    const { clock, of, advice, chain, asked } = open(() => Promise.resolve({ renewAt: at(1), againMs: hour }));
+    expect(advice.kept('shop/web')).toBeUndefined();
+    await of();
+    await clock.advance(2 * hour);
+    const away = { ready: false, reason: 'IssuerNotReady', message: 'it is away' } as const;
+    expect(await advice.of('shop/web', { chain, issuer: away }, signal)).toEqual(at(1));
+    expect(advice.kept('shop/web')).toEqual(at(1));
+    expect(asked()).toBe(1);
+  });
+
   test('is about one certificate: a new one is asked for at once', async () => {
     const { clock, of, asked } = open(() => Promise.resolve({ renewAt: at(1), againMs: hour }));
     await of();

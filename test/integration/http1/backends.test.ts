@@ -54,6 +54,42 @@ describe.each(names)('%s behind the gate', (name) => {
   );
 
   test(
+    'is never reached at a path that is denied, nor at one that is not allowed, however it is written',
+    async () => {
+      const { port, origin } = backend(name);
+      const denied = await gated(port, [{ name: 'admin', effect: 'Deny', to: [{ paths: ['/admin', '/admin/*'] }] }]);
+      const allowed = await gated(port, [{ name: 'open', effect: 'Allow', to: [{ paths: ['/open', '/open/*'] }] }]);
+      const wrong: unknown[] = [];
+      const passed = { denied: 0, allowed: 0 };
+      for (const target of pathCorpus) {
+        const request = `GET ${target} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n`;
+        for (const [way, gate] of Object.entries({ denied, allowed })) {
+          origin.taken();
+          const { got } = await gate.send(request, minute);
+          const arrived = origin.taken();
+          const area = /^x-area: (\w+)/im.exec(got)?.[1];
+          const refused = /^HTTP\/1\.1 40[03] /.test(got) && arrived.length === 0;
+          if (!refused && arrived.length > 0) passed[way === 'denied' ? 'denied' : 'allowed'] += 1;
+          // `/administrator` begins as `/admin` does and is another name.
+          const isOther = way === 'denied' && isNamesake(target);
+          if (area === 'admin' && !isOther) wrong.push({ way, target, got });
+        }
+      }
+      for (const trick of smugglingCorpus) {
+        origin.taken();
+        const { got } = await allowed.send(trick + sentinel.replace('/sentinel', '/open/sentinel'), minute);
+        const arrived = origin.taken().map(({ target }) => pathOf(target));
+        if (arrived.some((target) => !/^\/open(?:[/?]|$)/.test(target))) wrong.push({ trick, arrived, got });
+      }
+      await Promise.all([denied.stop(), allowed.stop()]);
+      expect(wrong).toEqual([]);
+      expect(passed.denied).toBeGreaterThan(5);
+      expect(passed.allowed).toBeGreaterThan(0);
+    },
+    5 * minute,
+  );
+
+  test(
     'takes every path that has a canonical form into the same area as that form',
     async () => {
       const { port, origin } = backend(name);
@@ -79,6 +115,12 @@ describe.each(names)('%s behind the gate', (name) => {
     2 * minute,
   );
 });
+
+/** The canonical path begins as `/admin` does, and goes on in the same segment. */
+function isNamesake(target: string): boolean {
+  const canonical = canonicalPath(target);
+  return canonical.ok && /^\/admin[^/]/i.test(canonical.path);
+}
 
 /** Proxies may forward an absolute target in origin form. */
 function pathOf(target: string): string {

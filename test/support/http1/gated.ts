@@ -1,11 +1,15 @@
 // A port behind which a gate stands in front of a back end, as in a sidecar: real sockets, the relay and the gate of the product.
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import type { RuleMatch } from '../../../lib/api/authorization.ts';
+import { Authorizer } from '../../../sidecar/authorize.ts';
 import type { Exchange } from '../../../sidecar/exchange.ts';
 import { defaultHeadLimits } from '../../../sidecar/http1/fields.ts';
-import { type Broken, Http1Gate } from '../../../sidecar/http1/gate.ts';
+import { type Broken, type GateOptions, Http1Gate } from '../../../sidecar/http1/gate.ts';
+import { judged } from '../../../sidecar/http1/judged.ts';
 import { join } from '../../../sidecar/relay/join.ts';
 import { openStreamHalf } from '../../../sidecar/relay/streamhalf.ts';
+import { testSelf } from '../sidecar.ts';
 
 /** What a gate saw of one connection. */
 export interface Seen {
@@ -22,8 +26,8 @@ export interface Gated {
   stop(): Promise<void>;
 }
 
-/** Listens in front of a port. */
-export async function gated(port: number): Promise<Gated> {
+/** Listens in front of a port. `rules`: authorization rules in force, each request judged as a sidecar does; without them all pass. */
+export async function gated(port: number, rules: readonly RuleMatch[] = []): Promise<Gated> {
   const seen: Seen[] = [];
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) => {
@@ -36,6 +40,7 @@ export async function gated(port: number): Promise<Gated> {
         limits: defaultHeadLimits,
         headTimeoutMs: 30_000,
         bodyTimeoutMs: 300_000,
+        ...denying(rules),
         over: (exchange) => current.exchanges.push(exchange),
         broken: (each) => current.broken.push(each),
       });
@@ -73,4 +78,20 @@ export async function gated(port: number): Promise<Gated> {
       await once(server, 'close');
     },
   };
+}
+
+/** The judge of a sidecar under these rules. */
+function denying(rules: readonly RuleMatch[]): Pick<GateOptions, 'deny'> {
+  if (rules.length === 0) return {};
+  const { policy, trustDomain } = testSelf('web', '', { authorization: { form: 1, rules } });
+  const authorizer = new Authorizer({
+    self: () => ({ policy, trustDomain }),
+    now: () => new Date(),
+    onHit: () => undefined,
+    onAudit: () => undefined,
+  });
+  const admission = authorizer.admit({ identity: undefined, address: '127.0.0.1', port: 80 }, true);
+  if (!admission.ok || admission.requests === undefined) throw new Error('these rules deny every request');
+  const nobody = () => ({ ok: true, claims: undefined, strip: undefined }) as const;
+  return { deny: judged(admission.requests, nobody, () => undefined).deny };
 }

@@ -8,6 +8,7 @@ import { unmapped } from './destination/key.ts';
 import type { OriginalDestinationReader } from './destination/original.ts';
 import type { Door, Incoming, Near } from './incoming.ts';
 import type { Direction } from './relay/live.ts';
+import { watched } from './transport/plain.ts';
 
 /** Where a connection comes from, and where it was going. */
 export interface Places {
@@ -67,7 +68,7 @@ export class CaptureListener<N extends Near> {
   /** Starts to listen on every host. */
   async listen(): Promise<void> {
     for (const [index, host] of this.#options.hosts.entries()) {
-      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true });
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...watched });
       try {
         this.#port = await listen(server, host, this.#port);
         this.#servers.push(server);

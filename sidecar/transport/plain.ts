@@ -4,6 +4,12 @@ import { systemCode } from '../../lib/errors.ts';
 import type { OpenHalf } from '../relay/half.ts';
 import type { Leg, Opened } from './transport.ts';
 
+/**
+ * Options of a socket whose peer may vanish: after 15 seconds of silence its kernel is asked ten times, a second apart (libuv), where the
+ * system's own default is two hours. A peer whose process alone stands still has a kernel that answers.
+ */
+export const watched = { keepAlive: true, keepAliveInitialDelay: 15_000 } as const;
+
 /** An address to dial. */
 export interface PlainTarget {
   readonly address: string;
@@ -23,7 +29,7 @@ export function dialPlain({ address, port }: PlainTarget, timeoutMs: number): Pr
     host: address,
     port,
     noDelay: true,
-    keepAlive: true,
+    ...watched,
     allowHalfOpen: true,
     autoSelectFamily: false,
   });
@@ -44,17 +50,22 @@ export function dialPlain({ address, port }: PlainTarget, timeoutMs: number): Pr
 }
 
 /** Dials and makes a half of the connection, without a socket of Node's where the relay can do so. Never rejects. */
-export async function openPlain(target: PlainTarget, timeoutMs: number, openHalf: OpenHalf): Promise<Opened<Leg>> {
+export function openPlain(target: PlainTarget, timeoutMs: number, openHalf: OpenHalf): Promise<Opened<Leg>> {
   const { bare } = openHalf;
-  if (bare === undefined || isIP(target.address) === 0) {
-    const dialled = await dialPlain(target, timeoutMs);
-    return dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) }, ms: dialled.ms } : dialled;
-  }
+  if (bare === undefined || isIP(target.address) === 0) return openSocket(target, timeoutMs, openHalf);
   const startedAt = performance.now();
-  const dialled = await bare.dial(target, timeoutMs);
-  const ms = performance.now() - startedAt;
-  if (dialled.ok) return { ok: true, leg: dialled, ms };
-  return { ok: false, reason: 'upstream_unreachable', detail: dialled.detail, fault: 'endpoint', ms };
+  return new Promise((resolve) => {
+    bare.dial(target, timeoutMs, (dialled) => {
+      const ms = performance.now() - startedAt;
+      if (dialled.ok) resolve({ ok: true, leg: dialled, ms });
+      else resolve({ ok: false, reason: 'upstream_unreachable', detail: dialled.detail, fault: 'endpoint', ms });
+    });
+  });
+}
+
+async function openSocket(target: PlainTarget, timeoutMs: number, openHalf: OpenHalf): Promise<Opened<Leg>> {
+  const dialled = await dialPlain(target, timeoutMs);
+  return dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) }, ms: dialled.ms } : dialled;
 }
 
 /** Ends a TCP socket with a reset, whatever state it is in. */

@@ -37,6 +37,7 @@ export interface PodDeps {
 
 /** Any of the figures of a pod is looked at until it is as it should be; a busy machine takes its time. */
 const PATIENCE_MS = 120_000;
+const MAX_STARTS = 10;
 
 /** A pod. */
 export class TestPod {
@@ -75,33 +76,15 @@ export class TestPod {
   }
 
   /** Starts a sidecar, in the place of the one before, and waits until it is ready. */
-  async startSidecar({ program, relay, drainSeconds = 60 }: SidecarSettings): Promise<void> {
-    const { folder, controlAddress, controlIdentity, address, name } = this.#deps;
-    const tls = join(folder, 'tls');
-    const state = join(folder, 'state');
-    await this.#deps.control({ do: 'certify', service: name, folder: tls });
-    mkdirSync(state, { recursive: true });
-    chownSync(state, PROXY_UID, PROXY_UID);
-    this.#sidecar = new Inside(this.netns, 'proxy', {
-      // As the webhook starts it (webhook/container.ts), with a log that tells everything.
-      args: ['--no-maglev', '--v8-pool-size=1', '--max-semi-space-size=2', '--expose-gc', program],
-      env: {
-        [env.podName]: `${name}-0`,
-        [env.podUid]: `uid-${name}`,
-        [env.podIps]: address,
-        [env.service]: name,
-        [env.controlAddress]: controlAddress,
-        [env.controlIdentity]: controlIdentity,
-        [env.logLevel]: 'debug',
-        [env.relay]: relay === 'public' ? 'Public' : 'Auto',
-        [env.drainSeconds]: String(drainSeconds),
-        TABARD_TLS_FOLDER: tls,
-        TABARD_STATE_FOLDER: state,
-      },
-    });
-    await this.ready();
-    const chosen = this.log.find(({ msg }) => msg === 'relay chosen');
-    if (chosen?.['path'] !== relay) throw new Error(`${name} runs on another relay: ${JSON.stringify(chosen)}`);
+  async startSidecar(settings: SidecarSettings): Promise<void> {
+    for (let tries = 0; tries < MAX_STARTS; tries += 1) {
+      await this.#startOne(settings);
+      const chosen = this.log.find(({ msg }) => msg === 'relay chosen');
+      if (chosen?.['path'] === settings.relay) return;
+      // On a machine that is very busy the fast relay's self-test may not end in time, and the sidecar is right to take the other.
+      await this.sidecar.end();
+    }
+    throw new Error(`${this.name} never came to run on the ${settings.relay} relay`);
   }
 
   /** Waits until the sidecar says that it is ready. */
@@ -193,6 +176,33 @@ export class TestPod {
 
   async end(): Promise<void> {
     await Promise.all([this.#sidecar?.end(), this.#application?.end()]);
+  }
+
+  async #startOne({ program, relay, drainSeconds = 60 }: SidecarSettings): Promise<void> {
+    const { folder, controlAddress, controlIdentity, address, name } = this.#deps;
+    const tls = join(folder, 'tls');
+    const state = join(folder, 'state');
+    await this.#deps.control({ do: 'certify', service: name, folder: tls });
+    mkdirSync(state, { recursive: true });
+    chownSync(state, PROXY_UID, PROXY_UID);
+    this.#sidecar = new Inside(this.netns, 'proxy', {
+      // As the webhook starts it (webhook/container.ts), with a log that tells everything.
+      args: ['--no-maglev', '--v8-pool-size=1', '--max-semi-space-size=2', '--expose-gc', program],
+      env: {
+        [env.podName]: `${name}-0`,
+        [env.podUid]: `uid-${name}`,
+        [env.podIps]: address,
+        [env.service]: name,
+        [env.controlAddress]: controlAddress,
+        [env.controlIdentity]: controlIdentity,
+        [env.logLevel]: 'debug',
+        [env.relay]: relay === 'public' ? 'Public' : 'Auto',
+        [env.drainSeconds]: String(drainSeconds),
+        TABARD_TLS_FOLDER: tls,
+        TABARD_STATE_FOLDER: state,
+      },
+    });
+    await this.ready();
   }
 
   async #eventually(what: string, condition: () => Promise<boolean>): Promise<void> {

@@ -60,24 +60,34 @@ function changing({ changes }: AuthorityFeedsDeps): Feed {
   };
 }
 
-/** Peers matter while somebody waits for them; a burst of their changes is one look. */
+/**
+ * What comes in bursts is one look, a while later: changes of peers, which matter while somebody waits for them, and of an issuer's own
+ * status, which was perhaps compared with one that the cache did not have yet.
+ */
 function followers({ peers, clock, issuers, isRotating }: AuthorityFeedsDeps): Feed {
   return {
     subscribe: (add) => {
       const stop = new AbortController();
-      let isPending = false;
+      const pending = new Set<string>();
       const look = (): void => {
-        isPending = false;
-        for (const { metadata } of issuers.list()) if (isRotating(metadata.name)) add(metadata.name);
+        for (const name of pending) add(name);
+        pending.clear();
       };
-      const leave = peers.subscribe(() => {
-        if (isPending || stop.signal.aborted) return;
-        isPending = true;
+      const later = (name: string): void => {
+        const isFirst = pending.size === 0;
+        pending.add(name);
+        if (!isFirst || stop.signal.aborted) return;
         clock.sleep(Math.max(gather.leastMs, peers.size * gather.perPeerMs), stop.signal).then(look, nothing);
-      });
+      };
+      const ends = [
+        peers.subscribe(() => {
+          for (const { metadata } of issuers.list()) if (isRotating(metadata.name)) later(metadata.name);
+        }),
+        issuers.subscribe((_, after) => (after === undefined ? undefined : later(after.metadata.name))),
+      ];
       return () => {
         stop.abort();
-        leave();
+        for (const end of ends) end();
       };
     },
     keys: () => [],

@@ -1,6 +1,7 @@
 // All commands, in the order of the help.
 import type { Command } from './command.ts';
 import { authzExplainCommand } from './commands/authzexplain.ts';
+import { authzSuggestCommand } from './commands/authzsuggest.ts';
 import { authzUnusedCommand } from './commands/authzunused.ts';
 import { authzMatrixCommand, authzWhoCanCommand } from './commands/authzwhocan.ts';
 import { caDistrustCommand } from './commands/cadistrust.ts';
@@ -27,6 +28,7 @@ export const commands: readonly Command[] = [
   authzWhoCanCommand,
   authzMatrixCommand,
   authzUnusedCommand,
+  authzSuggestCommand,
 ];
 
 /** The command that the words begin with, and the words after it; undefined when it is none. */

@@ -15,7 +15,7 @@ export const reasonHints = {
   handshake_timeout:
     'The peer did not finish the TLS handshake in time; a server-first protocol without a sidecar waits like this.',
   denied:
-    'An authorization rule of the called side denies this connection, or none allows it; `tabard authz explain` says which.',
+    'An authorization rule of the called side denies this connection or request, or none allows it; `tabard authz explain` says which.',
   token_required: 'The request has no token of an end user, and the policy (spec.authentication) asks for one.',
   token_invalid:
     'The token of the request is not accepted: the log of the called sidecar says why (expired, bad_signature, other_audience, no_key, ...).',

@@ -264,14 +264,23 @@ describe('HTTP/2 on a port of HTTP', () => {
   });
 
   test('a client that floods it is ended with GOAWAY, and the log says with what', async () => {
-    const ended = once(client, 'goaway');
+    let code: number | undefined;
+    client.on('goaway', (said) => void (code = said));
     await once(client, 'connect');
-    for (let index = 0; index < 1_000; index += 1)
-      client
-        .request({ ':path': '/slow' })
-        .on('error', () => undefined)
-        .close(8);
-    expect((await ended)[0]).toBe(0xb);
+    // In bursts, until it has had enough: what a burst is to a slow machine is none to a fast one.
+    const burst = (): void => {
+      for (let index = 0; index < 300 && !client.closed; index += 1) {
+        client
+          .request({ ':path': '/slow' })
+          .on('error', () => undefined)
+          .close(8);
+      }
+    };
+    for (let bursts = 0; code === undefined && bursts < 100; bursts += 1) {
+      burst();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(code).toBe(0xb);
     await until(() => JSON.stringify(refusals(called.pod)).includes('request: reset_flood'), 'it is logged');
     expect(refusals(called.pod).at(-1)?.['reason']).toBe('overload');
   });

@@ -1,11 +1,12 @@
 // The webhook's CA and serving certificate as they lie in Secret tabard-webhook-tls, and how each step of rotation.ts changes
 // them. Keys leave this process into that Secret alone.
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { names } from '../lib/api/contract.ts';
 import { AppError } from '../lib/errors.ts';
 import { fingerprint, formatCertificates, parseCertificates } from '../lib/pki/bundle.ts';
 import { type Authority, BACKDATE_MS, createAuthority, issueLeaf, loadAuthority } from '../lib/pki/ca.ts';
-import { generateKey, privateKeyPem } from '../lib/pki/keys.ts';
+import { generateKey, parsePrivateKey, privateKeyPem } from '../lib/pki/keys.ts';
+import { keyMismatch, parseChain } from '../lib/pki/pair.ts';
 import type { CaFacts, RotationTiming, ServingFacts, ServingStep } from './rotation.ts';
 
 /** Settings of the serving certificate. Times are milliseconds. */
@@ -59,7 +60,7 @@ export function readMaterial(
   const trusted = parseCertificates(text(keys.trusted));
   const authorityOf = (keyPem: string): Authority => {
     for (const certificate of trusted) {
-      if (certificate.checkPrivateKey(createPrivateKey(keyPem)))
+      if (certificate.checkPrivateKey(parsePrivateKey(keyPem)))
         return loadAuthority(certificate.toString(), keyPem, trustDomain);
     }
     throw new AppError('pki_invalid', 'no certificate in ca.crt belongs to the CA key');
@@ -67,9 +68,9 @@ export function readMaterial(
   const certificate = text(keys.certificate);
   const key = text(keys.key);
   try {
-    if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
-      throw new AppError('pki_invalid', 'tls.key is not the key of tls.crt');
-    }
+    // As strictly as what a sidecar shows: a text that one reader repairs another misreads.
+    const mismatch = keyMismatch(parseChain(certificate), parsePrivateKey(key));
+    if (mismatch !== undefined) throw new AppError('pki_invalid', mismatch);
     const next = text(keys.nextKey) === '' ? undefined : authorityOf(text(keys.nextKey));
     return { authority: authorityOf(text(keys.authorityKey)), next, trusted, certificate, key };
   } catch (cause) {

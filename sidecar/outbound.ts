@@ -48,8 +48,9 @@ export class Outbound {
       case 'pass':
         return this.#pass(captured, lookup.why);
       case 'endpoints':
-        return this.#reach(captured, lookup);
+        await this.#reach(captured, lookup);
     }
+    return undefined;
   }
 
   async #reach(captured: Captured, { choice, hold }: Endpoints): Promise<void> {

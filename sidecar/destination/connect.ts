@@ -68,34 +68,28 @@ export class Connector {
       endpoint = candidate.endpoint;
       // Counted from now on, so that a burst of connections spreads before the first one stands.
       candidate.active += 1;
-      const opened = await this.#open(candidate, choice.serverName, limits);
-      if ('how' in opened) return { ok: true, reached: opened };
-      candidate.active -= 1;
-      failure = opened;
+      const release = (): void => void (candidate.active -= 1);
+      const { transport, ownAddresses, openHalf } = this.#deps;
+      if (endpoint.transport === 'mutual' && !ownAddresses.has(endpoint.address)) {
+        const opened = await transport.open({ ...endpoint, serverName: choice.serverName }, limits);
+        if (opened.ok) {
+          restore(candidate);
+          return { ok: true, reached: { how: 'mutual', endpoint, leg: opened.leg, release } };
+        }
+        failure = opened;
+      } else {
+        const opened = await openPlain(endpoint, limits.connectTimeoutMs, openHalf);
+        if (opened.ok) {
+          restore(candidate);
+          const why = endpoint.transport === 'plain' ? endpoint.why : 'own_pod';
+          return { ok: true, reached: { how: 'plain', endpoint, leg: opened.leg, why, release } };
+        }
+        failure = opened;
+      }
+      release();
       if (failure.fault === 'own') break;
       eject(candidate, this.#deps.clock.nowMs());
     }
     return { ok: false, failure, endpoint };
-  }
-
-  async #open(
-    candidate: Candidate,
-    serverName: string,
-    limits: OpenLimits,
-  ): Promise<Reached | Extract<Opened, { ok: false }>> {
-    const { endpoint } = candidate;
-    const { transport, ownAddresses, openHalf } = this.#deps;
-    const release = (): void => void (candidate.active -= 1);
-    if (endpoint.transport === 'mutual' && !ownAddresses.has(endpoint.address)) {
-      const opened = await transport.open({ ...endpoint, serverName }, limits);
-      if (!opened.ok) return opened;
-      restore(candidate);
-      return { how: 'mutual', endpoint, leg: opened.leg, release };
-    }
-    const opened = await openPlain(endpoint, limits.connectTimeoutMs, openHalf);
-    if (!opened.ok) return opened;
-    restore(candidate);
-    const why = endpoint.transport === 'plain' ? endpoint.why : 'own_pod';
-    return { how: 'plain', endpoint, leg: opened.leg, why, release };
   }
 }

@@ -20,6 +20,13 @@ export interface BareIncoming {
   onGone(run: () => void): void;
 }
 
+/** Whom to dial. */
+export interface BareTarget {
+  /** IPv4 or IPv6, with or without a zone. */
+  readonly address: string;
+  readonly port: number;
+}
+
 /** A connection that stands, or what the system says (`ECONNREFUSED`), or `connect timeout`. */
 export type BareDialled = { readonly ok: true; readonly half: Half } | { readonly ok: false; readonly detail: string };
 
@@ -30,6 +37,6 @@ export interface BareHalves {
    * accepted. Throws AppError `unsupported` where that is not possible.
    */
   accept(server: Server, take: (incoming: BareIncoming) => void, failed: (code: string) => void): void;
-  /** Dials an IP address. Never rejects. */
-  dial(target: { readonly address: string; readonly port: number }, timeoutMs: number): Promise<BareDialled>;
+  /** Dials an IP address; calls back once, at once where the system refuses at once. */
+  dial(target: BareTarget, timeoutMs: number, done: (dialled: BareDialled) => void): void;
 }

@@ -3,7 +3,7 @@
 // `server._handle` with its `onconnection`, and of `tcp_wrap` and `stream_wrap` the TCP handle and its requests (handles.ts).
 import { isIP, type Server } from 'node:net';
 import { getSystemErrorName } from 'node:util';
-import type { BareDialled, BareHalves, BareIncoming } from './bare.ts';
+import type { BareDialled, BareHalves, BareIncoming, BareTarget } from './bare.ts';
 import type { Half } from './half.ts';
 import type { HandleOwner, OwnerEvents } from './handleowner.ts';
 import { type HandleParts, listeningHandleOf, type SocketName, type TcpHandle } from './handles.ts';
@@ -43,15 +43,14 @@ export class BareConnections implements BareHalves {
     };
   }
 
-  dial({ address, port }: { address: string; port: number }, timeoutMs: number): Promise<BareDialled> {
-    const { promise, resolve } = Promise.withResolvers<BareDialled>();
+  dial({ address, port }: BareTarget, timeoutMs: number, done: (dialled: BareDialled) => void): void {
     const handle = this.#parts.newTcp();
     let isOver = false;
     const fail = (detail: string): void => {
       isOver = true;
       clearTimeout(timer);
       handle.close();
-      resolve({ ok: false, detail });
+      done({ ok: false, detail });
     };
     const timer = setTimeout(() => fail('connect timeout'), timeoutMs);
     const request = this.#parts.newConnect();
@@ -62,12 +61,11 @@ export class BareConnections implements BareHalves {
       clearTimeout(timer);
       handle.setNoDelay(true);
       handle.setKeepAlive(true, KEEP_ALIVE_SECONDS);
-      resolve({ ok: true, half: this.#makeHalf(new BareConnection(handle, this.#parts)) });
+      done({ ok: true, half: this.#makeHalf(new BareConnection(handle, this.#parts)) });
     };
     const isV6 = isIP(address) === 6;
     const error = isV6 ? handle.connect6(request, address, port) : handle.connect(request, address, port);
     if (error !== 0) fail(codeOf(error));
-    return promise;
   }
 }
 

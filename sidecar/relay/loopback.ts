@@ -9,7 +9,7 @@ import {
   type TLSSocket,
   type TlsOptions,
 } from 'node:tls';
-import type { BareHalves, BareIncoming } from './bare.ts';
+import type { BareDialled, BareHalves, BareIncoming } from './bare.ts';
 import type { Half, OpenHalf } from './half.ts';
 
 /** How bytes travel, and which end the relay is. A bare one has no socket of Node's around it at the relay's end. */
@@ -112,7 +112,9 @@ export class LoopbackLinks {
   async #dialled({ halves, far }: Bare): Promise<Link> {
     const accepting = once(far, 'connection') as Promise<[Socket]>;
     const { port } = far.address() as AddressInfo;
-    const dialled = await halves.dial({ address: '127.0.0.1', port }, BARE_DIAL_MS);
+    const dialled = await new Promise<BareDialled>((resolve) =>
+      halves.dial({ address: '127.0.0.1', port }, BARE_DIAL_MS, resolve),
+    );
     if (!dialled.ok) throw new Error(`dialling ended with ${dialled.detail}`);
     const [peer] = await accepting;
     return this.#bareLink(dialled.half, this.#keep(peer));

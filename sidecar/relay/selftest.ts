@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { messageOf } from '../../lib/errors.ts';
-import type { BareHalves } from './bare.ts';
+import type { BareDialled, BareHalves } from './bare.ts';
 import type { OpenHalf } from './half.ts';
 import { join } from './join.ts';
 import { type LinkKind, LoopbackLinks } from './loopback.ts';
@@ -72,7 +72,9 @@ async function refusedBy(bare: BareHalves): Promise<string | undefined> {
   await once(nobody, 'listening');
   const { port } = nobody.address() as AddressInfo;
   await new Promise((resolve) => nobody.close(resolve));
-  const dialled = await bare.dial({ address: '127.0.0.1', port }, BOUND_MS);
+  const dialled = await new Promise<BareDialled>((resolve) =>
+    bare.dial({ address: '127.0.0.1', port }, BOUND_MS, resolve),
+  );
   if (!dialled.ok)
     return dialled.detail === 'ECONNREFUSED' ? undefined : `dialling nobody ended with ${dialled.detail}`;
   dialled.half.reset();

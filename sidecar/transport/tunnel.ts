@@ -72,7 +72,7 @@ export class TunnelTransport implements Transport {
   async open(target: Target, limits: OpenLimits): Promise<Opened> {
     if (this.#deps.limits().transport === 'Direct') return this.#direct.open(target, limits);
     const startedAt = performance.now();
-    let last: Failed = this.#failure('upstream_unreachable', 'no tunnel lasted', startedAt);
+    let detail = 'no tunnel lasted';
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
       const own = this.#deps.dialer.standing();
       if (!own.ok) return { ...own, fault: 'own', ms: performance.now() - startedAt };
@@ -88,9 +88,9 @@ export class TunnelTransport implements Transport {
       // Not asked a second time, whatever it says of itself.
       peer.drop(tunnel);
       tunnel.session.retire();
-      last = this.#failure('upstream_unreachable', 'the tunnel ended before the answer', startedAt);
+      detail = 'the tunnel ended before the answer';
     }
-    return last;
+    return this.#failure('upstream_unreachable', detail, startedAt);
   }
 
   /** New credentials or another policy: tunnels are replaced, or given up. */
@@ -106,28 +106,32 @@ export class TunnelTransport implements Transport {
   }
 
   /** Undefined: not answered, another tunnel may be tried. */
-  async #openStream(
+  #openStream(
     tunnel: ClientTunnel,
     generation: Generation,
     { limits, startedAt }: { readonly limits: OpenLimits; readonly startedAt: number },
   ): Promise<Opened | undefined> {
     const verdict = generation.judgeAgain(tunnel.peer, this.#deps.clock.now());
-    if (!verdict.ok) return this.#failure(verdict.reason, verdict.detail, startedAt);
-    const { stream, answer } = await this.#ask(tunnel, limits);
-    const ms = performance.now() - startedAt;
+    if (!verdict.ok) return Promise.resolve(this.#failure(verdict.reason, verdict.detail, startedAt));
+    return new Promise((resolve) => {
+      const opening = { port: tunnel.place.port, source: limits.source, startedMs: this.#nowMs() };
+      const stream: TunnelStream = tunnel.session.open(opening, (answer) =>
+        resolve(this.#answered(tunnel, stream, { answer, startedAt })),
+      );
+    });
+  }
+
+  #answered(
+    { id, tls, peer, generation }: ClientTunnel,
+    half: TunnelStream,
+    { answer, startedAt }: { readonly answer: Answer; readonly startedAt: number },
+  ): Opened | undefined {
     switch (answer.kind) {
-      case 'accepted':
-        return {
-          ok: true,
-          leg: {
-            half: stream,
-            tls: tunnel.tls,
-            peer: tunnel.peer,
-            ownNotAfter: tunnel.generation.notAfter,
-            tunnel: { id: tunnel.id, stream: stream.id },
-          },
-          ms,
-        };
+      case 'accepted': {
+        const ownNotAfter = generation.notAfter;
+        const leg = { half, tls, peer, ownNotAfter, tunnel: { id, stream: half.id } };
+        return { ok: true, leg, ms: performance.now() - startedAt };
+      }
       case 'refused':
         return this.#failure(answer.reason, 'the far side refused the stream', startedAt);
       case 'late':
@@ -135,16 +139,6 @@ export class TunnelTransport implements Transport {
       case 'elsewhere':
         return undefined;
     }
-  }
-
-  #ask(
-    tunnel: ClientTunnel,
-    { source }: OpenLimits,
-  ): Promise<{ readonly stream: TunnelStream; readonly answer: Answer }> {
-    return new Promise((resolve) => {
-      const opening = { port: tunnel.place.port, source, startedMs: this.#nowMs() };
-      const stream: TunnelStream = tunnel.session.open(opening, (answer) => resolve({ stream, answer }));
-    });
   }
 
   #openDirect(connection: MeshConnection | undefined, target: Target, limits: OpenLimits): Promise<Opened> {

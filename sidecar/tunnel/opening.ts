@@ -81,5 +81,5 @@ function groupsOf(text: string): readonly number[] {
 }
 
 function addressText(bytes: Uint8Array): string {
-  return bytes.length === 4 ? bytes.join('.') : formatIPv6(bytes);
+  return bytes.length === 4 ? `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` : formatIPv6(bytes);
 }

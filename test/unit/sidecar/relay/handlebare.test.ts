@@ -1,7 +1,7 @@
 // Connections on bare handles, with handles that a test plays: what the system may answer, and what may never be done to a handle.
 import type { Server } from 'node:net';
 import { describe, expect, jest, test } from '@jest/globals';
-import type { BareIncoming } from '../../../../sidecar/relay/bare.ts';
+import type { BareDialled, BareIncoming } from '../../../../sidecar/relay/bare.ts';
 import type { Half } from '../../../../sidecar/relay/half.ts';
 import { BareConnections } from '../../../../sidecar/relay/handlebare.ts';
 import type { HandleOwner, OwnerEvents } from '../../../../sidecar/relay/handleowner.ts';
@@ -89,12 +89,16 @@ function bench(): Bench {
   return { connections: new BareConnections(parts, half), handle, owners, told };
 }
 
+function dial(connections: BareConnections, address: string, timeoutMs: number): Promise<BareDialled> {
+  return new Promise((resolve) => connections.dial({ address, port: 80 }, timeoutMs, resolve));
+}
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('dialling', () => {
   test('gives a half when the system has connected, with the options of every connection', async () => {
     const { connections, handle } = bench();
-    const dialled = connections.dial({ address: '10.0.0.1', port: 80 }, 60_000);
+    const dialled = dial(connections, '10.0.0.1', 60_000);
     handle.request?.oncomplete(0);
     expect(await dialled).toMatchObject({ ok: true });
     expect(handle.calls).toEqual(['connect 10.0.0.1 80', 'setNoDelay', 'setKeepAlive']);
@@ -103,7 +107,7 @@ describe('dialling', () => {
   test('knows IPv6 addresses, with and without a zone', () => {
     for (const address of ['fd00::1', 'fe80::1%2']) {
       const { connections, handle } = bench();
-      void connections.dial({ address, port: 80 }, 60_000);
+      void dial(connections, address, 60_000);
       handle.request?.oncomplete(0);
       expect(handle.calls[0]).toBe(`connect6 ${address} 80`);
     }
@@ -115,7 +119,7 @@ describe('dialling', () => {
     ['EHOSTUNREACH', -113],
   ])('says %s as the system does, and closes what it had', async (name, status) => {
     const { connections, handle } = bench();
-    const dialled = connections.dial({ address: '10.0.0.1', port: 80 }, 60_000);
+    const dialled = dial(connections, '10.0.0.1', 60_000);
     handle.request?.oncomplete(status);
     expect(await dialled).toEqual({ ok: false, detail: name });
     expect(handle.calls).toEqual(['connect 10.0.0.1 80', 'close']);
@@ -127,7 +131,7 @@ describe('dialling', () => {
   ])('says %s when the system refuses at once', async (name, answer) => {
     const { connections, handle } = bench();
     handle.answers.connect = answer;
-    expect(await connections.dial({ address: '10.0.0.1', port: 80 }, 60_000)).toEqual({ ok: false, detail: name });
+    expect(await dial(connections, '10.0.0.1', 60_000)).toEqual({ ok: false, detail: name });
     expect(handle.calls).toEqual(['connect 10.0.0.1 80', 'close']);
   });
 
@@ -135,7 +139,7 @@ describe('dialling', () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'performance'] });
     try {
       const { connections, handle, owners } = bench();
-      const dialled = connections.dial({ address: '10.0.0.1', port: 80 }, 2_000);
+      const dialled = dial(connections, '10.0.0.1', 2_000);
       jest.advanceTimersByTime(2_000);
       handle.request?.oncomplete(UV_ECANCELED);
       expect(await dialled).toEqual({ ok: false, detail: 'connect timeout' });
@@ -212,7 +216,7 @@ describe('accepting', () => {
 describe('a connection', () => {
   async function standing(): Promise<Bench & { readonly owner: HandleOwner }> {
     const parts = bench();
-    const dialled = parts.connections.dial({ address: '10.0.0.1', port: 80 }, 60_000);
+    const dialled = dial(parts.connections, '10.0.0.1', 60_000);
     parts.handle.request?.oncomplete(0);
     await dialled;
     parts.handle.calls.length = 0;

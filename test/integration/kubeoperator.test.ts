@@ -16,11 +16,13 @@ import { parseCertificates } from '../../lib/pki/bundle.ts';
 import { identityOf } from '../../lib/pki/identity.ts';
 import { Metrics } from '../../lib/runtime/metrics.ts';
 import { openHelm } from '../support/helm.ts';
+import { JwksServer } from '../support/jwksserver.ts';
 import { type OperatorProcess, startOperatorProcess } from '../support/operator.ts';
+import { keySet, signingKey } from '../support/tokens.ts';
 
 jest.setTimeout(180_000);
 
-const { leases, namespaces, pods, secrets, services, tlsissuers, tlspolicies } = resources;
+const { configmaps, leases, namespaces, pods, secrets, services, tlsissuers, tlspolicies } = resources;
 const system = 'tabard-system';
 const shop = 'shop';
 
@@ -177,6 +179,32 @@ describe('the operator', () => {
     const tookMs = await until('the Secret is back', async () => (await secretOf('web-1')) !== undefined, 5_000);
     console.log(`deleted Secret back after ${tookMs.toFixed(0)} ms`);
     expect((await secretOf('web-1'))?.metadata.uid).not.toBe(before?.metadata.uid);
+  });
+
+  test('fetches the keys of token issuers, says how they stand, and forgets what no policy names', async () => {
+    const server = await JwksServer.start();
+    try {
+      server.answer = { body: keySet(signingKey('one'), signingKey('two', 'RS256')) };
+      const jwt = [{ issuer: 'https://issuer', jwksUri: server.url, caBundle: server.caBundle }];
+      await client.create(tlspolicies, {
+        metadata: { namespace: shop, name: 'users' },
+        spec: { selector: { matchLabels: { app: 'none' } }, authentication: { required: true, jwt } },
+      });
+      const said = async (): Promise<string> => {
+        const { status } = await client.get(tlspolicies, { namespace: shop, name: 'users' });
+        const condition = status?.conditions?.find(({ type }) => type === 'TokenKeysFetched');
+        return `${condition?.status} ${condition?.reason}: ${condition?.message}`;
+      };
+      const expected = 'True Fetched: 2 keys of 1 issuers are in force';
+      await until('the policy says so', async () => (await said()) === expected, 30_000);
+      const kept = { namespace: system, labelSelector: 'tabard.dev/jwks' };
+      expect((await client.list(configmaps, kept)).items).toHaveLength(1);
+      expect(server.asked).toBe(1);
+      await client.delete(tlspolicies, { namespace: shop, name: 'users' });
+      await until('they are forgotten', async () => (await client.list(configmaps, kept)).items.length === 0, 30_000);
+    } finally {
+      await server.stop();
+    }
   });
 
   test('is never refused anything: the rights of the chart suffice', async () => {

@@ -59,8 +59,10 @@ export class Fields {
   /** Connection: close or keep-alive was said. */
   close = false;
   keepAlive = false;
-  /** Connection: upgrade beside an Upgrade field. */
+  /** Connection: upgrade beside an Upgrade field, and not to HTTP/2. */
   upgrade = false;
+  /** Upgrade names HTTP/2 in plaintext (RFC 7540 section 3.2, which RFC 9113 took back). */
+  h2c = false;
   expectContinue = false;
   /** Bits of the watched names that are there. */
   seen = 0;
@@ -91,7 +93,7 @@ export class Fields {
       at = this.#line(bytes, at, limits);
       if (at < 0) return this.#broken;
     }
-    this.upgrade = this.#upgradeField && this.#upgradeOption;
+    this.upgrade = this.#upgradeField && this.#upgradeOption && !this.h2c;
     return undefined;
   }
 
@@ -101,6 +103,7 @@ export class Fields {
     this.close = false;
     this.keepAlive = false;
     this.upgrade = false;
+    this.h2c = false;
     this.expectContinue = false;
     this.seen = 0;
     this.traceparent.start = 0;
@@ -145,7 +148,10 @@ export class Fields {
           this.expectContinue = includesToken(bytes, colon + 1, stop, '100-continue');
         return undefined;
       case 7:
-        if (isNamed(bytes, start, 'upgrade')) this.#upgradeField = true;
+        if (isNamed(bytes, start, 'upgrade')) {
+          this.#upgradeField = true;
+          if (includesToken(bytes, colon + 1, stop, 'h2c')) this.h2c = true;
+        }
         return undefined;
       case 10:
         return isNamed(bytes, start, 'connection') ? this.#connection(bytes, colon + 1, stop) : undefined;

@@ -122,10 +122,13 @@ export class Requests {
   }
 
   /** The head as it goes on; undefined where it goes on as it came. */
-  #edited(octets: Buffer, seen: number): Buffer | undefined {
+  #edited(sent: Buffer, seen: number): Buffer | undefined {
     const name = this.#sink.stripped();
-    if (name === undefined) return this.#fields?.edited(octets, seen);
-    const rest = editedHead(octets, new WatchedNames([name]), undefined);
+    // Behind an upgrade to HTTP/2 nobody would read the requests. Java's client offers it with every first one, and goes on without it.
+    const offered = this.head.fields.h2c ? ['upgrade', 'http2-settings'] : [];
+    const removed = name === undefined ? offered : [...offered, name];
+    if (removed.length === 0) return this.#fields?.edited(sent, seen);
+    const rest = editedHead(sent, new WatchedNames(removed), undefined);
     return this.#fields?.edited(rest, seen) ?? rest;
   }
 

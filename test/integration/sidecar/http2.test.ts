@@ -264,8 +264,8 @@ describe('HTTP/2 on a port of HTTP', () => {
   });
 
   test('a client that floods it is ended with GOAWAY, and the log says with what', async () => {
-    let code: number | undefined;
-    client.on('goaway', (said) => void (code = said));
+    const codes: number[] = [];
+    client.on('goaway', (code) => void codes.push(code));
     await once(client, 'connect');
     // In bursts, until it has had enough: what a burst is to a slow machine is none to a fast one.
     const burst = (): void => {
@@ -276,11 +276,11 @@ describe('HTTP/2 on a port of HTTP', () => {
           .close(8);
       }
     };
-    for (let bursts = 0; code === undefined && bursts < 100; bursts += 1) {
+    for (let bursts = 0; codes.length === 0 && bursts < 100; bursts += 1) {
       burst();
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    expect(code).toBe(0xb);
+    expect(codes).toEqual([0xb]);
     await until(() => JSON.stringify(refusals(called.pod)).includes('request: reset_flood'), 'it is logged');
     expect(refusals(called.pod).at(-1)?.['reason']).toBe('overload');
   });

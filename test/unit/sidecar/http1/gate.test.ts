@@ -41,6 +41,15 @@ const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
 const hsts = new AnswerFields([{ name: 'Strict-Transport-Security', value: 'max-age=60' }]);
 
 describe('a gate', () => {
+  test('takes the offer of HTTP/2 in plaintext out of a request, behind which nobody would read, and no answer can take it up', () => {
+    const { application, client, broken } = gate();
+    const offer = 'Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\nUpgrade: h2c\r\n';
+    client.says(`GET / HTTP/1.1\r\n${offer}Host: web\r\n\r\n`);
+    expect(application.got).toBe('GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: web\r\n\r\n');
+    application.says('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
+    expect(broken).toEqual([{ side: 'response', rule: 'unasked_response' }]);
+  });
+
   test.each([1, 2, 3, 7, 50, 1_000])(
     'passes requests and answers on octet by octet as they are, in pieces of %d',
     (size) => {

@@ -139,7 +139,7 @@ describe('a flood of', () => {
       const { address, all } = await attackers(20);
       const part = more.repeat(64);
       const pump = ({ socket, state }: Attacker): void => {
-        socket.on('drain', () => pump({ socket, state }));
+        socket.once('drain', () => pump({ socket, state }));
         for (let sent = 0; sent < 200 && socket.writable && socket.write(part); ) sent += 1;
       };
       for (const each of all) {
@@ -153,6 +153,15 @@ describe('a flood of', () => {
     },
     150_000,
   );
+
+  test('a thousand fields is refused at once', async () => {
+    const { address, all } = await attackers(50);
+    for (const { socket } of all) socket.write(`GET / HTTP/1.1\r\n${head}${'a: b\r\n'.repeat(1_000)}\r\n`);
+    await until(() => all.every(({ state }) => state.closed), 'all are ended');
+    expectAnswers(all, 'HTTP/1.1 400 Bad Request');
+    await untilSaid(address, 'malformed: request: too_many_fields');
+    await expectHealthy();
+  }, 150_000);
 
   test('five thousand requests at once on one connection is answered in order, while others are served', async () => {
     const before = await heap();

@@ -8,7 +8,7 @@ import { testAuthority } from '../../support/pki.ts';
 import { carried, client, Mesh, type Pod, refusals, until as within } from '../../support/pocketmesh.ts';
 import type { SelfOptions } from '../../support/sidecar.ts';
 
-const until = (condition: () => boolean, what: string): Promise<void> => within(condition, what, 20_000);
+const until = (condition: () => boolean, what: string): Promise<void> => within(condition, what, 25_000);
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 const spanId = 'b7ad6b7169203331';
 let mesh: Mesh;

@@ -7,13 +7,14 @@ import type { StatusReporter } from './control/status.ts';
 import type { SidecarMetrics } from './metrics.ts';
 
 /** Who is told, and what it is asked with. */
-export interface Books extends Pick<AuthorizerDeps, 'self'> {
+export interface Books {
+  readonly self: () => ReturnType<AuthorizerDeps['self']>;
   readonly clock: Clock;
   readonly language: () => ConditionLanguage | undefined;
   readonly log: Pick<AccessLog, 'audited'>;
   /** Asked for at each hit: they are made later than the authorizer. */
-  metrics(): Pick<SidecarMetrics, 'rule' | 'conditionFailed'>;
-  status(): Pick<StatusReporter, 'rule' | 'caller'>;
+  readonly metrics: () => Pick<SidecarMetrics, 'rule' | 'conditionFailed'>;
+  readonly status: () => Pick<StatusReporter, 'rule' | 'caller'>;
 }
 
 /** An authorizer that books. */

@@ -28,7 +28,7 @@ export interface Passage {
   /** Where it is a stream of a tunnel. */
   readonly tunnel?: TunnelFacts | undefined;
   /** Where requests are read: see LiveFacts. */
-  recheck?(): Reason | undefined;
+  readonly recheck?: () => Reason | undefined;
 }
 
 /** What the conveyor needs. */

@@ -73,9 +73,13 @@ const pair = (
 
 const { connections } = defaultPolicy;
 
-/** A policy that wants something of HTTP/1.1, so that the server's sidecar reads it. */
+/** HSTS and two rules by path, as for Envoy: the server's sidecar reads every request and decides about it. */
 const http: Partial<EffectivePolicy> = {
   http: { hsts: 'max-age=31536000; includeSubDomains' },
+  authorization: {
+    form: 1,
+    rules: ['/bulk/*', '/*'].map((path) => ({ name: path, effect: 'Allow', to: [{ paths: [path] }] })),
+  },
   ports: [{ port: applicationPort, mode: 'Mutual', protocol: 'HTTP' }],
 };
 
@@ -83,5 +87,5 @@ const http: Partial<EffectivePolicy> = {
 export const tabardPairs: readonly Contestant[] = [
   pair('Tabard tunnel', 'L4', { connections: { ...connections, transport: 'Tunnel' } }),
   pair('Tabard direct', 'L4', { connections: { ...connections, transport: 'Direct' } }),
-  pair('Tabard L7', 'L7', http, ['streams']),
+  pair('Tabard L7', 'L7', http),
 ];

@@ -28,7 +28,7 @@ export interface LiveFacts {
    * Present where requests are read: judges again what is asked for now, when rules have changed. A reason = the connection cannot go on;
    * a gate that can end one request alone does so and gives none.
    */
-  recheck?(): Reason | undefined;
+  readonly recheck?: () => Reason | undefined;
 }
 
 /** One live connection. */

@@ -55,7 +55,7 @@ interface Site {
   /** What has reached the application. */
   readonly got: readonly string[];
   /** Puts other rules in force. */
-  change(...list: readonly RuleMatch[]): Promise<void>;
+  readonly change: (...list: readonly RuleMatch[]) => Promise<void>;
 }
 
 /** A pod `api` with a web server, published as port 8080, under these rules. */

@@ -119,7 +119,7 @@ async function call({
   const [lines, gone] = [linesOf(socket), goneOf(socket)];
   socket.write(`${line}\n`);
   const answer = await lines();
-  if (keep === undefined || answer === undefined) socket.destroy();
+  if (keep === undefined || answer === undefined) socket.end();
   else kept.set(keep, { lines, socket, gone });
   return answer;
 }

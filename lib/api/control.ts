@@ -160,6 +160,8 @@ export interface StatusReport {
   readonly challenges?: readonly string[];
   /** Form of authorization rules that it enforces. Absent from sidecars that know no rules. */
   readonly authorization?: number;
+  /** Form of authentication (tokens of end users) that it enforces. Absent from sidecars that look at no tokens. */
+  readonly authentication?: number;
   /** Rules that matched since the last report; absent = none. */
   readonly rules?: readonly RuleHits[];
   /** Who was let in since the last report, by what it proved (empty: nothing) and the container port; absent = nobody. */

@@ -1,5 +1,6 @@
 // What a policy governs just now, gathered from the caches, from the last looks at certificates and from what sidecars
 // reported. No I/O.
+import type { WantedCondition } from '../../lib/api/conditions.ts';
 import type { StatusReport } from '../../lib/api/control.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import { formatDuration } from '../../lib/clock.ts';
@@ -10,6 +11,7 @@ import type { CallerSight } from '../control/callerbook.ts';
 import type { SinkOutcomes } from '../delivery/sinks/outcomes.ts';
 import { publishedCondition } from '../delivery/sinks/status.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
+import { readersCondition } from '../jwks/readers.ts';
 import { type JwksStandings, keysCondition } from '../jwks/standings.ts';
 import { deliveryProblem, podCertificateSummary, type SummarySources } from '../podcertificates/summary.ts';
 import { type Cluster, hasSidecar, serviceKeyOf } from './cluster.ts';
@@ -74,14 +76,13 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
   }
   const rules = ruleStanding(sources, policy, services, governed);
   const published = publishedBy(sources, policy, services);
-  const tokenKeys = sources.tokenKeys === undefined ? undefined : keysCondition(policy, sources.tokenKeys);
   const tokens = compileAuthentication(policy, () => undefined);
   return {
     policy,
     now,
     rules,
     ...(published === undefined ? {} : { published }),
-    ...(tokenKeys === undefined ? {} : { tokenKeys }),
+    tokens: tokenConditions(sources, policy, governed),
     callers: services.flatMap(({ name }) =>
       (reports.callers?.({ namespace, service: name }) ?? []).map((caller) => ({ ...caller, service: name })),
     ),
@@ -138,6 +139,21 @@ function ruleStanding(
 /** Pods of one service are alike. */
 function oneOfEach(pods: readonly Pod[]): readonly Pod[] {
   return [...new Map(pods.filter(hasSidecar).map((pod) => [serviceKeyOf(pod), pod])).values()];
+}
+
+/** How the keys of token issuers stand, and whether every pod looks at tokens. */
+function tokenConditions(
+  { tokenKeys, reports }: GovernedSources,
+  policy: TLSPolicy,
+  governed: readonly Pod[],
+): readonly WantedCondition[] {
+  const unaware = governed.filter((pod) => {
+    const report = reports.ofPod(pod.metadata.uid)?.report;
+    return hasSidecar(pod) ? report !== undefined && report.authentication === undefined : true;
+  });
+  const keys = tokenKeys === undefined ? undefined : keysCondition(policy, tokenKeys);
+  const names = unaware.map(({ metadata }) => metadata.name).sort();
+  return [keys, readersCondition(policy, names)].filter((condition) => condition !== undefined);
 }
 
 /** A lifetime that is too long for the CA that signs. */

@@ -43,8 +43,8 @@ export interface StatusInput {
   readonly watched: boolean;
   /** Whether the stores outside of the cluster hold what they should; undefined where none is named. */
   readonly published?: Pick<WantedCondition, 'type' | 'status' | 'reason' | 'message'>;
-  /** Whether the keys of every token issuer are known; undefined where none is fetched. */
-  readonly tokenKeys?: WantedCondition;
+  /** What is to be said of tokens. */
+  readonly tokens?: readonly WantedCondition[];
   /** Who was let in by the sidecars. */
   readonly callers?: readonly ServiceCaller[];
   /** Of authorization rules and baselines. */
@@ -71,7 +71,7 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
     { type: 'Conflicted', ...conflict(input), ...observed },
     ...ruleConditions(input).map((condition) => ({ ...condition, ...observed })),
     ...(input.published === undefined ? [] : [{ ...input.published, ...observed }]),
-    ...(input.tokenKeys === undefined ? [] : [{ ...input.tokenKeys, ...observed }]),
+    ...(input.tokens ?? []).map((condition) => ({ ...condition, ...observed })),
     ...(policy.spec.edge === undefined ? [] : [{ ...edgeCondition(edgesOf(services), now), ...observed }]),
   ];
   const listed = services.map((service) => serviceStatus(service, now));

@@ -60,10 +60,12 @@ export function readStatus(value: unknown): StatusBody {
   if (typeof signer === 'string') return { ok: false, problem: signer };
   const rules = readRules(value['authorization'], value['rules']);
   if (typeof rules === 'string') return { ok: false, problem: rules };
+  const tokens = readForm(value['authentication']);
+  if (typeof tokens === 'string') return { ok: false, problem: tokens };
   const callers = readCallers(value['callers']);
   if (typeof callers === 'string') return { ok: false, problem: callers };
   const applied = { ...texts, ...signer, ...authorities, ...seen, ...challenges };
-  return { ok: true, report: { ...applied, ...rules, ...callers, plaintext } };
+  return { ok: true, report: { ...applied, ...rules, ...tokens, ...callers, plaintext } };
 }
 
 function readRules(form: unknown, rules: unknown): Pick<StatusReport, 'authorization' | 'rules'> | string {
@@ -74,6 +76,11 @@ function readRules(form: unknown, rules: unknown): Pick<StatusReport, 'authoriza
     return `rules is not a list of at most ${maximumPlaintext} entries {name, outcome: allowed|denied|audited, count: > 0}`;
   }
   return { ...authorization, rules: rules.map(({ name, outcome, count }) => ({ name, outcome, count })) };
+}
+
+function readForm(form: unknown): Pick<StatusReport, 'authentication'> | string {
+  if (form === undefined) return {};
+  return isWithin(form, 2 ** 16) ? { authentication: form } : 'authentication is not a form of it';
 }
 
 function readCallers(value: unknown): Pick<StatusReport, 'callers'> | string {

@@ -1,11 +1,12 @@
 // Reports to the control API: what this proxy applies and the plaintext that it saw, at once after a change and every
 // thirty seconds. Counts are kept until a report has arrived.
+import { AUTHENTICATION_FORM } from '../../lib/api/authentication.ts';
 import type { RuleHits } from '../../lib/api/authorization.ts';
 import { type CallerSeen, controlPaths, type StatusReport } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
 
 /** What a report says beside what is counted. */
-export type Applied = Omit<StatusReport, 'plaintext' | 'rules' | 'callers'>;
+export type Applied = Omit<StatusReport, 'plaintext' | 'rules' | 'callers' | 'authentication'>;
 
 /** What the reporter needs. */
 export interface StatusDeps {
@@ -102,8 +103,9 @@ export class StatusReporter {
     this.#callers = new Map();
     const rules = hits.size === 0 ? {} : { rules: [...hits.values()] };
     const callers = came.size === 0 ? {} : { callers: [...came.values()] };
-    const plaintext = [...seen.values()];
-    const arrived = await this.#deps.post(controlPaths.status, { ...applied, ...rules, ...callers, plaintext });
+    const counted = { ...rules, ...callers, plaintext: [...seen.values()] };
+    const body: StatusReport = { ...applied, authentication: AUTHENTICATION_FORM, ...counted };
+    const arrived = await this.#deps.post(controlPaths.status, body);
     if (!arrived) {
       this.#seen = added(seen, this.#seen);
       this.#rules = added(hits, this.#rules);

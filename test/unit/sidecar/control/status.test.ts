@@ -35,7 +35,7 @@ describe('reports', () => {
   test('come every thirty seconds', async () => {
     const { clock, reports } = bench();
     await clock.advance(92_000);
-    expect(reports).toEqual([1, 2, 3].map(() => ({ ...applied, plaintext: [] })));
+    expect(reports).toEqual([1, 2, 3].map(() => ({ ...applied, authentication: 1, plaintext: [] })));
   });
 
   test('come soon after a change, once for a burst', async () => {

@@ -110,13 +110,11 @@ export class LineSink implements DestinationStream {
   }
 }
 
-/** A sink for a file descriptor, which is a pipe or a socket; undefined for a file or a terminal, which write as fast as they are asked. */
-export function pipeSink(fd: number, options: Omit<LineSinkOptions, 'write'>): LineSink | undefined {
+/** A sink for a file descriptor. Pipes and sockets are made non-blocking; files take what they are given. */
+export function outputSink(fd: number, options: Omit<LineSinkOptions, 'write'>): LineSink {
   const kind = fstatSync(fd);
-  if (!kind.isFIFO() && !kind.isSocket()) return undefined;
-  // Node makes what it opens as a socket non-blocking; it is never written to by itself.
-  const held = new Socket({ fd, readable: false, writable: true }).unref();
-  held.on('error', () => undefined);
+  // Node makes what it opens as a socket non-blocking; this one is never written to by itself.
+  if (kind.isFIFO() || kind.isSocket()) new Socket({ fd, readable: false, writable: true }).unref();
   const sink = new LineSink({ ...options, write: (octets) => writeSync(fd, octets) });
   process.once('exit', () => sink.end());
   return sink;

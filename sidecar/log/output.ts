@@ -1,5 +1,5 @@
 // The sidecar's log on standard output, with a count of what its reader was too slow for.
-import { pipeSink } from '../../lib/runtime/linesink.ts';
+import { outputSink } from '../../lib/runtime/linesink.ts';
 import { createLogger, type Logger } from '../../lib/runtime/logger.ts';
 import type { Metrics } from '../../lib/runtime/metrics.ts';
 import type { SidecarConfig } from '../config.ts';
@@ -13,7 +13,7 @@ export function openLog(
     name: 'tabard_log_lines_dropped_total',
     help: 'Lines of the log that were dropped because their reader was too slow.',
   });
-  const destination = pipeSink(1, {
+  const destination = outputSink(1, {
     onDrop: () => dropped.inc(),
     onFlow: (lines) => logger.warn({ dropped: lines }, 'log lines were dropped: the reader was too slow'),
   });
@@ -21,7 +21,7 @@ export function openLog(
     name: 'sidecar',
     level,
     ...(logFormat === undefined ? {} : { format: logFormat }),
-    ...(destination === undefined ? {} : { destination }),
+    destination,
   });
   return logger;
 }

@@ -100,6 +100,7 @@ describe('the webhook', () => {
         'sidecar.cpu=50m/1',
         'sidecar.memory=128Mi/256Mi',
         'sidecar.logLevel=trace',
+        'sidecar.logFormat=ECS',
       ),
     );
     expect(config).toMatchObject({ podName: 'metadata.name', logLevel: 'debug' });
@@ -111,6 +112,7 @@ describe('the webhook', () => {
       trustDomain: 'mesh.example',
       controlAddress: 'tabard-operator.metadata.namespace.svc.k8s.example:16010',
       relay: 'Public',
+      logFormat: 'ECS',
       defaults: {
         cpu: { request: '50m', limit: '1' },
         memory: { request: '128Mi', limit: '256Mi' },

@@ -44,8 +44,8 @@ export class Inside {
   constructor(netns: Netns, who: Who, { args, env = {} }: Command) {
     const node = [process.execPath, ['--disable-warning=ExperimentalWarning', ...args]] as const;
     // On the leash only as the user that it stays: the kernel forgets it with a change.
-    const enter = [`--net=/run/netns/${netns.name}`, ...(who === 'proxy' ? asProxy : []), ...leashed(...node).flat()];
-    this.child = spawn('nsenter', enter, {
+    const enter = [`--net=/run/netns/${netns.name}`, ...(who === 'proxy' ? asProxy : [])];
+    this.child = spawn('nsenter', [...enter, ...leashed(...node).flat()], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', ...env },
     });

@@ -103,9 +103,10 @@ export class TestPod {
     return this.#deps.control({ do: 'get', url: `http://${this.address}:${ports.admin}${path}` });
   }
 
-  /** A number of the sidecar's metrics; 0 where it has none. */
+  /** A number of the sidecar's metrics; 0 where it has none, and no number while it does not answer. */
   async metric(name: string): Promise<number> {
-    const { text } = await this.page('/metrics');
+    const { status, text } = await this.page('/metrics');
+    if (status !== 200) return Number.NaN;
     return Number(
       text
         .split('\n')

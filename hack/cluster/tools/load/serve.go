@@ -37,10 +37,12 @@ func serve(address string) error {
 	}
 }
 
-// answerStream is what a unary call of gRPC costs without protobuf: read the message, send one back.
+// answerStream is what a unary call of gRPC costs without protobuf: read the message, send one back, and the status of the call behind it.
 func answerStream(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "application/grpc+proto")
 	w.Write(zeros[:smallBody])
+	w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
 }
 
 // handedOver is a listener for connections that another one has accepted.

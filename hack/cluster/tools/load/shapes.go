@@ -17,10 +17,20 @@ import (
 	"time"
 )
 
+// callPath and callHeader are what a call of gRPC has (its specification, "Requests").
+const callPath = "/shop.Items/Get"
+
+var callHeader = http.Header{
+	"Content-Type":         {"application/grpc+proto"},
+	"Te":                   {"trailers"},
+	"Grpc-Accept-Encoding": {"gzip"},
+	"User-Agent":           {"grpc-go/1.80.0"},
+}
+
 // perConnection is how many workers share a connection of HTTP/2.
 const perConnection = 16
 
-// streams calls as gRPC does: a POST with a small body on a stream of its own.
+// streams makes unary calls of gRPC: a POST with one message on a stream of its own, answered by a message and a status in trailers.
 type streams struct {
 	client *http.Client
 	url    string
@@ -41,14 +51,19 @@ func newStreams(to string) *streams {
 		sharedClients.last = &http.Client{Transport: &http.Transport{Protocols: protocols}, Timeout: timeout}
 	}
 	sharedClients.made++
-	return &streams{client: sharedClients.last, url: "http://" + to + "/call"}
+	return &streams{client: sharedClients.last, url: "http://" + to + callPath}
 }
 
 func (s *streams) prepare() error { return s.work() }
 func (s *streams) close()         {}
 
 func (s *streams) work() error {
-	response, err := s.client.Post(s.url, "application/octet-stream", bytes.NewReader(zeros[:smallBody]))
+	request, err := http.NewRequest(http.MethodPost, s.url, bytes.NewReader(zeros[:smallBody]))
+	if err != nil {
+		return err
+	}
+	request.Header = callHeader
+	response, err := s.client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -57,8 +72,8 @@ func (s *streams) work() error {
 	if err != nil {
 		return err
 	}
-	if response.StatusCode != http.StatusOK || n != smallBody || response.ProtoMajor != 2 {
-		return fmt.Errorf("answered %s with %d bytes", response.Status, n)
+	if status := response.Trailer.Get("Grpc-Status"); response.StatusCode != http.StatusOK || n != smallBody || status != "0" {
+		return fmt.Errorf("answered %s with %d bytes and status %q of the call", response.Status, n, status)
 	}
 	return nil
 }

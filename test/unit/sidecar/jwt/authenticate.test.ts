@@ -39,7 +39,10 @@ function setUp(more: Partial<Authentication> = {}) {
     pass: (ms: number) => (nowMs += ms),
     change: (next: Authentication | undefined) => (current = next),
     /** Asks as a gate does: again once the signature was looked at. */
-    async judged(fields: Readonly<Record<string, string | readonly string[]>>, port = 8080): Promise<Authenticated> {
+    judged: async (
+      fields: Readonly<Record<string, string | readonly string[]>>,
+      port = 8080,
+    ): Promise<Authenticated> => {
       const first = ask(fields, port);
       if (!(first instanceof Promise)) return first;
       await first;

@@ -8,7 +8,7 @@ import { certificateSecretName, written } from '../../../lib/api/contract.ts';
 import type { TLSIssuer } from '../../../lib/api/tlsissuer.ts';
 import { systemClock } from '../../../lib/clock.ts';
 import { kubeMetrics } from '../../../lib/kube/metrics.ts';
-import type { KubeInput, Secret } from '../../../lib/kube/object.ts';
+import type { Secret } from '../../../lib/kube/object.ts';
 import { resources } from '../../../lib/kube/resources.ts';
 import { type Connection, connect } from '../../../lib/kube/rest.ts';
 import type { Authority } from '../../../lib/pki/ca.ts';
@@ -58,7 +58,7 @@ async function until(holds: () => Promise<boolean>, what: string): Promise<void>
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 const issuer = (name: string, spec: TLSIssuer['spec']) =>
-  connection.client.create(resources.tlsissuers, { metadata: { name }, spec } as KubeInput);
+  connection.client.create(resources.tlsissuers, { metadata: { name }, spec });
 
 /** A policy for one service, and a pod of it that reads files: there is no sidecar that could report. */
 async function service(name: string, certificate: object): Promise<void> {

@@ -20,7 +20,7 @@ export interface Observation {
   readonly trustDomain: string;
   readonly now: Date;
   /** Whether a service has pods now. */
-  isThere(namespace: string, service: string): boolean;
+  readonly isThere: (namespace: string, service: string) => boolean;
 }
 
 /** What happens once a week is seen in a week; with less, rules for a policy that lets everybody in are suggested in audit mode. */

@@ -21,7 +21,7 @@ export async function verify(token: string, said: UnverifiedToken, issuer: Token
   let fault: TokenFault = able.length === 0 && issuer.keys.length > 0 ? 'algorithm_refused' : 'no_key';
   // Without a kid every key of the issuer that fits is tried; there are at most 32.
   for (const key of keys) {
-    const verified = await verifyWith(key, token, said.alg, issuer, now);
+    const verified = await verifyWith(key, { token, alg: said.alg }, issuer, now);
     if (verified.ok || verified.fault !== 'bad_signature') return verified;
     fault = verified.fault;
   }
@@ -30,8 +30,7 @@ export async function verify(token: string, said: UnverifiedToken, issuer: Token
 
 async function verifyWith(
   key: TokenKey,
-  token: string,
-  alg: string,
+  { token, alg }: { readonly token: string; readonly alg: string },
   { issuer, audiences, skewMs }: TokenIssuer,
   now: Date,
 ): Promise<Verified> {

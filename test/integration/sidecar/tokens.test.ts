@@ -42,7 +42,7 @@ interface Site {
   /** What reached the application. */
   readonly got: { readonly url: string; readonly headers: IncomingHttpHeaders; body: string }[];
   /** Puts another policy in force. */
-  change(authentication: Authentication): Promise<void>;
+  readonly change: (authentication: Authentication) => Promise<void>;
 }
 
 /** A pod `api` with a web server, published as port 8080, and a pod `web` that calls it. */
@@ -217,7 +217,8 @@ describe('the application', () => {
     const { web, got } = await site({ ...usual, jwt: [by([one], { forward: false })] });
     const fields = ['X-Before: 1', bearer(one), 'X-After: 2', 'Content-Length: 4', close];
     await ask(web.dial(8080), `${request(fields, '/items', 'POST')}body`);
-    const { headers = {} as IncomingHttpHeaders, body } = got[0] ?? {};
+    const headers: IncomingHttpHeaders = got[0]?.headers ?? {};
+    const body = got[0]?.body;
     expect([headers.authorization, headers['x-before'], headers['x-after'], body]).toEqual([
       undefined,
       '1',
@@ -261,10 +262,11 @@ describe('keys that change', () => {
   test('fail no request of whoever signs with a key that is known, over a whole rotation under load', async () => {
     const { web, change } = await site();
     const failed: string[] = [];
-    let [count, signer, running] = [0, one, true];
+    let [count, signer] = [0, one];
+    const over = new AbortController();
     const caller = async (): Promise<void> => {
       const talk = new Talk(web.dial(8080));
-      while (running && !talk.ended) {
+      while (!over.signal.aborted && !talk.ended) {
         const answer = learned(await talk.send(request([bearer(signer, { jti: String(count) })])));
         count += 1;
         if (!answer.startsWith('200')) failed.push(answer);
@@ -283,7 +285,7 @@ describe('keys that change', () => {
     await more();
     await change({ ...usual, jwt: [by([two])] });
     await more();
-    running = false;
+    over.abort();
     await Promise.all(callers);
     expect(failed).toEqual([]);
     expect(learned(await ask(web.dial(8080), request([bearer(one), close])))).toMatch(/^401/);

@@ -31,7 +31,7 @@ interface Site {
   readonly pod: Pod;
   readonly got: readonly IncomingHttpHeaders[];
   /** Makes a call on the one connection; what came of it. */
-  call(headers: OutgoingHttpHeaders): Promise<IncomingHttpHeaders>;
+  readonly call: (headers: OutgoingHttpHeaders) => Promise<IncomingHttpHeaders>;
 }
 
 async function site(authentication: Authentication): Promise<Site> {

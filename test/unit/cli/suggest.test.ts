@@ -26,7 +26,11 @@ const seen = (identity: string | undefined, port = 8080, more: Partial<ObservedC
 
 function suggested(
   callers: readonly ObservedCaller[],
-  { since = '2026-10-01T00:00:00Z', spec = {} as TLSPolicySpec, gone = [] as readonly string[] } = {},
+  {
+    since = '2026-10-01T00:00:00Z',
+    spec = {},
+    gone = [],
+  }: { readonly since?: string; readonly spec?: TLSPolicySpec; readonly gone?: readonly string[] } = {},
 ) {
   const policy = { ...testPolicy('api', spec), status: { callersSince: since, callers } };
   const isThere = (namespace: string, service: string): boolean => !gone.includes(`${namespace}/${service}`);

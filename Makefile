@@ -42,7 +42,7 @@ kill: deps ## Operators killed before and after every call of CA rotations, read
 soak: deps image ## Rotation under mixed load for ten minutes
 	@TABARD_SOAK_SECONDS=600 npm run --silent test:e2e -- rotation $(ARGS)
 
-FUZZED = $(addprefix test/unit/lib/pki/,writer lists names readers) test/unit/sidecar/tunnel test/unit/sidecar/http1/gate.property test/unit/lib/policy/rules.property
+FUZZED = $(addprefix test/unit/lib/pki/,writer lists names readers) test/unit/sidecar/tunnel test/unit/sidecar/http1/gate.property test/unit/sidecar/http2 test/unit/lib/policy/rules.property
 fuzz: deps ## Properties of certificates, names, frames and HTTP at length (TIMES=50, SEED, ARGS=path)
 	@export TABARD_FUZZ=$(or $(TIMES),50) TABARD_FUZZ_SEED=$(or $(SEED),$$RANDOM); echo "SEED=$$TABARD_FUZZ_SEED"; \
 	npm run --silent test:unit -- $(or $(ARGS),$(FUZZED)) && $(if $(ARGS),true,npm run --silent test:integration -- test/integration/pki/names)

@@ -10,7 +10,7 @@ import type { ListLimits } from './decoder.ts';
 import { frame, goawayFrame, type Line } from './encode.ts';
 import type { RequestHead } from './head.ts';
 import { Outlet } from './outlet.ts';
-import { type Denial, denialFrames, resetFrame } from './replies.ts';
+import { type Denial, denialFrames, grpcStatusFor, resetFrame } from './replies.ts';
 import { type Judgement, Requests } from './requests.ts';
 import { Responses } from './responses.ts';
 import { ConnectionState } from './state.ts';
@@ -61,6 +61,9 @@ export class Http2Gate implements Half {
   /** The client was told to wait. */
   #blocked = false;
   #clientEnded = false;
+  /** The application was told so; it is gone. */
+  #endPassed = false;
+  #left = false;
   #headTimer: NodeJS.Timeout | undefined;
   /** Set when the gate has ended the connection: why, and until when the client may read that. */
   #parting: { readonly reason: Reason; readonly timer: NodeJS.Timeout } | undefined;
@@ -118,7 +121,7 @@ export class Http2Gate implements Half {
   end(): void {
     this.#clientEnded = true;
     if (this.#parting !== undefined) this.#part(this.#parting.reason);
-    else if (!this.#requests.flow.waits) this.#inner.end();
+    else this.#passEnd();
   }
 
   pause(): void {
@@ -164,8 +167,15 @@ export class Http2Gate implements Half {
   #settle(): void {
     if (this.#responses.begun && !this.#responses.flow.midFrame) this.#toClient.flush();
     if (!this.#requests.flow.midFrame) this.#toApplication.flush();
-    if (this.#clientEnded && this.#parting === undefined && !this.#requests.flow.waits) this.#inner.end();
+    this.#passEnd();
     this.#unblock();
+  }
+
+  /** What waits for its judgement goes first. */
+  #passEnd(): void {
+    if (!this.#clientEnded || this.#endPassed || this.#parting !== undefined || this.#requests.flow.waits) return;
+    this.#endPassed = true;
+    this.#inner.end();
   }
 
   #forward(octets: Buffer, lent: boolean): void {
@@ -200,6 +210,7 @@ export class Http2Gate implements Half {
   }
 
   #refuse(side: Http2Broken['side'], rule: ConnectionRule): void {
+    if (this.#parting !== undefined) return;
     const reason = reasonOf(rule);
     this.#options.broken?.({ side, rule, reason });
     this.#requests.flow.finish();
@@ -215,6 +226,8 @@ export class Http2Gate implements Half {
 
   /** The client gets an end in order and the time to read; the application is gone. */
   #leave(): void {
+    if (this.#left) return;
+    this.#left = true;
     this.#toClient.flush();
     this.#responses.flow.finish();
     this.#forget(this.#parting?.reason ?? 'reset');
@@ -270,8 +283,10 @@ export class Http2Gate implements Half {
   #tellDenied(head: RequestHead, denial: Denial, octets: number): void {
     const { method, target, host, traceparent, grpc } = head;
     const trace = traceparent === undefined ? undefined : traceContext(traceparent);
+    const { reason } = denial;
     const status = grpc ? 200 : denial.status;
-    const rest = { version: '2', status, ms: 0, bytesIn: octets, bytesOut: 0, reason: 'denied' } as const;
+    const grpcStatus = grpc ? grpcStatusFor(denial.status) : undefined;
+    const rest = { version: '2', status, grpcStatus, ms: 0, bytesIn: octets, bytesOut: 0, reason } as const;
     this.#options.over?.({ method, target, host, trace, ...rest });
   }
 

@@ -1,5 +1,6 @@
 // Answers that a gate gives itself: HEADERS alone, since octets of a body would have to be taken from credit that the application believes to
 // have. They say a reason of the closed vocabulary and never which rule of a policy it was.
+import type { Reason } from '../../lib/api/reasons.ts';
 import { errorCodes, frameTypes } from './codes.ts';
 import { encodeLines, headersFrames, type Line, numberFrame } from './encode.ts';
 
@@ -7,8 +8,7 @@ import { encodeLines, headersFrames, type Line, numberFrame } from './encode.ts'
 export interface Denial {
   /** What HTTP says. */
   readonly status: number;
-  /** A word. */
-  readonly reason: string;
+  readonly reason: Reason;
   /** Further fields, such as WWW-Authenticate. */
   readonly fields?: readonly Line[];
 }
@@ -30,6 +30,11 @@ const grpcStatuses: ReadonlyMap<number, number> = new Map([
 ]);
 const GRPC_INTERNAL = 13;
 
+/** The status that gRPC has for what HTTP calls otherwise. */
+export function grpcStatusFor(status: number): number {
+  return grpcStatuses.get(status) ?? GRPC_INTERNAL;
+}
+
 /** The frames. `fields`: what belongs into every answer. A client that is still sending is told to stop (RFC 9113 section 8.1). */
 export function denialFrames(
   { status, reason, fields = [] }: Denial,
@@ -40,7 +45,7 @@ export function denialFrames(
     ? [
         { name: ':status', value: '200' },
         { name: 'content-type', value: 'application/grpc' },
-        { name: 'grpc-status', value: String(grpcStatuses.get(status) ?? GRPC_INTERNAL) },
+        { name: 'grpc-status', value: String(grpcStatusFor(status)) },
         { name: 'grpc-message', value: reason },
       ]
     : [

@@ -7,12 +7,12 @@ import type { Call, Decision } from '../lib/api/decide.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { RequestFacts } from '../lib/api/request.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Logger } from '../lib/runtime/logger.ts';
+import { type Logger, type RawLine, rawLines } from '../lib/runtime/logger.ts';
 import type { Exchange } from './exchange.ts';
-import { ecsFields } from './log/ecs.ts';
-import type { Entry, Place, TunnelFacts } from './log/entry.ts';
+import { ecsNames } from './log/ecs.ts';
+import type { Entry, Names, Place, TunnelFacts } from './log/entry.ts';
 import { Limiter } from './log/limiter.ts';
-import { otelFields } from './log/otel.ts';
+import { otelNames } from './log/otel.ts';
 import { Sampler } from './log/sampler.ts';
 import type { SidecarMetrics } from './metrics.ts';
 import type { Direction } from './relay/live.ts';
@@ -94,12 +94,16 @@ export class AccessLog {
   readonly #deps: AccessLogDeps;
   readonly #limiter: Limiter;
   readonly #sampler = new Sampler();
-  readonly #fields: (entry: Entry) => Readonly<Record<string, unknown>>;
+  readonly #names: Names;
+  readonly #line: RawLine;
+  /** What each request of a connection has in common, as JSON: by what is made once for each connection or stream. */
+  readonly #standing = new WeakMap<object, string>();
 
   constructor(deps: AccessLogDeps) {
     this.#deps = deps;
     this.#limiter = new Limiter(deps.clock, () => deps.metrics?.().logLeftOut('repeated'));
-    this.#fields = deps.format === 'ECS' ? ecsFields : otelFields;
+    this.#names = deps.format === 'ECS' ? ecsNames : otelNames;
+    this.#line = rawLines(deps.logger);
   }
 
   /** One line, unless one of the same reason about the same peer was written in the last ten seconds. */
@@ -181,7 +185,7 @@ export class AccessLog {
   }
 
   #info(entry: Entry, message: 'connection' | 'handshake' | 'request'): void {
-    this.#deps.logger.info(this.#fields(entry), message);
+    this.#write('info', entry, message);
   }
 
   #limited(
@@ -189,11 +193,31 @@ export class AccessLog {
     entry: Entry,
     message: 'connection' | 'connection refused' | 'handshake failed' | 'request',
   ): void {
-    this.#limiter.turn(key, (suppressed) => this.#deps.logger.warn(this.#fields({ ...entry, suppressed }), message));
+    this.#limiter.turn(key, (suppressed) => this.#write('warn', { ...entry, suppressed }, message));
+  }
+
+  #write(level: 'info' | 'warn', entry: Entry, message: string): void {
+    const standing = entry.exchange === undefined ? membersOf(this.#names.standing(entry)) : this.#standingOf(entry);
+    const passing = membersOf(this.#names.passing(entry));
+    this.#line(level, passing === '' ? standing : `${standing},${passing}`, message);
+  }
+
+  #standingOf(entry: Entry): string {
+    const key = entry.tunnel ?? entry.source ?? entry;
+    const known = this.#standing.get(key);
+    if (known !== undefined) return known;
+    const members = membersOf(this.#names.standing(entry));
+    this.#standing.set(key, members);
+    return members;
   }
 }
 
 /** `address:port`, IPv6 in brackets. */
 export function placeText({ address, port }: Place): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** As JSON, without the braces. */
+function membersOf(members: object): string {
+  return JSON.stringify(members).slice(1, -1);
 }

@@ -1,33 +1,33 @@
-// What must hold of Tabard's default transport beside Envoy's L4 pair of the same run, and absolutely.
+// What must hold of Tabard's pairs beside those of Envoy at the same layer, in the same run, and absolutely.
 import { type Bar, bar } from '../issuance/figures.ts';
 import { type Measure, measures, type Results } from './figures.ts';
 
-const rival = 'Envoy L4';
 const tunnel = 'Tabard tunnel';
 const direct = 'Tabard direct';
+const l7 = 'Tabard L7';
 
 interface Goal {
   readonly name: string;
   readonly pair: string;
   readonly measure: Measure;
   readonly most: number;
-  /** Times the rival's, or in the measure's own unit. */
-  readonly beside: boolean;
+  /** Times this pair's figure; undefined = in the measure's own unit. */
+  readonly rival: string | undefined;
 }
 
-const times = (name: string, pair: string, measure: Measure, most: number): Goal => ({
+const times = (name: string, pair: string, measure: Measure, most: number, rival: string = 'Envoy L4'): Goal => ({
   name,
   pair,
   measure,
   most,
-  beside: true,
+  rival,
 });
 const most = (name: string, pair: string, measure: Measure, limit: number): Goal => ({
   name,
   pair,
   measure,
   most: limit,
-  beside: false,
+  rival: undefined,
 });
 
 const goals: readonly Goal[] = [
@@ -37,6 +37,10 @@ const goals: readonly Goal[] = [
   times('CPU per small request, saturated, direct', direct, measures.requestCpu, 1.2),
   times('added p99 at 3,000 requests/s', tunnel, measures.addedP99, 1),
   times('CPU per 10 MB body', tunnel, measures.bodyCpu, 1.4),
+  times('CPU per small request, L7: rules by path, HSTS', l7, measures.requestCpu, 0.6, 'Envoy L7'),
+  times('the same with access logs', 'Tabard L7 log', measures.requestCpu, 0.7, 'Envoy L7 log'),
+  times('added p99 at 3,000 requests/s, L7', l7, measures.addedP99, 0.7, 'Envoy L7'),
+  times('CPU per unary call of gRPC, L7', l7, measures.streamCpu, 1, 'Envoy L7'),
   most('memory of a fresh pair with 1,000 idle connections', tunnel, measures.pairThousand, 150),
   most('memory of one idle sidecar', tunnel, measures.idle, 60),
   most('memory of one sidecar under 50 connections', tunnel, measures.fifty, 80),
@@ -45,12 +49,12 @@ const goals: readonly Goal[] = [
 
 /** The bars of a run; a pair that did not take part has none. */
 export function barsOf(results: Results): readonly Bar[] {
-  return goals.flatMap(({ name, pair, measure, most: limit, beside }) => {
+  return goals.flatMap(({ name, pair, measure, most: limit, rival }) => {
     const own = measure.of(results, pair);
-    const other = measure.of(results, rival);
-    if (own === undefined || (beside && other === undefined)) return [];
+    const other = rival === undefined ? undefined : measure.of(results, rival);
+    if (own === undefined || (rival !== undefined && other === undefined)) return [];
     // What was added may be nothing, or less.
-    const against = beside ? Math.max(1, other?.median ?? 1) : 1;
-    return [bar(name, own.median / against, { most: limit }, beside ? 'x Envoy' : measure.unit)];
+    const against = other === undefined ? 1 : Math.max(1, other.median);
+    return [bar(name, own.median / against, { most: limit }, other === undefined ? measure.unit : 'x Envoy')];
   });
 }

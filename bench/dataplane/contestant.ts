@@ -47,9 +47,12 @@ export interface Contestant {
   readonly policy?: Partial<EffectivePolicy>;
   /** Undefined: nothing stands between. */
   readonly proxy?: (place: Place) => Proxy;
-  /** Shapes of load that it cannot carry: clients of TLS at the server's proxy without an application protocol, HTTP/2. */
-  readonly lacks?: readonly ('handshake' | 'streams')[];
+  /** Shapes of load that it cannot carry (clients of TLS at the server's proxy without an application protocol, HTTP/2), or that say nothing of it. */
+  readonly lacks?: readonly ('handshake' | 'streams' | 'connect' | 'bulk')[];
 }
+
+/** What a pair lacks that is there for what a request costs, and no more. */
+export const requestsAlone: NonNullable<Contestant['lacks']> = ['handshake', 'streams', 'connect', 'bulk'];
 
 /** SPIFFE identity of a service of the benchmark. */
 export function identityOf(service: string): string {

@@ -11,6 +11,7 @@ import {
   identityOf,
   type Place,
   type Proxy,
+  requestsAlone,
 } from './contestant.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -104,10 +105,39 @@ function l4(): Side {
   return { filter: tcp(), upstream: {}, alpn: [] };
 }
 
-function l7({ role }: Place): Side {
+function l7({ role }: Place, more: Json = {}): Side {
   const protocols = { use_downstream_protocol_config: { http2_protocol_options: {} } };
   const route = { match: { prefix: '/' }, route: { cluster: 'next', timeout: '0s' } };
-  return { filter: manager(route, role === 'server' ? [rbac] : []), upstream: upstreamHttp(protocols), alpn: [] };
+  return { filter: manager(route, role === 'server' ? [rbac] : [], more), upstream: upstreamHttp(protocols), alpn: [] };
+}
+
+/** A line for each request on the server's side, where Tabard has it, with what Tabard's says as far as Envoy knows it. */
+function l7Logged(place: Place): Side {
+  if (place.role === 'client') return l7(place);
+  const fields = {
+    time: '%START_TIME%',
+    'source.address': '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%',
+    'source.port': '%DOWNSTREAM_REMOTE_PORT%',
+    'source.identity': '%DOWNSTREAM_PEER_URI_SAN%',
+    'destination.address': '%DOWNSTREAM_LOCAL_ADDRESS%',
+    'tls.protocol.version': '%DOWNSTREAM_TLS_VERSION%',
+    'tls.cipher': '%DOWNSTREAM_TLS_CIPHER%',
+    'tls.client.x509.serial_number': '%DOWNSTREAM_PEER_SERIAL%',
+    'http.request.method': '%REQ(:METHOD)%',
+    'url.path': '%PATH(NQ)%',
+    'server.address': '%REQ(:AUTHORITY)%',
+    'network.protocol.version': '%PROTOCOL%',
+    'http.response.status_code': '%RESPONSE_CODE%',
+    'http.request.size': '%BYTES_RECEIVED%',
+    'http.response.size': '%BYTES_SENT%',
+    ms: '%DURATION%',
+    reason: '%RESPONSE_FLAGS%',
+  };
+  const file = typed('file', 'extensions.access_loggers.file.v3.FileAccessLog', {
+    path: join(place.scratch, 'access.log'),
+    log_format: { json_format: fields },
+  });
+  return l7(place, { access_log: [file] });
 }
 
 function tunnel({ role, server }: Place): Side {
@@ -165,5 +195,6 @@ const pair = (
 export const envoyPairs: readonly Contestant[] = [
   pair('Envoy L4', 'L4', l4),
   pair('Envoy tunnel', 'L4', tunnel, ['handshake']),
-  pair('Envoy L7', 'L7', l7),
+  pair('Envoy L7', 'L7', (place) => l7(place)),
+  pair('Envoy L7 log', 'L7', l7Logged, requestsAlone),
 ];

@@ -4,7 +4,7 @@ import type { EffectivePolicy } from '../../lib/api/control.ts';
 import { defaultPolicy } from '../../lib/policy/defaults.ts';
 import { readAnnotations } from '../../webhook/annotations.ts';
 import { proxyContainer } from '../../webhook/container.ts';
-import { applicationPort, type Contestant, group, type Place, type Proxy, suite } from './contestant.ts';
+import { applicationPort, type Contestant, group, type Place, type Proxy, requestsAlone, suite } from './contestant.ts';
 
 const defaults = {
   cpu: { request: '100m' },
@@ -83,9 +83,10 @@ const http: Partial<EffectivePolicy> = {
   ports: [{ port: applicationPort, mode: 'Mutual', protocol: 'HTTP' }],
 };
 
-/** Tabard's pairs: the default transport, the other, and the default with HTTP that is read. */
+/** Tabard's pairs: the default transport, the other, and the default with HTTP that is read, also with a line in the log for each request. */
 export const tabardPairs: readonly Contestant[] = [
   pair('Tabard tunnel', 'L4', { connections: { ...connections, transport: 'Tunnel' } }),
   pair('Tabard direct', 'L4', { connections: { ...connections, transport: 'Direct' } }),
   pair('Tabard L7', 'L7', http),
+  pair('Tabard L7 log', 'L7', { ...http, accessLog: 'All' }, requestsAlone),
 ];

@@ -1,39 +1,46 @@
 // Fields by the Elastic Common Schema (8.17); what it has no name for stands below `tabard`. docs/logs.md has the table. Pure.
 import { reasonHints } from '../../lib/api/reasons.ts';
-import { type Entry, hostOf, methodOf, pathOf } from './entry.ts';
+import type { Exchange } from '../exchange.ts';
+import { type Entry, hostOf, methodOf, type Names, pathOf } from './entry.ts';
 
-/** An entry with names. Members that are undefined are not written. */
-export function ecsFields(entry: Entry): Readonly<Record<string, unknown>> {
-  const { direction, source, destination, endpoint, tls, tunnel, exchange, reason, ms } = entry;
-  return {
-    'network.direction': direction,
-    'event.outcome': reason === undefined ? 'success' : 'failure',
-    'source.ip': source?.address,
-    'source.port': source?.port,
-    'client.ip': tunnel?.application?.address,
-    'client.port': tunnel?.application?.port,
-    'destination.ip': destination?.address,
-    'destination.port': destination?.port,
-    'destination.nat.ip': endpoint?.address,
-    'destination.nat.port': endpoint?.port,
-    ...(exchange === undefined ? undefined : httpFields(entry)),
-    ...(tls === undefined && entry.established === undefined ? undefined : tlsFields(entry)),
-    'tabard.plain': entry.plain,
-    'tabard.tunnel': tunnel?.id,
-    'tabard.stream': tunnel?.stream,
-    'source.bytes': entry.bytesIn,
-    'destination.bytes': entry.bytesOut,
-    'event.duration': ms === undefined ? undefined : Math.round(ms * 1e6),
-    'tabard.ending': entry.ending,
-    ...(reason === undefined ? undefined : { 'error.code': reason, 'error.message': reasonHints[reason] }),
-    'tabard.detail': entry.detail,
-    'tabard.told': entry.told === true ? true : undefined,
-    'tabard.suppressed': entry.suppressed,
-  };
-}
+/** The Elastic Common Schema's. */
+export const ecsNames: Names = {
+  standing: (entry) => {
+    const { direction, source, destination, endpoint, tls, tunnel } = entry;
+    return {
+      'network.direction': direction,
+      'source.ip': source?.address,
+      'source.port': source?.port,
+      'client.ip': tunnel?.application?.address,
+      'client.port': tunnel?.application?.port,
+      'destination.ip': destination?.address,
+      'destination.port': destination?.port,
+      'destination.nat.ip': endpoint?.address,
+      'destination.nat.port': endpoint?.port,
+      ...(tls === undefined && entry.established === undefined ? undefined : tlsFields(entry)),
+      'tabard.plain': entry.plain,
+      'tabard.tunnel': tunnel?.id,
+      'tabard.stream': tunnel?.stream,
+    };
+  },
+  passing: (entry) => {
+    const { exchange, reason, ms } = entry;
+    return {
+      'event.outcome': reason === undefined ? 'success' : 'failure',
+      ...(exchange === undefined ? undefined : httpFields(exchange)),
+      'source.bytes': entry.bytesIn,
+      'destination.bytes': entry.bytesOut,
+      'event.duration': ms === undefined ? undefined : Math.round(ms * 1e6),
+      'tabard.ending': entry.ending,
+      ...(reason === undefined ? undefined : { 'error.code': reason, 'error.message': reasonHints[reason] }),
+      'tabard.detail': entry.detail,
+      'tabard.told': entry.told === true ? true : undefined,
+      'tabard.suppressed': entry.suppressed,
+    };
+  },
+};
 
-function httpFields({ exchange }: Entry) {
-  if (exchange === undefined) return undefined;
+function httpFields(exchange: Exchange) {
   const { method, original } = methodOf(exchange.method);
   const { address, port } = hostOf(exchange.host);
   const { grpcStatus, trace } = exchange;

@@ -81,3 +81,11 @@ export function hostOf(host: string): { readonly address: string | undefined; re
     port: port === undefined ? undefined : Number(port),
   };
 }
+
+/** The names of one vocabulary. Members that are undefined are not written. */
+export interface Names {
+  /** What is the same for all that goes over a connection. */
+  standing(entry: Entry): object;
+  /** What came of it, or of one request. */
+  passing(entry: Entry): object;
+}

@@ -1,42 +1,49 @@
 // Fields by OpenTelemetry's semantic conventions (general, HTTP, TLS, RPC); where they have no name, by the Elastic Common Schema, from which
 // many of theirs come; where that has none either, by a plain word of our own. docs/logs.md has the table. Pure.
 import { reasonHints } from '../../lib/api/reasons.ts';
-import { type Entry, hostOf, methodOf, pathOf } from './entry.ts';
+import type { Exchange } from '../exchange.ts';
+import { type Entry, hostOf, methodOf, type Names, pathOf } from './entry.ts';
 
-/** An entry with names. Members that are undefined are not written. */
-export function otelFields(entry: Entry): Readonly<Record<string, unknown>> {
-  const { direction, source, destination, endpoint, peer, tls, tunnel, exchange, reason } = entry;
-  const isInbound = direction === 'inbound';
-  return {
-    direction,
-    'source.address': source?.address,
-    'source.port': source?.port,
-    'source.identity': isInbound ? peer?.identity : undefined,
-    'client.address': tunnel?.application?.address,
-    'client.port': tunnel?.application?.port,
-    'destination.address': destination?.address,
-    'destination.port': destination?.port,
-    'destination.identity': isInbound ? undefined : peer?.identity,
-    'network.peer.address': endpoint?.address,
-    'network.peer.port': endpoint?.port,
-    ...(exchange === undefined ? undefined : httpFields(entry)),
-    ...(tls === undefined && entry.established === undefined ? undefined : tlsFields(entry)),
-    plain: entry.plain,
-    tunnel: tunnel?.id,
-    stream: tunnel?.stream,
-    'source.bytes': entry.bytesIn,
-    'destination.bytes': entry.bytesOut,
-    ms: entry.ms === undefined ? undefined : rounded(entry.ms),
-    ending: entry.ending,
-    ...(reason === undefined ? undefined : { reason, 'error.type': reason, hint: reasonHints[reason] }),
-    detail: entry.detail,
-    told: entry.told === true ? true : undefined,
-    suppressed: entry.suppressed,
-  };
-}
+/** OpenTelemetry's. */
+export const otelNames: Names = {
+  standing: (entry) => {
+    const { direction, source, destination, endpoint, peer, tls, tunnel } = entry;
+    const isInbound = direction === 'inbound';
+    return {
+      direction,
+      'source.address': source?.address,
+      'source.port': source?.port,
+      'source.identity': isInbound ? peer?.identity : undefined,
+      'client.address': tunnel?.application?.address,
+      'client.port': tunnel?.application?.port,
+      'destination.address': destination?.address,
+      'destination.port': destination?.port,
+      'destination.identity': isInbound ? undefined : peer?.identity,
+      'network.peer.address': endpoint?.address,
+      'network.peer.port': endpoint?.port,
+      ...(tls === undefined && entry.established === undefined ? undefined : tlsFields(entry)),
+      plain: entry.plain,
+      tunnel: tunnel?.id,
+      stream: tunnel?.stream,
+    };
+  },
+  passing: (entry) => {
+    const { exchange, reason, ms } = entry;
+    return {
+      ...(exchange === undefined ? undefined : httpFields(exchange)),
+      'source.bytes': entry.bytesIn,
+      'destination.bytes': entry.bytesOut,
+      ms: ms === undefined ? undefined : rounded(ms),
+      ending: entry.ending,
+      ...(reason === undefined ? undefined : { reason, 'error.type': reason, hint: reasonHints[reason] }),
+      detail: entry.detail,
+      told: entry.told === true ? true : undefined,
+      suppressed: entry.suppressed,
+    };
+  },
+};
 
-function httpFields({ exchange }: Entry) {
-  if (exchange === undefined) return undefined;
+function httpFields(exchange: Exchange) {
   const { method, original } = methodOf(exchange.method);
   const { address, port } = hostOf(exchange.host);
   const { grpcStatus, trace } = exchange;

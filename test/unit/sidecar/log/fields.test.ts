@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { ecsFields } from '../../../../sidecar/log/ecs.ts';
-import type { Entry } from '../../../../sidecar/log/entry.ts';
-import { otelFields } from '../../../../sidecar/log/otel.ts';
+import { ecsNames } from '../../../../sidecar/log/ecs.ts';
+import type { Entry, Names } from '../../../../sidecar/log/entry.ts';
+import { otelNames } from '../../../../sidecar/log/otel.ts';
 
 const page = readFileSync(resolve(import.meta.dirname, '../../../../docs/logs.md'), 'utf8');
 const place = { address: '10.0.0.1', port: 1 };
@@ -60,8 +60,13 @@ function documented(column: 2 | 3): readonly string[] {
   );
 }
 
-function written(fields: typeof otelFields): readonly string[] {
-  const lines = (['inbound', 'outbound'] as const).map((direction) => fields({ ...entry, direction }));
+const fieldsOf = (names: Names, direction: Entry['direction']) => {
+  const whole: Entry = { ...entry, direction };
+  return { ...names.standing(whole), ...names.passing(whole) };
+};
+
+function written(names: Names): readonly string[] {
+  const lines = (['inbound', 'outbound'] as const).map((direction) => fieldsOf(names, direction));
   return [
     ...new Set(
       lines.flatMap((line) => Object.entries(line).flatMap(([name, value]) => (value === undefined ? [] : [name]))),
@@ -71,18 +76,18 @@ function written(fields: typeof otelFields): readonly string[] {
 
 describe('the fields of the log', () => {
   test.each([
-    ['OpenTelemetry', 2, otelFields, ['time', 'level', 'msg', 'process']],
-    ['ECS', 3, ecsFields, ['@timestamp', 'log.level', 'message', 'process.name', 'ecs.version']],
-  ] as const)('by %s are those of docs/logs.md', (_, column, fields, frame) => {
-    expect([...written(fields), ...frame].sort()).toEqual([...documented(column)].sort());
+    ['OpenTelemetry', 2, otelNames, ['time', 'level', 'msg', 'process']],
+    ['ECS', 3, ecsNames, ['@timestamp', 'log.level', 'message', 'process.name', 'ecs.version']],
+  ] as const)('by %s are those of docs/logs.md', (_, column, names, frame) => {
+    expect([...written(names), ...frame].sort()).toEqual([...documented(column)].sort());
   });
 
   test.each([
     ['inbound', 'AA', 'BB'],
     ['outbound', 'BB', 'AA'],
   ] as const)('say %s whose serial is whose', (direction, client, server) => {
-    for (const fields of [otelFields, ecsFields]) {
-      expect(fields({ ...entry, direction })).toMatchObject({
+    for (const names of [otelNames, ecsNames]) {
+      expect(fieldsOf(names, direction)).toMatchObject({
         'tls.client.x509.serial_number': client,
         'tls.server.x509.serial_number': server,
       });

@@ -9,7 +9,7 @@ import type { ProbeRunner } from './probes.ts';
 /** What the admin port shows. */
 export interface AdminDeps {
   /** Why this pod is not to get traffic, one word each; empty = ready. */
-  readonly notReady: () => readonly string[];
+  readonly notReady: () => readonly string[] | Promise<readonly string[]>;
   /** Why the container should be restarted; empty = alive, the default. */
   readonly notAlive?: () => readonly string[];
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
@@ -82,7 +82,7 @@ async function route(deps: AdminDeps, request: IncomingMessage, response: Server
   const [path = ''] = (request.url ?? '').split('?');
   if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405, 'only GET is served here\n');
   if (hasBody(request)) return refuse(response, 413, 'a request here has no body\n');
-  if (path === '/ready') return sendState(response, 'ready', deps.notReady());
+  if (path === '/ready') return sendState(response, 'ready', await deps.notReady());
   if (path === '/live') return sendState(response, 'live', deps.notAlive?.() ?? []);
   if (path === '/metrics') return send(response, 200, deps.metrics.contentType, await deps.metrics.text());
   if (path.startsWith(PROBE_PREFIX)) return runProbe(deps, path.slice(PROBE_PREFIX.length), request, response);

@@ -1,6 +1,6 @@
 // The sidecar process: real files, real clock, real redirect, and a stop in order.
 import type { RelayWish } from '../lib/api/contract.ts';
-import { type Clock, systemClock } from '../lib/clock.ts';
+import { systemClock } from '../lib/clock.ts';
 import { CertificateFiles } from '../lib/runtime/certfiles.ts';
 import { Lifecycle } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
@@ -11,14 +11,14 @@ import { Core } from './core.ts';
 import { openOriginalDestination } from './destination/original.ts';
 import { EdgeFiles } from './edge/files.ts';
 import { openLog } from './log/output.ts';
+import { settleMemory } from './memory.ts';
 import { ProbeRunner, parseProbes } from './probes.ts';
+import { heldReadiness } from './readiness.ts';
 import { chooseRelay, type RelayChoice } from './relay/choice.ts';
 import { aborted } from './wait.ts';
 
 /** What is left to do after the last connection: snapshots, sockets, the log. */
 const STOP_MARGIN_MS = 4_000;
-/** After it the start is over: the certificate is read, the control API has answered, the first probe was served. */
-const SETTLE_MS = 3_000;
 
 /** Runs until SIGTERM or a fault; resolves with the exit code. */
 export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
@@ -40,25 +40,29 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
   });
   const edge = new EdgeFiles({ folder: config.tlsFolder, clock, logger });
   const original = openOriginalDestination();
-  const { openHalf, ...relay } = await chooseRelay(config.relay);
-  tellRelay(relay, config.relay, { logger, metrics });
-  const core = new Core({ config, clock, logger, metrics, source, edge, original, openHalf });
   const traffic = lifecycle.stage('traffic');
   const background = lifecycle.stage('background');
-  const notReady = () => (lifecycle.stopping.aborted ? ['stopping'] : core.notReady());
+  let missing: () => readonly string[] = () => ['start'];
+  const { stopping } = lifecycle;
+  const notReady = heldReadiness({ missing: () => (stopping.aborted ? ['stopping'] : missing()), clock, stopping });
   const probes = new ProbeRunner({ probes: parseProbes(config.probes), podIps: config.podIps });
   try {
-    await source.refresh();
-    await core.start();
-    core.run(traffic, background);
-    background.run('certificate files', (signal) => source.run(signal));
-    background.run('edge certificate files', (signal) => edge.run(signal));
+    // Before all else: a question that nobody takes is asked again a second later.
     const admin = await startAdmin({ notReady, metrics, probes, logger }, { port: config.ports.admin });
     // The last to go: the kubelet asks while the others drain.
     lifecycle.stage('admin').run('admin port', async (signal) => {
       await aborted(signal);
       await admin.close();
     });
+    const { openHalf, ...relay } = await chooseRelay(config.relay);
+    tellRelay(relay, config.relay, { logger, metrics });
+    const core = new Core({ config, clock, logger, metrics, source, edge, original, openHalf });
+    await source.refresh();
+    await core.start();
+    core.run(traffic, background);
+    missing = () => core.notReady();
+    background.run('certificate files', (signal) => source.run(signal));
+    background.run('edge certificate files', (signal) => edge.run(signal));
   } catch (error) {
     lifecycle.stop('the start failed', error);
   }
@@ -78,13 +82,4 @@ function tellRelay(
   else logger.info(relay, 'relay chosen');
   const help = 'Which relay carries bytes: fast (on socket handles) or public (on the stream API); always 1.';
   metrics.gauge({ name: 'tabard_sidecar_relay_info', help, labels: ['path'] }).set(1, { path: relay.path });
-}
-
-/**
- * Gives the memory that only the start needed back, once: about 2.5 MB that V8 would keep for as long as nothing happens. Does
- * nothing unless Node runs with --expose-gc.
- */
-async function settleMemory(clock: Clock, signal: AbortSignal): Promise<void> {
-  await clock.sleep(SETTLE_MS, signal);
-  await globalThis.gc?.({ type: 'major', execution: 'async', flavor: 'last-resort' });
 }

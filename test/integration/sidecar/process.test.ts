@@ -95,7 +95,8 @@ async function get({ adminPort }: Running, path: string): Promise<{ status: numb
     text += String(chunk);
   });
   socket.on('error', () => undefined);
-  socket.end(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+  // Not ended: an answer that takes a moment is for who still listens.
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
   await once(socket, 'close').catch(() => undefined);
   const [, status, body] = /^HTTP\/1\.1 (\d+)[\s\S]*?\r\n\r\n([\s\S]*)$/.exec(text) ?? [];
   return status === undefined ? undefined : { status: Number(status), body: body ?? '' };
@@ -131,6 +132,8 @@ describe('the process', () => {
     mount(await testLeaf(mesh.authority, { service: 'web' }), 1);
     const running = await run();
     await until(() => running.lines.some(({ msg }) => msg === 'control API connected'), 'it runs', 30_000);
+    // The admin port is opened first, but perhaps not in time for this test.
+    while ((await get(running, '/live')) === undefined) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(await get(running, '/ready')).toMatchObject({ status: 503, body: '{"ready":false,"reasons":["policy"]}\n' });
     expect(await get(running, '/live')).toMatchObject({ status: 200 });
     mesh.tell('web');

@@ -21,6 +21,7 @@ import { Notices } from '../../operator/certificates/notices.ts';
 import { Outcomes } from '../../operator/certificates/outcomes.ts';
 import type { PlaintextSight } from '../../operator/certificates/plaintext.ts';
 import { PolicyController } from '../../operator/certificates/policies.ts';
+import type { CallerSight } from '../../operator/control/callerbook.ts';
 import { Issuers } from '../../operator/issuers/issuers.ts';
 import { type IssuerFactory, IssuerRegistry } from '../../operator/issuers/registry.ts';
 import { createAuthorityIssuer, SelfSignedIssuer } from '../../operator/issuers/selfsigned.ts';
@@ -50,6 +51,8 @@ export class CertificateBench {
   /** What sidecars reported, by pod uid, and who came with plaintext. */
   readonly reports = new Map<string, StatusReport>();
   readonly plaintext: PlaintextSight[] = [];
+  /** Who was let in by sidecars of `web`. */
+  readonly callers: CallerSight[] = [];
   readonly outcomes = new Outcomes();
   readonly podCertificates = new PodCertificates();
   readonly authorities = new Authorities(system, 'cluster.local');
@@ -115,6 +118,7 @@ export class CertificateBench {
         const report = this.reports.get(uid);
         return report === undefined ? undefined : { report };
       },
+      callers: ({ service }: { service: string }) => (service === 'web' ? this.callers : []),
       plaintextClients: ({ service }: { service: string }) => this.plaintext.filter((each) => each.service === service),
       subscribe: (listener: (service: { namespace: string; service: string }) => void) => {
         this.#listeners.add(listener);

@@ -121,6 +121,26 @@ describe('the status of policies', () => {
     expect(bench.status('all')?.strictReady).toBe(false);
   });
 
+  test('who was let in is noted, and which pods look at no tokens', async () => {
+    const identity = 'spiffe://cluster.local/ns/shop/svc/till';
+    const at = bench.clock.now();
+    bench.callers.push({ identity, port: 8080, count: 3, firstSeen: at, lastSeen: at });
+    bench.policy('all', { authentication: { jwt: [{ issuer: 'i', jwks: '{"keys":[]}' }] } });
+    bench.pod('web-1');
+    await bench.until(
+      () => bench.status('all')?.callers,
+      (callers) => callers?.[0]?.identity === identity && callers[0].connections === 3,
+    );
+    expect(bench.status('all')?.callersSince).toBeDefined();
+    await becomes('all', 'Accepted', 'False Adjusted');
+    await becomes('all', 'TokensRead', 'True Read');
+    const texts = { podName: 'web-1', podUid: 'pod-web-1', selfVersion: '', bundleFingerprint: '', serial: '' };
+    bench.report({ ...texts, notAfter: '', plaintext: [] });
+    await becomes('all', 'TokensRead', 'False PodsWithoutTokens');
+    bench.report({ ...texts, notAfter: '', plaintext: [], authentication: 1 });
+    await becomes('all', 'TokensRead', 'True Read');
+  });
+
   test('strictReady turns after an hour in which every pod reported and nobody came', async () => {
     bench.policy('all', { mode: 'Permissive' });
     bench.pod('web-1');

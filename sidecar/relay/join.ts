@@ -30,7 +30,7 @@ class JoinedHalves implements Relay {
 
   traffic(): Traffic {
     const [into, out] = [this.#in, this.#out];
-    const isUnderWay = into.isHeld || out.isHeld || into.hasEnded !== out.hasEnded;
+    const isUnderWay = into.isHeld || out.isHeld || (into.hasEnded && !out.hasEnded);
     const waits = into.source.queued + out.source.queued > 0;
     const [last, run] = [this.#last, this.#run];
     return { bytesIn: into.bytes, bytesOut: out.bytes, last, run, isUnderWay: isUnderWay || waits };

@@ -28,7 +28,7 @@ export interface Traffic {
   readonly last: 'in' | 'out' | undefined;
   /** Bytes that have gone that way since the other had its turn. */
   readonly run: number;
-  /** More is known to come, whatever is silent: bytes wait for a reader, or one application has ended its direction and the other has not. */
+  /** More is known to come, whatever is silent: bytes wait for a reader, or the side that asks has said all, and has not been answered to the end. */
   readonly isUnderWay: boolean;
 }
 

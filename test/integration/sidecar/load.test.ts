@@ -91,6 +91,11 @@ describe('idle connections', () => {
     );
     for (const { ready } of full) expect(ready).toBe(true);
     for (const kb of perConnection) expect(kb).toBeLessThan(40);
+    // Each hundredth of them, long after it was opened.
+    for (const socket of opened.filter((_, number) => number % 100 === 0)) {
+      socket.write('still');
+      expect(String(((await once(socket, 'data')) as [Buffer])[0])).toBe('still');
+    }
     for (const socket of opened) socket.destroy();
     await Promise.all([untilLive('client', 1), untilLive('server', 1)]);
     const after = await Promise.all([through.figures('client'), through.figures('server')]);
@@ -137,6 +142,12 @@ describe.each(bothWays)('over %s', (_, way) => {
     for (const { ready } of full) expect(ready).toBe(true);
     // Nobody sees the end of a connection that he does not read from.
     through.readOn();
+    for (const socket of sockets) socket.destroy();
+    await Promise.all([untilLive('client', 0), untilLive('server', 0)]);
+    const after = await Promise.all([through.figures('client'), through.figures('server')]);
+    const kept = after.map(({ heapMb }, at) => heapMb - (before[at]?.heapMb ?? 0));
+    console.log(`after they have ended: ${kept.map((mb) => mb.toFixed(1)).join(' and ')} MB more on the heap`);
+    for (const mb of kept) expect(mb).toBeLessThan(16);
   }, 300_000);
 
   test('a hundred slow writers get every byte through, in order', async () => {

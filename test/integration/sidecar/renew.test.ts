@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../lib/clock.ts';
 import { DAY_MS, testAuthority, testLeaf } from '../../support/pki.ts';
 import { ask, carried, client, echo, Mesh, received, refusals, until } from '../../support/pocketmesh.ts';
-import { bothWays } from '../../support/ways.ts';
+import { everyWay } from '../../support/ways.ts';
 
-describe.each(bothWays)('over %s', (_, way) => {
+describe.each(everyWay)('over %s', (_, way) => {
   let mesh: Mesh;
 
   beforeEach(async () => {

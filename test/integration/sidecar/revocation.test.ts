@@ -7,14 +7,14 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { testLeaf } from '../../support/pki.ts';
 import { ask, carried, client, Mesh, type Pod, received, refusals, until as within } from '../../support/pocketmesh.ts';
 import { startSidecar } from '../../support/sidecar.ts';
-import { bothWays } from '../../support/ways.ts';
+import { everyWay } from '../../support/ways.ts';
 
 const identityOf = (service: string): string => `spiffe://cluster.local/ns/shop/svc/${service}`;
 
 /** A busy machine may take its time. */
 const until = (condition: () => boolean, what: string): Promise<void> => within(condition, what, 15_000);
 
-describe.each(bothWays)('over %s', (_, way) => {
+describe.each(everyWay)('over %s', (_, way) => {
   let mesh: Mesh;
 
   beforeEach(async () => {

@@ -129,7 +129,7 @@ describe('a relay', () => {
     await relay.finished;
   });
 
-  test('knows that more is to come while a reader stands still, and while one direction alone has ended', async () => {
+  test('knows that more is to come while a reader stands still, and while who asks has ended and is not answered to the end', async () => {
     const { relay, client, server } = bench();
     const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
     client.write(Buffer.alloc(200_000));

@@ -74,7 +74,7 @@ describe('lifeVerdict', () => {
       { act: 'close', ending: 'aged' },
     ],
     [
-      'is left alone near the end of its time while bytes wait for a reader, or one direction alone has ended',
+      'is left alone near the end of its time while bytes wait for a reader, or an answer has no end yet',
       { ...nearlyOver, traffic: { ...traffic, isUnderWay: true } },
       { act: 'keep' },
     ],

@@ -332,6 +332,48 @@ describe('tabard revoke', () => {
   });
 });
 
+describe('tabard authz suggest', () => {
+  test('says that there is nothing where nobody was noted', async () => {
+    const { code, err } = await tabard('authz suggest web -n shop');
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/^No caller with an identity was let in since .*; there is nothing/),
+    ]);
+  });
+
+  test('writes a policy that the API server takes as it is', async () => {
+    const service = { name: 'web', pods: 2, ready: true };
+    const seen = { service: 'web', port: 8080, connections: 7, since: at(-3), lastSeen: at(-1) };
+    const callers = [{ ...seen, identity: 'spiffe://cluster.local/ns/pay/svc/till' }, seen];
+    await setStatus('tlspolicy', 'all', { services: [service], callersSince: at(-3), callers }, 'shop');
+    const { code, out, err } = await tabard('authz suggest web -n shop');
+    expect([code, err]).toEqual([
+      0,
+      expect.stringMatching(/noted for 3h only.*\n.*7 connections of callers that proved no identity/),
+    ]);
+    const input = `${out}\n`;
+    await plane.kubectl(['apply', '--dry-run=server', '-f', '-'], { input });
+    const taken = JSON.parse(
+      await plane.kubectl(['create', '--dry-run=client', '-o', 'json', '-f', '-'], { input }),
+    ) as {
+      readonly spec: object;
+    };
+    expect(taken.spec).toMatchObject({
+      mode: 'Mutual',
+      authorization: {
+        rules: [
+          {
+            name: 'pay-till',
+            audit: true,
+            from: [{ services: ['till'], namespaces: ['pay'] }],
+            to: [{ ports: [8080] }],
+          },
+        ],
+      },
+    });
+  });
+});
+
 describe('when it cannot', () => {
   test('a missing right is exit code 3, with the right that is missing', async () => {
     const { code, err } = await tabard('ca status', { as: viewer });

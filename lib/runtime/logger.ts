@@ -10,6 +10,7 @@ import type {
 } from 'pino';
 import { pino, stdSerializers } from 'pino';
 import type { LogFormat } from '../api/contract.ts';
+import { messageOf } from '../errors.ts';
 
 /** Levels from quiet to chatty. */
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
@@ -125,7 +126,7 @@ function ecsFrame(name: string): Frame {
 type Frame = Pick<LoggerOptionsOfPino, 'base' | 'timestamp' | 'messageKey' | 'formatters'>;
 
 function ecsError(error: unknown): object {
-  if (!(error instanceof Error)) return error === undefined ? {} : { 'error.message': String(error) };
+  if (!(error instanceof Error)) return error === undefined ? {} : { 'error.message': messageOf(error) };
   return { 'error.type': error.name, 'error.message': error.message, 'error.stack_trace': error.stack };
 }
 

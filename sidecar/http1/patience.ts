@@ -6,8 +6,8 @@ export interface PatienceOptions {
   readonly headMs: number;
   readonly bodyMs: number;
   /** The client owes some of a body, and nothing but the client holds it up. */
-  owesBody(): 'no' | 'held' | 'yes';
-  late(rule: 'head_timeout' | 'body_timeout'): void;
+  readonly owesBody: () => 'no' | 'held' | 'yes';
+  readonly late: (rule: 'head_timeout' | 'body_timeout') => void;
 }
 
 /** The patience of one gate. */

@@ -151,8 +151,14 @@ const requested: Requested = {
   source: { address: '10.0.0.9', port: 4_000 },
   destination: { address: '10.0.0.10', port: 8_080 },
   exchange: {
-    ...{ method: 'GET', target: '/orders/1?token=secret', host: 'api:8080', version: '1.1', status: 200 },
-    ...{ ms: 1.234, bytesIn: 100, bytesOut: 200 },
+    method: 'GET',
+    target: '/orders/1?token=secret',
+    host: 'api:8080',
+    version: '1.1',
+    status: 200,
+    ms: 1.234,
+    bytesIn: 100,
+    bytesOut: 200,
   },
 };
 const withExchange = (more: Partial<Exchange>): Requested => ({

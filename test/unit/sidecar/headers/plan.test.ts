@@ -96,8 +96,8 @@ describe('what a client has proved', () => {
     ['CN=a\nO="b", c\\d', 'Subject="O=\\"b\\", c\\\\d,CN=a"'],
     ['CN=\r\nx: y', 'Subject="x: y,CN=?"'],
   ])('has the subject %j in quotes, and nothing in it ends them', (subject, text) => {
-    const odd = { ...peer.certificate, subject, raw: peer.certificate.raw, subjectAltName: 'DNS:a, URI:"x, DNS:b, y"' };
-    const element = forwardedElement(odd as X509Certificate, peer, identity);
+    const odd = { subject, subjectAltName: 'DNS:a, URI:"x, DNS:b, y"' } as X509Certificate;
+    const element = forwardedElement(odd, peer, identity);
     expect(element).toContain(text);
     expect(element).not.toContain('DNS=');
   });

@@ -418,8 +418,15 @@ describe('what is told of an exchange', () => {
     application.says(ok);
     expect(over).toEqual([
       {
-        ...{ method: 'GET', target: '/t', host: 'web', version: '1.1', status: 200, reason: undefined },
-        ...{ bytesIn: request.length, bytesOut: 28 + ok.length, trace: { traceId, spanId } },
+        method: 'GET',
+        target: '/t',
+        host: 'web',
+        version: '1.1',
+        status: 200,
+        reason: undefined,
+        bytesIn: request.length,
+        bytesOut: 28 + ok.length,
+        trace: { traceId, spanId },
       },
     ]);
   });

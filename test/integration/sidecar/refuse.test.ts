@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Authority } from '../../../lib/pki/ca.ts';
 import { DAY_MS, type TestLeaf, testAuthority, testLeaf } from '../../support/pki.ts';
 import { ask, carried, client, Mesh, type Pod, received, refusals, until } from '../../support/pocketmesh.ts';
-import { bothWays } from '../../support/ways.ts';
+import { everyWay } from '../../support/ways.ts';
 
-describe.each(bothWays)('over %s', (_, way) => {
+describe.each(everyWay)('over %s', (_, way) => {
   let mesh: Mesh;
   let api: Pod;
   let stranger: Authority;
@@ -284,7 +284,7 @@ describe.each(bothWays)('over %s', (_, way) => {
 
     test('a port may have a mode of its own', async () => {
       const pod = await mesh.pod('mixed', {});
-      mesh.tell('mixed', { ports: [{ port: pod.applicationPort, mode: 'ServerOnly', protocol: 'HTTP' }] });
+      mesh.tell('mixed', { ports: [{ port: pod.applicationPort, mode: 'ServerOnly', protocol: 'TCP' }] });
       await until(() => pod.lines.filter(({ msg }) => msg === 'policy in use').length === 2, 'the policy is in use');
       expect((await attempt(undefined, {}, pod)).text).toBe('hello');
     });

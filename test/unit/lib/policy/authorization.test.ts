@@ -57,7 +57,11 @@ describe('a rule', () => {
     ],
     [
       'takes over methods, paths and hosts in the form in which requests are compared',
-      { to: [{ ports: [80], methods: ['GET', 'HEAD'], paths: ['/a', '/%7Eb/*', '/*'], hosts: ['Shop.Example.', '*.x'] }] },
+      {
+        to: [
+          { ports: [80], methods: ['GET', 'HEAD'], paths: ['/a', '/%7Eb/*', '/*'], hosts: ['Shop.Example.', '*.x'] },
+        ],
+      },
       {
         effect: 'Allow',
         to: [{ ports: [80], methods: ['GET', 'HEAD'], paths: ['/a', '/~b/*', '/*'], hosts: ['shop.example', '*.x'] }],

@@ -38,6 +38,7 @@ describe('judgePeer', () => {
         issuer: given.certificate.issuer,
         notBefore: given.certificate.validFromDate,
         notAfter: given.certificate.validToDate,
+        certificate: given.certificate,
       },
     });
   });

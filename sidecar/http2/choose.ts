@@ -66,6 +66,8 @@ export class ChosenGate implements Half {
     const { http1, http2 } = this.#gates;
     this.#gate = isPreface ? http2(this.#application) : http1(this.#application);
     if (this.#events !== undefined) this.#gate.half.start(this.#events);
+    // Before what is asked: an answer that nobody had asked for must not be taken for the first one's.
+    this.#application.release();
     return this.#gate.half.write(all, lent && all === bytes);
   }
 
@@ -139,7 +141,6 @@ class WaitingHalf implements Half {
 
   start(events: HalfEvents): void {
     this.#events = events;
-    if (this.#waiting.length > 0) queueMicrotask(() => this.#release());
   }
 
   write(bytes: Uint8Array, lent: boolean): boolean {
@@ -172,8 +173,10 @@ class WaitingHalf implements Half {
     this.#inner.destroy();
   }
 
-  #release(): void {
+  /** Hands on what has waited. */
+  release(): void {
     const waiting = this.#waiting;
+    if (waiting.length === 0) return;
     this.#waiting = [];
     for (const bytes of waiting) this.#events?.data(bytes, false);
     if (!this.#paused) this.#inner.resume();

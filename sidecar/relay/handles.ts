@@ -89,13 +89,9 @@ export function handleParts(version: string = process.versions.node): HandlePart
     throw new AppError('unsupported', `Node ${version} keeps the state of its streams in another way`);
   }
   const tcp = binding('tcp_wrap');
-  const [Tcp, Connect, Shutdown] = [
-    maker<TcpHandle>(tcp['TCP']),
-    maker(tcp['TCPConnectWrap']),
-    maker(streams['ShutdownWrap']),
-  ];
+  const [Tcp, Connect, Shutdown] = [tcp['TCP'], tcp['TCPConnectWrap'], streams['ShutdownWrap']];
   const type = (tcp['constants'] as Readonly<Record<string, unknown>> | undefined)?.['SOCKET'];
-  if (Tcp === undefined || Connect === undefined || Shutdown === undefined || typeof type !== 'number') {
+  if (!isMaker<TcpHandle>(Tcp) || !isMaker(Connect) || !isMaker(Shutdown) || typeof type !== 'number') {
     throw new AppError('unsupported', `Node ${version} makes its connections in another way`);
   }
   return {
@@ -117,8 +113,10 @@ function binding(name: string): Readonly<Record<string, unknown>> {
   }
 }
 
-function maker<T = HandleRequest>(found: unknown): (new (type?: number) => T) | undefined {
-  return typeof found === 'function' ? (found as new (type?: number) => T) : undefined;
+type Maker<T> = new (type?: number) => T;
+
+function isMaker<T = HandleRequest>(found: unknown): found is Maker<T> {
+  return typeof found === 'function';
 }
 
 /** The handle of a socket; null when it has none, as one that is closed. */

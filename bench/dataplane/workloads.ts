@@ -40,7 +40,7 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: 'streams',
-    what: 'calls as gRPC makes them: 32 at once on 2 connections of HTTP/2',
+    what: 'unary calls of gRPC, 32 at once on 2 connections of HTTP/2',
     load: { shape: 'streams', connections: 32, seconds: 0.8 },
   },
   {

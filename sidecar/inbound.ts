@@ -124,7 +124,10 @@ export class Inbound {
     this.#deps.conveyor.handshake({
       direction: 'inbound',
       ...placesOf(captured),
-      ...{ tls: facts, peer, ms, tunnel: id === undefined ? undefined : { id } },
+      tls: facts,
+      peer,
+      ms,
+      tunnel: id === undefined ? undefined : { id },
     });
     const half = this.#deps.openHalf(socket, {
       under: captured.socket,

@@ -99,10 +99,11 @@ function readPolicy(policy: TLSPolicy | undefined, spoken: readonly PortProtocol
 }
 
 /** What a policy wants of HTTP and its log beyond the defaults; nothing where it wants none of it. */
-function headersAndSampling({ securityHeaders = [], clientCertificate, accessLogOneIn = 1 }: HttpSpec = {}): Pick<
-  EffectivePolicy,
-  'securityHeaders' | 'clientCertificate' | 'accessLogOneIn'
-> {
+function headersAndSampling({
+  securityHeaders = [],
+  clientCertificate,
+  accessLogOneIn = 1,
+}: HttpSpec = {}): Pick<EffectivePolicy, 'securityHeaders' | 'clientCertificate' | 'accessLogOneIn'> {
   const { headers = ['Client-Cert'], trustedForwarders = [] } = clientCertificate ?? {};
   return {
     ...(accessLogOneIn > 1 ? { accessLogOneIn } : {}),

@@ -63,15 +63,17 @@ export class PodWorld {
     node.run(['ip', 'addr', 'add', `${NODE}/16`, 'dev', 'br0']);
     node.run(['ip', 'link', 'set', 'br0', 'up']);
     const control = new Inside(node, 'application', { args: [join(import.meta.dirname, 'control.ts'), NODE] });
-    await until(() => control.lines.length > 0 || control.isOver, 'the control API listens', 60_000);
-    const told = control.lines[0] as unknown as { port: number; identity: string };
-    return new PodWorld({
-      folder,
-      bundles: { sidecar: bundle('sidecar'), redirect: bundle('redirect') },
-      node,
-      control,
-      told,
-    });
+    const bundles = { sidecar: bundle('sidecar'), redirect: bundle('redirect') };
+    try {
+      await until(() => control.lines.length > 0, 'the control API listens', 120_000);
+      const told = control.lines[0] as unknown as { port: number; identity: string };
+      return new PodWorld({ folder, bundles, node, control, told });
+    } catch (error) {
+      await control.end();
+      await node.remove();
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   /** One more pod, with an application and without a sidecar. */

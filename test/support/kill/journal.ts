@@ -1,5 +1,6 @@
 // Every version of every Secret of a rotation, in order, by a watch that starts before it: each is judged by itself (whole, keys that fit,
-// a chain that verifies), against the others as they are at that moment (everybody's certificate is accepted by everybody's bundle),
+// a chain that verifies), against the others as they are at that moment (everybody's certificate is accepted by each bundle in use: a
+// sidecar goes by what it was told, of which its Secret may be a moment behind; who reads files goes by his Secret),
 // and all together (one new CA for a turn, one new certificate for a service).
 import { X509Certificate } from 'node:crypto';
 import { labels, names, secretKeys, written } from '../../../lib/api/contract.ts';
@@ -34,6 +35,8 @@ export class SecretJournal {
   /** Versions seen. */
   versions = 0;
   readonly #client: KubeClient;
+  /** Services whose pods read the bundle from the Secret. */
+  readonly #readers: ReadonlySet<string>;
   readonly #stop = new AbortController();
   readonly #latest = new Map<string, Secret>();
   readonly #cas = new Set<string>();
@@ -46,12 +49,14 @@ export class SecretJournal {
   #watching: Promise<void> = Promise.resolve();
   #version = '';
 
-  private constructor(client: KubeClient) {
+  private constructor(client: KubeClient, readers: ReadonlySet<string>) {
     this.#client = client;
+    this.#readers = readers;
   }
 
-  static async start(client: KubeClient): Promise<SecretJournal> {
-    const journal = new SecretJournal(client);
+  /** `readers`: services whose pods go by the bundle in their Secret. */
+  static async start(client: KubeClient, readers: ReadonlySet<string>): Promise<SecretJournal> {
+    const journal = new SecretJournal(client, readers);
     const page = await client.list(resources.secrets, { labelSelector: ofOperator });
     for (const secret of page.items) journal.#see(secret);
     journal.#version = page.resourceVersion;
@@ -158,11 +163,12 @@ export class SecretJournal {
     this.#leaves.set(service, made.add(serialNumber));
   }
 
-  /** Whose certificate is refused by whose bundle, as the Secrets are at this moment. */
+  /** Whose certificate is refused by whose bundle, as the Secrets that are read are at this moment. */
   #strangers(): readonly string[] {
     const services = [...this.#latest.values()].filter((secret) => serviceIn(secret) !== undefined);
+    const judges = services.filter((secret) => this.#readers.has(serviceIn(secret) ?? ''));
     return services.flatMap((shown) =>
-      services.flatMap((judge) => {
+      judges.flatMap((judge) => {
         const chain = parseChain(dataOf(shown, secretKeys.certificate));
         const bundle = parseCertificates(dataOf(judge, secretKeys.trustBundle));
         const verdict = chainVerdict({ ...chain, bundle, now: new Date() });

@@ -110,8 +110,8 @@ export class KillPoints {
 
 function nameOf({ verb, resource, namespace, name, selection }: ApiCall): string {
   const where = namespace === '' || name !== '' ? '' : ` of ${namespace}`;
-  // The names of events are made up.
-  const which = name === '' || resource === 'events' ? '' : ` ${name}`;
+  // The names of events are made up, and each CA has a list of its own, by its key id: with them no rotation would be without a new point.
+  const which = name === '' || resource === 'events' ? '' : ` ${name.replace(/[0-9a-f]{40}$/, '*')}`;
   return `${verb} ${resource}${where}${which}${selection === '' ? '' : ` (${selection})`}`;
 }
 

@@ -66,7 +66,7 @@ export async function runSidecar(config: SidecarConfig): Promise<0 | 1> {
   } catch (error) {
     lifecycle.stop('the start failed', error);
   }
-  background.run('memory', (signal) => settleMemory(clock, signal));
+  background.run('memory', (signal) => settleMemory({ clock }, signal));
   const code = await lifecycle.finished();
   undo();
   return code;

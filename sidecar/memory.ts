@@ -1,32 +1,66 @@
-// Gives memory back that only the start needed: what the collector frees, and what the C library keeps of what was freed.
+// Gives memory back when there is nothing to do: what the collector frees, and what the C library keeps of what was freed. Without it both
+// keep for hours what the start, or a thousand connections at once, needed for a moment.
 import type { Clock } from '../lib/clock.ts';
 
-/** After it the start is over: the certificate is read, the control API has answered, the first probe was served. */
-const SETTLE_MS = 3_000;
+/** How often is looked, and the processor time that is still quiet within it. */
+const LOOK_MS = 1_000;
+const QUIET_MS = 30;
+/** Work after which it may pay again: a collection takes a tenth of it. */
+const WORK_MS = 150;
 /** V8 forgets the bytecode of a function that has not run between so many collections: that of the start, which never runs again. */
-const COLLECTIONS = 7;
+const COLLECTIONS_AT_START = 7;
 
-/**
- * Waits for the end of the start, then gives back, once: about 3 MB that V8 would keep for as long as nothing happens, and 3 MB that
- * the allocator would. The first does nothing unless Node runs with --expose-gc, the second nothing where there is no glibc.
- */
-export async function settleMemory(clock: Clock, signal: AbortSignal): Promise<void> {
-  await clock.sleep(SETTLE_MS, signal);
-  for (let done = 0; done < COLLECTIONS && !signal.aborted; done += 1) {
+/** What it is told. */
+export interface MemoryParts {
+  readonly clock: Clock;
+  /** Processor time of this process so far, in milliseconds. */
+  readonly usedMs?: () => number;
+  readonly giveBack?: (collections: number) => Promise<void>;
+}
+
+/** Looks until the signal is aborted, which rejects as sleeping does: gives memory back in each quiet second that follows work. */
+export async function settleMemory(
+  { clock, usedMs = processorMs, giveBack = collectAndTrim }: MemoryParts,
+  signal: AbortSignal,
+): Promise<void> {
+  let collections = COLLECTIONS_AT_START;
+  let settledAtMs = -WORK_MS;
+  let lookedAtMs = usedMs();
+  for (;;) {
+    await clock.sleep(LOOK_MS, signal);
+    const nowMs = usedMs();
+    const isQuiet = nowMs - lookedAtMs < QUIET_MS;
+    if (isQuiet && nowMs - settledAtMs >= WORK_MS) {
+      await giveBack(collections);
+      collections = 1;
+      settledAtMs = usedMs();
+    }
+    lookedAtMs = usedMs();
+  }
+}
+
+function processorMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+}
+
+/** The first does nothing unless Node runs with --expose-gc, the second nothing where there is no glibc. */
+async function collectAndTrim(collections: number): Promise<void> {
+  for (let done = 0; done < collections; done += 1) {
     await globalThis.gc?.({ type: 'major', execution: 'async', flavor: 'last-resort' });
   }
   trimAllocator();
 }
 
-/** malloc_trim(3), of all arenas. True: something was given back. */
-export function trimAllocator(): boolean {
+/** malloc_trim(3), of all arenas. */
+function trimAllocator(): void {
   const ffi = process.getBuiltinModule('node:ffi');
   // The types promise the module, but not every build has it; nor has every C library the function.
-  if ((ffi as unknown) === undefined) return false;
+  if ((ffi as unknown) === undefined) return;
   try {
     const { functions } = ffi.dlopen(null, { malloc_trim: { arguments: ['uint64'], return: 'int32' } });
-    return functions.malloc_trim(0n) === 1;
+    functions.malloc_trim(0n);
   } catch {
-    return false;
+    // Nothing is given back then, and nothing else is different.
   }
 }

@@ -1,42 +1,48 @@
-import { afterEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { settleMemory } from '../../../sidecar/memory.ts';
 import { TestClock } from '../../support/clock.ts';
 
-const collector = Object.getOwnPropertyDescriptor(globalThis, 'gc');
-let collections: number;
-
-/** Stands in for what Node gives out with --expose-gc. */
-function countCollections(onEach: () => void = () => undefined): void {
-  collections = 0;
-  const gc = async (): Promise<void> => {
-    collections += 1;
-    onEach();
+/** A process whose work the test makes up. */
+function aProcess() {
+  const clock = new TestClock();
+  const stop = new AbortController();
+  const given: number[] = [];
+  const work = { usedMs: 200 };
+  const settled = settleMemory(
+    { clock, usedMs: () => work.usedMs, giveBack: async (collections) => void given.push(collections) },
+    stop.signal,
+  ).catch((reason: unknown) => reason);
+  const second = async (usedMs: number): Promise<void> => {
+    work.usedMs += usedMs;
+    await clock.advance(1_000);
   };
-  Object.defineProperty(globalThis, 'gc', { value: gc, configurable: true });
+  return { second, given, stop, settled };
 }
 
-afterEach(() => {
-  if (collector === undefined) Reflect.deleteProperty(globalThis, 'gc');
-  else Object.defineProperty(globalThis, 'gc', collector);
+test('memory of the start is given back in the first quiet second, and thoroughly', async () => {
+  const { second, given } = aProcess();
+  await second(100);
+  expect(given).toEqual([]);
+  await second(5);
+  expect(given).toEqual([7]);
 });
 
-test('memory of the start is given back once, when the start is over', async () => {
-  countCollections();
-  const clock = new TestClock();
-  const settled = settleMemory(clock, new AbortController().signal);
-  await clock.advance(2_900);
-  expect(collections).toBe(0);
-  await clock.advance(200);
-  await settled;
-  expect(collections).toBe(7);
+test('that of later work is given back when it is over, and only where there was much', async () => {
+  const { second, given } = aProcess();
+  await second(5);
+  await second(100);
+  await second(5);
+  expect(given).toEqual([7]);
+  await second(100);
+  await second(5);
+  expect(given).toEqual([7, 1]);
+  for (let idle = 0; idle < 5; idle += 1) await second(1);
+  expect(given).toEqual([7, 1]);
 });
 
-test('a process that stops collects no more', async () => {
-  const stop = new AbortController();
-  countCollections(() => stop.abort());
-  const clock = new TestClock();
-  const settled = settleMemory(clock, stop.signal);
-  await clock.advance(3_000);
-  await settled;
-  expect(collections).toBe(1);
+test('a process that stops looks no more', async () => {
+  const { given, stop, settled } = aProcess();
+  stop.abort(new Error('stopped'));
+  expect(await settled).toEqual(new Error('stopped'));
+  expect(given).toEqual([]);
 });

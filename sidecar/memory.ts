@@ -1,5 +1,5 @@
-// Gives memory back when there is nothing to do: what the collector frees, and what the C library keeps of what was freed. Without it both
-// keep for hours what the start, or a thousand connections at once, needed for a moment.
+// Gives memory back after the start, when there is nothing to do: what the collector frees, and what the C library keeps of what was freed.
+// Without it both keep for hours what the start, and the many connections that may follow it at once, needed for a moment.
 import type { Clock } from '../lib/clock.ts';
 
 /** How often is looked, and the processor time that is still quiet within it. */
@@ -7,6 +7,8 @@ const LOOK_MS = 1_000;
 const QUIET_MS = 30;
 /** Work after which it may pay again: a collection takes a tenth of it. */
 const WORK_MS = 150;
+/** Looks in all. Not for ever: who gives back in every pause of work pays a fifth more for the work that follows. */
+const LOOKS = 30;
 /** V8 forgets the bytecode of a function that has not run between so many collections: that of the start, which never runs again. */
 const COLLECTIONS_AT_START = 7;
 
@@ -18,7 +20,7 @@ export interface MemoryParts {
   readonly giveBack?: (collections: number) => Promise<void>;
 }
 
-/** Looks until the signal is aborted, which rejects as sleeping does: gives memory back in each quiet second that follows work. */
+/** Gives memory back in each quiet second of the first half minute that follows work. Rejects as sleeping does when the signal is aborted. */
 export async function settleMemory(
   { clock, usedMs = processorMs, giveBack = collectAndTrim }: MemoryParts,
   signal: AbortSignal,
@@ -26,7 +28,7 @@ export async function settleMemory(
   let collections = COLLECTIONS_AT_START;
   let settledAtMs = -WORK_MS;
   let lookedAtMs = usedMs();
-  for (;;) {
+  for (let looks = 0; looks < LOOKS; looks += 1) {
     await clock.sleep(LOOK_MS, signal);
     const nowMs = usedMs();
     const isQuiet = nowMs - lookedAtMs < QUIET_MS;

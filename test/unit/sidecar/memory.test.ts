@@ -40,6 +40,19 @@ test('that of later work is given back when it is over, and only where there was
   expect(given).toEqual([7, 1]);
 });
 
+test('half a minute after the start nothing is given back any more', async () => {
+  const { second, given, settled } = aProcess();
+  for (let looks = 0; looks < 15; looks += 1) {
+    await second(200);
+    await second(1);
+  }
+  expect(given).toHaveLength(15);
+  await second(200);
+  await second(1);
+  expect(given).toHaveLength(15);
+  expect(await settled).toBeUndefined();
+});
+
 test('a process that stops looks no more', async () => {
   const { given, stop, settled } = aProcess();
   stop.abort(new Error('stopped'));

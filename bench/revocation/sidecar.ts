@@ -41,11 +41,13 @@ export class Pairs {
   readonly #server: Server;
   /** Accepted, by the port that they come from: before or after the end that dialled knows it. */
   readonly #accepted = new Map<number, PromiseWithResolvers<Socket>>();
+  /** Ends that are open: connections that nobody revoked would outlive the run. */
+  readonly #open = new Set<Socket>();
 
   private constructor(server: Server) {
     this.#server = server;
     server.on('connection', (socket) => {
-      socket.on('error', () => undefined);
+      this.#keep(socket);
       this.#of(socket.remotePort ?? 0).resolve(socket);
     });
   }
@@ -61,7 +63,7 @@ export class Pairs {
     const address = this.#server.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
     const near = tcpConnect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
-    near.on('error', () => undefined);
+    this.#keep(near);
     await new Promise<void>((resolve) => near.once('connect', () => resolve()));
     const from = near.localPort ?? 0;
     const accepted = await this.#of(from).promise;
@@ -75,8 +77,16 @@ export class Pairs {
     return known;
   }
 
+  #keep(socket: Socket): void {
+    this.#open.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#open.delete(socket));
+  }
+
+  /** Ends every connection and accepts no more. */
   close(): void {
     this.#server.close();
+    for (const socket of this.#open) socket.destroy();
   }
 }
 

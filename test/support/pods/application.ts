@@ -24,7 +24,7 @@ export type ApplicationQuestion =
   | { readonly do: 'send'; readonly on: string; readonly line: string }
   /** The next line that comes on a kept connection. */
   | { readonly do: 'hear'; readonly on: string }
-  /** Ends all kept connections. */
+  /** Resets all kept connections: what is under way to nowhere is not waited for. */
   | { readonly do: 'drop' }
   /** Waits until a kept connection has ended; the answer says how. */
   | { readonly do: 'gone'; readonly on: string }
@@ -181,7 +181,7 @@ function answer(asked: ApplicationQuestion): unknown {
     case 'hear':
       return keptOne(asked.on).lines();
     case 'drop':
-      for (const { socket } of kept.values()) socket.destroy();
+      for (const { socket } of kept.values()) if (!socket.destroyed) socket.resetAndDestroy();
       return undefined;
     case 'send':
       return void keptOne(asked.on).socket.write(`${asked.line}\n`);

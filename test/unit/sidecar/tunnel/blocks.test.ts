@@ -153,7 +153,7 @@ test(
               for (const block of blocks) {
                 const drained = nearEar.drained();
                 const more = lend(memory, near, block);
-                while (!more && nearEar.drained() === drained) await settled(1);
+                if (!more) while (nearEar.drained() === drained) await settled(1);
               }
               near.end();
               far.end();

@@ -67,6 +67,8 @@ function configOf(layout: Layout): object {
     failSwapOn: false,
     maxPods: 200,
     serializeImagePulls: false,
+    // Whoever reads a log of a test wants its beginning, too.
+    containerLogMaxSize: '64Mi',
     // A changed Secret reaches the pods' files about this late.
     syncFrequency: '2s',
     configMapAndSecretChangeDetectionStrategy: 'Watch',

@@ -80,7 +80,7 @@ export async function kit(): Promise<Kit> {
       return (list['items'] as Raw[]).filter((pod) => pod['metadata'].deletionTimestamp === undefined);
     },
     async sidecarLog(namespace, pod) {
-      const text = await kubectl(['-n', namespace, 'logs', pod, '-c', 'tabard-proxy', '--tail=2000']);
+      const text = await kubectl(['-n', namespace, 'logs', pod, '-c', 'tabard-proxy', '--tail=-1']);
       return text.split('\n').flatMap((line) => (line.startsWith('{') ? [withFacts(JSON.parse(line)) as Raw] : []));
     },
     async call({ namespace, pod, container }, kind, host) {

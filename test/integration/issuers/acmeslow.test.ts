@@ -74,8 +74,12 @@ test('an order bears late answers, and asks no earlier than Retry-After says', a
   });
   try {
     expect(await acme.settled()).toMatchObject({ ready: true });
-    const { chain } = await acme.order(['slow.example.test']);
-    expect(parseCertificates(chain)[0]?.subjectAltName).toBe('DNS:slow.example.test');
+    // Pebble thinks for a random time, which may be none.
+    for (let orders = 0; waits === 0 && orders < 10; orders += 1) {
+      const name = `slow-${orders}.example.test`;
+      const { chain } = await acme.order([name]);
+      expect(parseCertificates(chain)[0]?.subjectAltName).toBe(`DNS:${name}`);
+    }
     expect(early).toEqual([]);
     expect(waits).toBeGreaterThan(0);
     // What it waited for was no failure: nothing makes the issuer look unwell.

@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PROXY_UID } from '../../lib/api/contract.ts';
-import type { Netns } from '../../test/support/capture/netns.ts';
+import { asProxy, type Netns, type Who } from '../../test/support/capture/netns.ts';
 
 /** What is started. */
 export interface Command {
@@ -13,23 +12,6 @@ export interface Command {
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
-
-/** As whom: the proxy, whose traffic is not captured, or the application. */
-export type Who = 'proxy' | 'application';
-
-/**
- * The proxy's user also may read what root alone may: programs and certificates lie in folders of whoever runs the benchmark. In a pod it
- * needs and has nothing of the kind.
- */
-const asProxy = [
-  'setpriv',
-  `--reuid=${PROXY_UID}`,
-  `--regid=${PROXY_UID}`,
-  '--clear-groups',
-  '--inh-caps=+dac_read_search',
-  '--ambient-caps=+dac_read_search',
-  '--',
-];
 
 /** Starts a program in a namespace; its id is the child's. Output goes to `log`, or is piped where none is given. */
 export function start(netns: Netns, who: Who, { command, args, env = {} }: Command, log?: string): ChildProcess {

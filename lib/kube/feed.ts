@@ -1,6 +1,5 @@
 // From objects to keys: a feed maps each change in a store to the keys of the objects that must be looked at again.
 // It does nothing else; whatever it means is decided when the key is reconciled.
-import { isDeepStrictEqual } from 'node:util';
 import { type KubeObject, keyOf } from './object.ts';
 import type { Store } from './store.ts';
 
@@ -22,12 +21,33 @@ export function feed<T extends KubeObject>(store: Store<T>, keysOf: (object: T) 
   return feedOf(store, keysOf, () => true);
 }
 
-/** A feed for which a change of status alone is none: of objects whose status says how far the many have come that the spec concerns. */
-export function specFeed<T extends KubeObject>(
+/** A feed that passes a change on only if what `matters` of the object, as JSON, differs, and not to an object that `isKnown`. */
+export function selectiveFeed<T extends KubeObject>(
   store: Store<T>,
+  matters: (object: T) => unknown,
   keysOf: (object: T) => Iterable<string> = ownKey,
+  isKnown: (object: T) => boolean = () => false,
 ): Feed {
-  return feedOf(store, keysOf, isOtherSpec);
+  return feedOf(
+    store,
+    keysOf,
+    (before, after) => !(after !== undefined && isKnown(after)) && differs(before, after, matters),
+  );
+}
+
+/** A feed for which a change of status alone is none: of objects whose status says how far the many have come that the spec concerns. */
+export function specFeed<T extends KubeObject>(store: Store<T>, keysOf?: (object: T) => Iterable<string>): Feed {
+  return selectiveFeed(store, wanted, keysOf);
+}
+
+/**
+ * Calls the listener when an object comes, goes or is wanted otherwise; what is written into a status is no such change. Returns the
+ * function that ends it.
+ */
+export function onSpecChange<T extends KubeObject>(store: Store<T>, listener: () => void): () => void {
+  return store.subscribe((before, after) => {
+    if (differs(before, after, wanted)) listener();
+  });
 }
 
 const ownKey = ({ metadata }: KubeObject): readonly string[] => [keyOf(metadata)];
@@ -35,12 +55,12 @@ const ownKey = ({ metadata }: KubeObject): readonly string[] => [keyOf(metadata)
 function feedOf<T extends KubeObject>(
   store: Store<T>,
   keysOf: (object: T) => Iterable<string>,
-  matters: (before: T | undefined, after: T | undefined) => boolean,
+  passes: (before: T | undefined, after: T | undefined) => boolean,
 ): Feed {
   return {
     subscribe: (add) =>
       store.subscribe((before, after) => {
-        if (!matters(before, after)) return;
+        if (!passes(before, after)) return;
         const keys = new Set<string>(before === undefined ? [] : keysOf(before));
         for (const key of after === undefined ? [] : keysOf(after)) keys.add(key);
         for (const key of keys) add(key);
@@ -52,23 +72,14 @@ function feedOf<T extends KubeObject>(
   };
 }
 
-/** Whether an object came, went or is wanted otherwise: by its generation, and by annotations and labels, which no generation counts. */
-function isOtherSpec(before: KubeObject | undefined, after: KubeObject | undefined): boolean {
+/** Whether an object came, went, or is another in what matters. */
+function differs<T>(before: T | undefined, after: T | undefined, matters: (object: T) => unknown): boolean {
   if (before === undefined || after === undefined) return true;
-  return !isDeepStrictEqual(wanted(before), wanted(after));
+  return JSON.stringify(matters(before)) !== JSON.stringify(matters(after));
 }
 
-function wanted({ metadata }: KubeObject): object {
-  const { generation = 0, annotations = {}, labels = {}, deletionTimestamp = '' } = metadata;
-  return { generation, annotations, labels, deletionTimestamp };
-}
-
-/**
- * Calls the listener when an object comes, goes or has another spec (by its generation); what is written into a status is no such change.
- * Returns the function that ends it.
- */
-export function onSpecChange<T extends KubeObject>(store: Store<T>, listener: () => void): () => void {
-  return store.subscribe((before, after) => {
-    if (isOtherSpec(before, after)) listener();
-  });
+/** What persons say of an object: its generation, and annotations and labels, which no generation counts. */
+function wanted({ metadata }: KubeObject): unknown {
+  const { uid, generation, annotations, labels, deletionTimestamp } = metadata;
+  return [uid, generation, annotations, labels, deletionTimestamp];
 }

@@ -3,7 +3,7 @@
 import { certificateSecretName } from '../../lib/api/contract.ts';
 import type { TLSIssuer } from '../../lib/api/tlsissuer.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
-import type { Feed } from '../../lib/kube/feed.ts';
+import { type Feed, selectiveFeed } from '../../lib/kube/feed.ts';
 import type { KubeObject, Pod, Secret, Service } from '../../lib/kube/object.ts';
 import type { Store } from '../../lib/kube/store.ts';
 import { type Cluster, type ClusterStores, isFinished, serviceKeyOf } from './cluster.ts';
@@ -24,11 +24,11 @@ export function certificateFeeds(
 ): readonly Feed[] {
   const inNamespace = ({ metadata }: KubeObject): Iterable<string> => cluster.servicesIn(metadata.namespace ?? '');
   return [
-    selective(stores.pods, podMatters, (pod) => [serviceKeyOf(pod) ?? []].flat()),
-    selective(stores.secrets, ({ metadata }) => metadata.resourceVersion, secretKeys, isKnown),
-    selective(stores.services, serviceMatters, inNamespace),
-    selective(stores.policies, specMatters, inNamespace),
-    selective(stores.issuers, specMatters, () => everything(stores, cluster)),
+    selectiveFeed(stores.pods, podMatters, (pod) => [serviceKeyOf(pod) ?? []].flat()),
+    selectiveFeed(stores.secrets, ({ metadata }) => metadata.resourceVersion, secretKeys, isKnown),
+    selectiveFeed(stores.services, serviceMatters, inNamespace),
+    selectiveFeed(stores.policies, specMatters, inNamespace),
+    selectiveFeed(stores.issuers, specMatters, () => everything(stores, cluster)),
   ];
 }
 
@@ -36,14 +36,14 @@ export function certificateFeeds(
 export function edgeFeeds(stores: CertificateStores, cluster: Cluster): readonly Feed[] {
   const inNamespace = ({ metadata }: KubeObject): Iterable<string> => cluster.servicesIn(metadata.namespace ?? '');
   return [
-    selective(stores.pods, podMatters, (pod) => [serviceKeyOf(pod) ?? []].flat()),
-    selective(
+    selectiveFeed(stores.pods, podMatters, (pod) => [serviceKeyOf(pod) ?? []].flat()),
+    selectiveFeed(
       stores.secrets,
       ({ metadata }) => metadata.resourceVersion,
       (secret) => [edgeKeyOf(secret) ?? []].flat(),
     ),
-    selective(stores.policies, specMatters, inNamespace),
-    selective(stores.issuers, specMatters, () => cluster.services()),
+    selectiveFeed(stores.policies, specMatters, inNamespace),
+    selectiveFeed(stores.issuers, specMatters, () => cluster.services()),
   ];
 }
 
@@ -51,33 +51,6 @@ export function edgeFeeds(stores: CertificateStores, cluster: Cluster): readonly
 export function* everything({ secrets }: CertificateStores, cluster: Cluster): Iterable<string> {
   yield* cluster.services();
   for (const secret of secrets.list()) yield* secretKeys(secret);
-}
-
-/** A feed that passes a change on only if what matters differs, and not to what is known. */
-function selective<T extends KubeObject>(
-  store: Store<T>,
-  matters: (object: T) => unknown,
-  keysOf: (object: T) => Iterable<string>,
-  isKnown: (object: T) => boolean = () => false,
-): Feed {
-  return {
-    subscribe: (add) =>
-      store.subscribe((before, after) => {
-        if (after !== undefined && isKnown(after)) return;
-        if (before !== undefined && after !== undefined && text(matters(before)) === text(matters(after))) return;
-        const keys = new Set<string>(before === undefined ? [] : keysOf(before));
-        for (const key of after === undefined ? [] : keysOf(after)) keys.add(key);
-        for (const key of keys) add(key);
-      }),
-    *keys() {
-      for (const object of store.list()) yield* keysOf(object);
-    },
-    synced: (signal) => store.synced(signal),
-  };
-}
-
-function text(value: unknown): string {
-  return JSON.stringify(value) ?? '';
 }
 
 function podMatters(pod: Pod): unknown {

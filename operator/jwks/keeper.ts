@@ -32,7 +32,7 @@ export interface JwksKeeperDeps extends Omit<FetchDeps, 'clock'> {
 }
 
 /** Keys that could not be fetched anew for so long are given up: an issuer that is away for a day issues no tokens either. */
-export const jwksMaxAgeMs = 24 * 3_600_000;
+const jwksMaxAgeMs = 24 * 3_600_000;
 
 /** The time of a fetch is written at most so often while the keys stay the same. */
 const noteEveryMs = 3_600_000;

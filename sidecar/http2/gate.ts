@@ -7,7 +7,7 @@ import type { HeaderPlan } from '../headers/plan.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
 import { type ConnectionRule, codeOf, errorCodes, frameTypes, type MessageRule, reasonOf } from './codes.ts';
 import type { ListLimits } from './decoder.ts';
-import { frame, goawayFrame, type Line } from './encode.ts';
+import { frame, goawayFrame } from './encode.ts';
 import type { RequestHead } from './head.ts';
 import { Outlet } from './outlet.ts';
 import { type Denial, denialFrames, grpcStatusFor, resetFrame } from './replies.ts';
@@ -51,7 +51,6 @@ export class Http2Gate implements Half {
   readonly #responses: Responses;
   readonly #toClient: Outlet;
   readonly #toApplication: Outlet;
-  readonly #answerLines: readonly Line[];
   #events: HalfEvents | undefined;
   /** The application takes no more for now. */
   #full = false;
@@ -71,7 +70,6 @@ export class Http2Gate implements Half {
   constructor(inner: Half, options: Http2GateOptions) {
     this.#inner = inner;
     this.#options = options;
-    this.#answerLines = options.plan.answers.map(({ name, value }) => ({ name: name.toLowerCase(), value }));
     this.#state = new ConnectionState(options.limits, options.plan, () => performance.now());
     this.#toClient = new Outlet((octets) => this.#say(octets));
     this.#toApplication = new Outlet((octets) => this.#forward(octets, false));
@@ -205,7 +203,8 @@ export class Http2Gate implements Half {
     this.#state.streams.cut(id);
     this.#tellOver(stream, 'denied');
     if (answered) this.#toClient.add(resetFrame(id, errorCodes.inadequateSecurity));
-    else this.#toClient.add(denialFrames(deniedNow, { stream: id, grpc, complete: clientEnded }, this.#answerLines));
+    else
+      this.#toClient.add(denialFrames(deniedNow, { stream: id, grpc, complete: clientEnded }, this.#state.answerLines));
     this.#toApplication.add(resetFrame(id, errorCodes.cancel));
   }
 

@@ -9,7 +9,7 @@ import { FrameFlow, type FrameHead, type FrameSink, type Verdict, verdicts } fro
 import { areTrailers, RequestHead } from './head.ts';
 import { creditFrame, type Denial, denialFrames, resetFrame } from './replies.ts';
 import { shapeFault } from './shape.ts';
-import type { ConnectionState } from './state.ts';
+import { type ConnectionState, lowerCase } from './state.ts';
 import { MAX_STREAMS, Stream } from './streams.ts';
 
 /** What becomes of a request. */
@@ -56,7 +56,6 @@ export class Requests implements FrameSink {
   readonly #head = new RequestHead();
   readonly #removed: ReadonlySet<string>;
   readonly #proved: Buffer | undefined;
-  readonly #answerLines: readonly Line[];
   #prefaced = 0;
   #begun = false;
   #credit = 0;
@@ -66,10 +65,9 @@ export class Requests implements FrameSink {
   constructor(state: ConnectionState, sink: RequestSink) {
     this.#state = state;
     this.#sink = sink;
-    const { removed, proved, answers } = state.plan;
+    const { removed, proved } = state.plan;
     this.#removed = new Set(removed);
     this.#proved = proved.length === 0 ? undefined : encodeLines(proved.map(lowerCase));
-    this.#answerLines = answers.map(lowerCase);
   }
 
   /** Something has begun that can only be read when the rest of it is there. */
@@ -279,14 +277,14 @@ export class Requests implements FrameSink {
   #deny({ stream, endStream, octets }: Block, denial: Denial): Verdict {
     const head = this.#head;
     const denied = { stream, grpc: head.grpc, complete: endStream };
-    this.#sink.say(denialFrames(denial, denied, this.#answerLines));
+    this.#sink.say(denialFrames(denial, denied, this.#state.answerLines));
     this.#sink.denied(head, denial, octets.length);
     return this.#cut(stream);
   }
 
   #tooLarge({ stream, endStream }: Block, overflow: 'octets' | 'fields'): Verdict {
     this.#sink.malformed(overflow === 'octets' ? 'head_too_large' : 'too_many_fields');
-    this.#sink.say(denialFrames(tooLarge, { stream, grpc: false, complete: endStream }, this.#answerLines));
+    this.#sink.say(denialFrames(tooLarge, { stream, grpc: false, complete: endStream }, this.#state.answerLines));
     return this.#cut(stream);
   }
 
@@ -320,10 +318,6 @@ export class Requests implements FrameSink {
     this.#sink.broken(rule);
     return verdicts.stop;
   }
-}
-
-function lowerCase({ name, value }: Line): Line {
-  return { name: name.toLowerCase(), value };
 }
 
 /** RFC 9113 section 8.1.1: a length of a body that does not come. */

@@ -3,7 +3,7 @@
 
 import type { Block } from './blocks.ts';
 import { type ConnectionRule, flags, frameTypes } from './codes.ts';
-import { encodeLines, type Line } from './encode.ts';
+import { encodeLines } from './encode.ts';
 import { FrameFlow, type FrameHead, type FrameSink, type Verdict, verdicts } from './frames.ts';
 import { grpcStatusOf, statusOf } from './head.ts';
 import { creditFrame } from './replies.ts';
@@ -33,7 +33,6 @@ export class Responses implements FrameSink {
   replacement: Buffer = nothing;
   readonly #state: ConnectionState;
   readonly #sink: ResponseSink;
-  readonly #added: readonly Line[];
   readonly #allAdded: Buffer;
   #begun = false;
   #credit = 0;
@@ -42,8 +41,7 @@ export class Responses implements FrameSink {
   constructor(state: ConnectionState, sink: ResponseSink) {
     this.#state = state;
     this.#sink = sink;
-    this.#added = state.plan.answers.map(({ name, value }) => ({ name: name.toLowerCase(), value }));
-    this.#allAdded = encodeLines(this.#added);
+    this.#allAdded = encodeLines(state.answerLines);
   }
 
   /** The application's SETTINGS have come: before them a client takes nothing (section 3.4). */
@@ -169,9 +167,9 @@ export class Responses implements FrameSink {
   /** What the head does not have yet. */
   #more(): Buffer | undefined {
     const { fields } = this.#state.answers.decoder;
-    const missing = this.#added.filter(({ name }) => !fields.some((field) => field.name === name));
+    const missing = this.#state.answerLines.filter(({ name }) => !fields.some((field) => field.name === name));
     if (missing.length === 0) return undefined;
-    return missing.length === this.#added.length ? this.#allAdded : encodeLines(missing);
+    return missing.length === this.#state.answerLines.length ? this.#allAdded : encodeLines(missing);
   }
 
   #ended(stream: Stream): void {

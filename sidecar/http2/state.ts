@@ -4,6 +4,7 @@ import type { HeaderPlan } from '../headers/plan.ts';
 import { Blocks } from './blocks.ts';
 import { settingIds } from './codes.ts';
 import { Decoder, type ListLimits } from './decoder.ts';
+import type { Line } from './encode.ts';
 import { Floods } from './floods.ts';
 import { type Ceilings, Settings } from './settings.ts';
 import { MAX_STREAMS, Streams } from './streams.ts';
@@ -21,6 +22,8 @@ export class ConnectionState {
   readonly streams = new Streams();
   readonly floods: Floods;
   readonly plan: HeaderPlan;
+  /** What the plan puts into answers, as HTTP/2 names it. */
+  readonly answerLines: readonly Line[];
   readonly application: Settings;
   /** Pushed answers were asked for by nobody and judged by nobody, so that no application is let push. */
   readonly client = new Settings(
@@ -37,6 +40,7 @@ export class ConnectionState {
 
   constructor(limits: ListLimits, plan: HeaderPlan, nowMs: () => number) {
     this.plan = plan;
+    this.answerLines = plan.answers.map(lowerCase);
     this.floods = new Floods(nowMs);
     this.application = new Settings(
       ceilings(
@@ -57,4 +61,9 @@ export class ConnectionState {
     this.requests.decoder.allow(this.application.tableSize);
     this.answers.decoder.allow(this.client.tableSize);
   }
+}
+
+/** Names of HTTP/2 are in lower case (RFC 9113 section 8.2). */
+export function lowerCase({ name, value }: Line): Line {
+  return { name: name.toLowerCase(), value };
 }

@@ -26,7 +26,7 @@ export interface UnverifiedToken {
 }
 
 /** Longest token, in characters: what fits into a head (32 KiB) beside everything else. */
-export const longestToken = 16_384;
+const longestToken = 16_384;
 
 /** Reads a compact JWS (RFC 7515 section 3.1). */
 export function readUnverified(token: string): UnverifiedToken | TokenFault {

@@ -2,23 +2,23 @@
 // port as it would come to the service's.
 import { createPublicKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { AcmeSolver } from '../../../lib/api/tlsissuer.ts';
 import { resources } from '../../../lib/kube/resources.ts';
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { parsePrivateKey } from '../../../lib/pki/keys.ts';
-import { AcmeBench, type SidecarProcess, system } from '../../support/acmebench.ts';
+import { type AcmeBench, type SidecarProcess, system } from '../../support/acmebench.ts';
 import {
   type AcmeServer,
   type PebbleServer,
   postManagement,
   revocationAt,
-  startDns,
   startPebble,
 } from '../../support/acmeservers.ts';
-import { type Daemon, freePorts } from '../../support/daemon.ts';
+import { type PebbleWorld, startPebbleWorld } from '../../support/acmeworld.ts';
+import { freePorts } from '../../support/daemon.ts';
 import { type HttpsProxy, startHttpsProxy } from '../../support/httpsproxy.ts';
 import { received, until } from '../../support/pocketmesh.ts';
 
@@ -28,37 +28,18 @@ const buildMs = 900_000;
 const orderMs = 120_000;
 const day = 86_400_000;
 
+let world: PebbleWorld;
 let bench: AcmeBench;
-let application: Server;
 let sidecar: SidecarProcess;
-let dns: Daemon & { readonly address: string };
 let pebble: PebbleServer;
 let proxy: HttpsProxy;
 
 beforeAll(async () => {
-  application = createServer((socket) => socket.end('the application')).listen(0, '127.0.0.1');
-  await once(application, 'listening');
-  bench = await AcmeBench.start();
-  sidecar = await bench.sidecar((application.address() as AddressInfo).port);
-  dns = await startDns();
-  pebble = await startPebble({
-    httpPort: sidecar.inboundPort,
-    tlsPort: sidecar.inboundPort,
-    dns: dns.address,
-    refusedNonces,
-    chainLength: 2,
-    blocked: ['blocked.example.test'],
-  });
-  proxy = await startHttpsProxy(pebble.server);
+  world = await startPebbleWorld({ refusedNonces, chainLength: 2, blocked: ['blocked.example.test'] });
+  ({ bench, sidecar, pebble, proxy } = world);
 }, buildMs);
 
-afterAll(async () => {
-  await proxy?.stop();
-  await pebble?.stop();
-  await dns?.stop();
-  await bench?.end();
-  application?.close();
-});
+afterAll(() => world?.end());
 
 const http01: AcmeSolver = { http01: {} };
 
@@ -361,7 +342,7 @@ describe('a failure', () => {
     async () => {
       const [closed = 0] = await freePorts(1);
       const keys = { 'kid-1': 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W' };
-      const strict = await startPebble({ httpPort: closed, tlsPort: closed, dns: dns.address, bindingKeys: keys });
+      const strict = await startPebble({ httpPort: closed, tlsPort: closed, dns: world.dns, bindingKeys: keys });
       const binding = { keyID: 'kid-1', keySecretRef: { name: 'binding', key: 'mac' } };
       try {
         const stranger = await bench.acme('stranger', settings(strict));
@@ -440,7 +421,7 @@ describe('a failure', () => {
       const first = await startPebble({
         httpPort: sidecar.inboundPort,
         tlsPort: sidecar.inboundPort,
-        dns: dns.address,
+        dns: world.dns,
       });
       const front = await startHttpsProxy(first.server);
       const acme = await bench.acme('lost', settings(front));
@@ -451,7 +432,7 @@ describe('a failure', () => {
       const second = await startPebble({
         httpPort: sidecar.inboundPort,
         tlsPort: sidecar.inboundPort,
-        dns: dns.address,
+        dns: world.dns,
       });
       front.aim(second.server);
       const after = await acme.order(['lost.example.test'], { replaces: before.chain });

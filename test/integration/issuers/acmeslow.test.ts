@@ -1,53 +1,25 @@
 // An ACME server that takes its time, against pebble: every answer is late, it thinks long before it looks at a challenge, and says when to ask
 // again. An order bears it, asks no earlier than it is told, and is proved by a sidecar process as ever.
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { systemClock } from '../../../lib/clock.ts';
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
-import { AcmeBench, type SidecarProcess } from '../../support/acmebench.ts';
-import { type PebbleServer, startDns, startPebble } from '../../support/acmeservers.ts';
-import type { Daemon } from '../../support/daemon.ts';
-import { type HttpsProxy, startHttpsProxy } from '../../support/httpsproxy.ts';
+import { type PebbleWorld, startPebbleWorld } from '../../support/acmeworld.ts';
 
 /** The first run compiles pebble. */
 const buildMs = 900_000;
 const answerMs = 1_000;
 const retryAfterSeconds = 3;
 
-let bench: AcmeBench;
-let application: Server;
-let sidecar: SidecarProcess;
-let dns: Daemon & { readonly address: string };
-let pebble: PebbleServer;
-let proxy: HttpsProxy;
+let world: PebbleWorld;
 
 beforeAll(async () => {
-  application = createServer((socket) => socket.end('the application')).listen(0, '127.0.0.1');
-  await once(application, 'listening');
-  bench = await AcmeBench.start();
-  sidecar = await bench.sidecar((application.address() as AddressInfo).port);
-  dns = await startDns();
-  pebble = await startPebble({
-    httpPort: sidecar.inboundPort,
-    tlsPort: sidecar.inboundPort,
-    dns: dns.address,
-    refusedNonces: 15,
-    sleepSeconds: 5,
-    retryAfterSeconds,
-  });
-  proxy = await startHttpsProxy(pebble.server);
+  world = await startPebbleWorld({ refusedNonces: 15, sleepSeconds: 5, retryAfterSeconds });
 }, buildMs);
 
-afterAll(async () => {
-  await proxy?.stop();
-  await pebble?.stop();
-  await dns?.stop();
-  await bench?.end();
-  application?.close();
-});
+afterAll(() => world?.end());
 
 test('an order bears late answers, and asks no earlier than Retry-After says', async () => {
+  const { bench, proxy } = world;
   /** When a question about an authorization or order that is not settled may come again, by its path. */
   const notBefore = new Map<string, number>();
   const early: string[] = [];

@@ -1,40 +1,31 @@
 // Issuer acme against step-ca, a private ACME CA as clusters run them: another implementation of the same protocol, with its own account
 // rules, order states and profiles of certificates.
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { AcmeSolver } from '../../../lib/api/tlsissuer.ts';
 import { parseCertificates } from '../../../lib/pki/bundle.ts';
 import { chainVerdict } from '../../../lib/pki/verify.ts';
-import { AcmeBench, type SidecarProcess } from '../../support/acmebench.ts';
-import { type AcmeServer, startDns, startStepCa } from '../../support/acmeservers.ts';
-import type { Daemon } from '../../support/daemon.ts';
+import type { AcmeBench } from '../../support/acmebench.ts';
+import { type AcmeServer, startStepCa } from '../../support/acmeservers.ts';
+import { type AcmeWorld, startAcmeWorld } from '../../support/acmeworld.ts';
 
 /** The first run compiles step-ca. */
 const buildMs = 1_800_000;
 const orderMs = 120_000;
 
+let world: AcmeWorld;
 let bench: AcmeBench;
-let application: Server;
-let sidecar: SidecarProcess;
-let dns: Daemon & { readonly address: string };
 let stepCa: AcmeServer;
 
 beforeAll(async () => {
-  application = createServer((socket) => socket.end('the application')).listen(0, '127.0.0.1');
-  await once(application, 'listening');
-  bench = await AcmeBench.start();
-  sidecar = await bench.sidecar((application.address() as AddressInfo).port);
-  dns = await startDns();
-  const port = sidecar.inboundPort;
-  stepCa = await startStepCa({ httpPort: port, tlsPort: port, dns: dns.address });
+  world = await startAcmeWorld();
+  ({ bench } = world);
+  const port = world.sidecar.inboundPort;
+  stepCa = await startStepCa({ httpPort: port, tlsPort: port, dns: world.dns });
 }, buildMs);
 
 afterAll(async () => {
   await stepCa?.stop();
-  await dns?.stop();
-  await bench?.end();
-  application?.close();
+  await world?.end();
 });
 
 describe('step-ca', () => {

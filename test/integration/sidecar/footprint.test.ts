@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { buildBundles } from '../../../hack/build.ts';
 import { leashed } from '../../../hack/leash.ts';
-import { env } from '../../../lib/api/contract.ts';
 import { testLeaf } from '../../support/pki.ts';
 import { Mesh, until } from '../../support/pocketmesh.ts';
 import type { SelfOptions } from '../../support/sidecar.ts';
+import { sidecarEnvironment } from '../../support/sidecarenv.ts';
 
 /** docs/data-path.md, "Memory". */
 const options = [
@@ -58,19 +58,7 @@ test.each<readonly [string, SelfOptions, number]>([
     const start = performance.now();
     const child = spawn(...leashed(process.execPath, [...options, bundle?.path ?? '']), {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: {
-        [env.podName]: 'web-0',
-        [env.podUid]: 'uid-web',
-        [env.podIps]: '127.0.0.1',
-        [env.service]: 'web',
-        [env.controlAddress]: `127.0.0.1:${mesh.control.port}`,
-        [env.controlIdentity]: mesh.control.identity,
-        TABARD_TLS_FOLDER: folder,
-        TABARD_STATE_FOLDER: join(folder, 'state'),
-        TABARD_INBOUND_PORT: '0',
-        TABARD_OUTBOUND_PORT: '0',
-        TABARD_ADMIN_PORT: '0',
-      },
+      env: sidecarEnvironment(mesh.control, { tls: folder, state: join(folder, 'state') }),
     });
     mesh.onEnd(() => child.kill('SIGKILL'));
     let log = '';

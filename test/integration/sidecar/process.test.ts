@@ -10,6 +10,7 @@ import { leashed } from '../../../hack/leash.ts';
 import { env } from '../../../lib/api/contract.ts';
 import { type TestLeaf, testLeaf } from '../../support/pki.ts';
 import { Mesh, until } from '../../support/pocketmesh.ts';
+import { sidecarEnvironment } from '../../support/sidecarenv.ts';
 
 const main = resolve(import.meta.dirname, '../../../sidecar/main.ts');
 
@@ -49,16 +50,7 @@ async function run(settings: Readonly<Record<string, string>> = {}): Promise<Run
   const child = spawn(...leashed(process.execPath, ['--disable-warning=ExperimentalWarning', main]), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
-      [env.podName]: 'web-0',
-      [env.podUid]: 'uid-web',
-      [env.podIps]: '127.0.0.1',
-      [env.service]: 'web',
-      [env.controlAddress]: `127.0.0.1:${mesh.control.port}`,
-      [env.controlIdentity]: mesh.control.identity,
-      TABARD_TLS_FOLDER: join(folder, 'tls'),
-      TABARD_STATE_FOLDER: join(folder, 'state'),
-      TABARD_INBOUND_PORT: '0',
-      TABARD_OUTBOUND_PORT: '0',
+      ...sidecarEnvironment(mesh.control, { tls: join(folder, 'tls'), state: join(folder, 'state') }),
       TABARD_ADMIN_PORT: String(adminPort),
       ...settings,
     },

@@ -8,6 +8,7 @@ import type { RuleMatch, TargetMatch } from '../../../lib/api/authorization.ts';
 import type { Protocol } from '../../../lib/api/tlspolicy.ts';
 import { ask, carried, Mesh, type Pod, received, refusals, until as within } from '../../support/pocketmesh.ts';
 import type { SelfOptions } from '../../support/sidecar.ts';
+import { changePolicy, Talk } from '../../support/talk.ts';
 
 /** A busy machine may take its time. */
 const until = (condition: () => boolean, what: string): Promise<void> => within(condition, what, 15_000);
@@ -76,29 +77,12 @@ async function api(
   });
   const pod = await mesh.pod('api', { applicationPort: application.port, self: self(list) });
   mesh.publish(8080, [pod]);
-  const policies = (): number => pod.lines.filter(({ msg }) => msg === 'policy in use').length;
-  const change = async (...next: readonly RuleMatch[]): Promise<void> => {
-    const before = policies();
-    mesh.tell('api', self(next));
-    await until(() => policies() > before, 'the policy is in use');
-  };
+  const change = (...next: readonly RuleMatch[]): Promise<void> => changePolicy(mesh, pod, 'api', self(next));
   return { pod, got, change };
 }
 
-/** A connection with everything that it has got so far. */
-class Talk {
-  readonly socket: Socket;
-  text = '';
-  ended = false;
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    socket.on('data', (chunk: Buffer) => void (this.text += chunk.toString('latin1')));
-    socket.on('error', () => undefined);
-    socket.on('close', () => void (this.ended = true));
-    socket.on('end', () => void (this.ended = true));
-  }
-
+/** A connection on which requests are made one after the other. */
+class Requests extends Talk {
   /** Sends a request, and resolves with the status and the last line of its answer. */
   async get(target: string, { method = 'GET', fields = '' } = {}): Promise<string> {
     const from = this.text.length;
@@ -141,7 +125,7 @@ describe.each(['Tunnel', 'Direct'] as const)('requests between sidecars by %s', 
   test('are each allowed or denied on one connection; the denied ones never reach the application', async () => {
     const { pod, got } = await api([reads, noAdmin], { connections });
     const web = await mesh.pod('web', { self: { connections } });
-    const talk = new Talk(web.dial(8080));
+    const talk = new Requests(web.dial(8080));
     expect(await talk.get('/items/1?q=1')).toBe('200 GET /items/1?q=1');
     expect(await talk.get('/items/1', { method: 'DELETE' })).toBe('403 denied');
     expect(await talk.get('/ADMIN/x')).toBe('403 denied');
@@ -196,7 +180,7 @@ describe.each(['Tunnel', 'Direct'] as const)('requests between sidecars by %s', 
   test('are judged by the rules of the moment: the next one on a live connection by new ones', async () => {
     const { pod, got, change } = await api([reads], { connections });
     const web = await mesh.pod('web', { self: { connections } });
-    const talk = new Talk(web.dial(8080));
+    const talk = new Requests(web.dial(8080));
     expect(await talk.get('/items/1')).toBe('200 GET /items/1');
     await change(rule('others', 'Allow', { paths: ['/other'] }));
     expect(await talk.get('/items/1')).toBe('403 denied');
@@ -211,10 +195,10 @@ describe.each(['Tunnel', 'Direct'] as const)('requests between sidecars by %s', 
   test('under way are cut when they are no longer allowed; those that are go on', async () => {
     const { change } = await api([reads], { connections });
     const web = await mesh.pod('web', { self: { connections } });
-    const slow = new Talk(web.dial(8080));
+    const slow = new Requests(web.dial(8080));
     slow.socket.write('GET /items/slow HTTP/1.1\r\nHost: shop\r\n\r\n');
     await until(() => slow.text.includes('beginning'), 'the answer has begun');
-    const idle = new Talk(web.dial(8080));
+    const idle = new Requests(web.dial(8080));
     expect(await idle.get('/items/1')).toBe('200 GET /items/1');
     await change(reads, rule('no-slow', 'Deny', { paths: ['/items/slow'] }));
     await until(() => slow.ended, 'the answer is cut');
@@ -226,10 +210,10 @@ describe.each(['Tunnel', 'Direct'] as const)('requests between sidecars by %s', 
     const { got, change } = await api([reads], { connections });
     const web = await mesh.pod('web', { self: { connections } });
     const upgrade = 'Connection: Upgrade\r\nUpgrade: echo\r\n';
-    const refused = new Talk(web.dial(8080));
+    const refused = new Requests(web.dial(8080));
     expect(await refused.get('/chat', { fields: upgrade })).toBe('403 denied');
     refused.socket.destroy();
-    const talk = new Talk(web.dial(8080));
+    const talk = new Requests(web.dial(8080));
     talk.socket.write(`GET /ws HTTP/1.1\r\nHost: shop\r\n${upgrade}\r\n`);
     await until(() => talk.text.endsWith('\r\n\r\n'), 'the protocols are switched');
     talk.socket.write('GET /admin');
@@ -245,7 +229,7 @@ describe.each(['Tunnel', 'Direct'] as const)('requests between sidecars by %s', 
   test('in audit mode pass, and are logged and counted', async () => {
     const { pod, got } = await api([{ ...noAdmin, audit: true }], { connections });
     const web = await mesh.pod('web', { self: { connections } });
-    const talk = new Talk(web.dial(8080));
+    const talk = new Requests(web.dial(8080));
     expect(await talk.get('/admin/x')).toBe('200 GET /admin/x');
     expect(await talk.get('/items')).toBe('200 GET /items');
     talk.socket.destroy();
@@ -266,12 +250,12 @@ describe.each(['Tunnel', 'Direct'] as const)('requests between sidecars by %s', 
     const night = rule('odd', 'Deny', { paths: ['/odd'] }, { when: 'request.headers["x-odd"] == "yes"' });
     const { pod, got, change } = await api([], { connections, accessLog: 'None' });
     const web = await mesh.pod('web', { self: { connections } });
-    const talk = new Talk(web.dial(8080));
+    const talk = new Requests(web.dial(8080));
     expect(await talk.get('/a')).toBe('200 GET /a');
     // Nobody has read this connection's requests so far, and from the middle nobody can: it cannot go on.
     await change(team, night);
     await until(() => talk.ended, 'it is cut');
-    const next = new Talk(web.dial(8080));
+    const next = new Requests(web.dial(8080));
     const a = { fields: 'X-Team: a\r\n' };
     expect(await next.get('/a', a)).toBe('200 GET /a');
     expect(await next.get('/b', a)).toBe('403 denied');
@@ -306,7 +290,7 @@ describe('on a port that does not speak HTTP', () => {
 
 test.each(['Permissive', 'Disabled'] as const)('requests without TLS are judged where the mode is %s', async (mode) => {
   const { pod, got } = await api([reads], { mode });
-  const talk = new Talk(pod.knock());
+  const talk = new Requests(pod.knock());
   expect(await talk.get('/items/1')).toBe('200 GET /items/1');
   expect(await talk.get('/other')).toBe('403 denied');
   talk.socket.destroy();

@@ -1,12 +1,12 @@
 // End users at the data path: real sidecars, real tokens, made with node:crypto. Who gets 401, 400 and 403, what the application sees of a token, what
 // becomes of a connection, and that keys change without a request that fails for it.
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
-import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Authentication, TokenIssuer } from '../../../lib/api/authentication.ts';
 import type { RuleMatch } from '../../../lib/api/authorization.ts';
 import type { Protocol } from '../../../lib/api/tlspolicy.ts';
 import { ask, Mesh, type Pod, refusals, until as within } from '../../support/pocketmesh.ts';
+import { changePolicy, Talk } from '../../support/talk.ts';
 import { type SigningKey, signingKey, token } from '../../support/tokens.ts';
 
 /** A busy machine may take its time. */
@@ -67,29 +67,12 @@ async function site(
   const pod = await mesh.pod('api', { applicationPort: application.port, self: self(authentication) });
   const web = await mesh.pod('web');
   mesh.publish(8080, [pod]);
-  const policies = (): number => pod.lines.filter(({ msg }) => msg === 'policy in use').length;
-  const change: Site['change'] = async (next) => {
-    const before = policies();
-    mesh.tell('api', self(next));
-    await until(() => policies() > before, 'the policy is in use');
-  };
+  const change: Site['change'] = (next) => changePolicy(mesh, pod, 'api', self(next));
   return { pod, web, got, change };
 }
 
-/** A connection that is kept, with everything that it has got so far. */
-class Talk {
-  readonly socket: Socket;
-  text = '';
-  ended = false;
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    socket.on('data', (chunk: Buffer) => void (this.text += chunk.toString('latin1')));
-    socket.on('error', () => undefined);
-    socket.on('close', () => void (this.ended = true));
-    socket.on('end', () => void (this.ended = true));
-  }
-
+/** A connection that is kept. */
+class Requests extends Talk {
   /** Sends octets, and resolves with the answers to so many requests. */
   async send(octets: string, answers = 1): Promise<string> {
     const from = this.text.length;
@@ -149,7 +132,7 @@ test.each<readonly [string, readonly string[], string, string | undefined]>([
 describe('a connection', () => {
   test('is kept over good, missing and bad tokens', async () => {
     const { web, got } = await site();
-    const talk = new Talk(web.dial(8080));
+    const talk = new Requests(web.dial(8080));
     const answers: string[] = [];
     for (const fields of [[bearer(one)], [], [bearer(one, { exp: 1 })], [bearer(one)]]) {
       answers.push(learned(await talk.send(request(fields))).slice(0, 3));
@@ -160,7 +143,7 @@ describe('a connection', () => {
 
   test('whose requests are sent ahead gets its answers in order, bodies whole', async () => {
     const { web, got } = await site();
-    const talk = new Talk(web.dial(8080));
+    const talk = new Requests(web.dial(8080));
     const post = (target: string, body: string): string =>
       request([bearer(one), `Content-Length: ${body.length}`], target, 'POST') + body;
     const body = 'x'.repeat(100_000);
@@ -182,7 +165,7 @@ describe('a connection', () => {
   test('that goes while a signature is verified harms nobody', async () => {
     const { web, pod } = await site();
     for (let turn = 0; turn < 20; turn += 1) {
-      const talk = new Talk(web.dial(8080));
+      const talk = new Requests(web.dial(8080));
       talk.socket.write(request([bearer(two)]), () => talk.socket.destroy());
     }
     expect(learned(await ask(web.dial(8080), request([bearer(one), close])))).toBe('200 - hello /items');
@@ -198,7 +181,7 @@ describe('a connection', () => {
 
   test('that was not read is cut when tokens are required from now on', async () => {
     const { web, change } = await site('nothing', { protocol: 'TCP' });
-    const talk = new Talk(web.dial(8080));
+    const talk = new Requests(web.dial(8080));
     expect(learned(await talk.send(request()))).toMatch(/^200/);
     await change(usual);
     await until(() => talk.ended, 'the connection is cut');
@@ -265,7 +248,7 @@ describe('keys that change', () => {
     let [count, signer] = [0, one];
     const over = new AbortController();
     const caller = async (): Promise<void> => {
-      const talk = new Talk(web.dial(8080));
+      const talk = new Requests(web.dial(8080));
       while (!over.signal.aborted && !talk.ended) {
         const answer = learned(await talk.send(request([bearer(signer, { jti: String(count) })])));
         count += 1;

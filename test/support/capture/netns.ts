@@ -5,6 +5,24 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { leashed } from '../../../hack/leash.ts';
+import { PROXY_UID } from '../../../lib/api/contract.ts';
+
+/** As whom a program runs in a pod's namespace: the proxy, whose traffic is not captured, or anybody else. */
+export type Who = 'proxy' | 'application';
+
+/**
+ * Leads a command that runs as the proxy's user. It also may read what root alone may: programs and certificates lie in folders of whoever
+ * runs the tests. In a pod it needs and has nothing of the kind.
+ */
+export const asProxy: readonly string[] = [
+  'setpriv',
+  `--reuid=${PROXY_UID}`,
+  `--regid=${PROXY_UID}`,
+  '--clear-groups',
+  '--inh-caps=+dac_read_search',
+  '--ambient-caps=+dac_read_search',
+  '--',
+];
 
 /** One network namespace. */
 export interface Netns {

@@ -3,11 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { leashed } from '../../../hack/leash.ts';
-import { PROXY_UID } from '../../../lib/api/contract.ts';
-import type { Netns } from '../capture/netns.ts';
-
-/** As whom: the proxy, whose traffic is not captured, or anybody else. */
-export type Who = 'proxy' | 'application';
+import { asProxy, type Netns, type Who } from '../capture/netns.ts';
 
 /** What is started. */
 export interface Command {
@@ -17,20 +13,6 @@ export interface Command {
 
 /** A line of JSON. */
 export type Line = Readonly<Record<string, unknown>>;
-
-/**
- * The proxy's user also may read what root alone may: programs and certificates lie in folders of whoever runs the tests. In a pod it
- * needs and has nothing of the kind.
- */
-const asProxy = [
-  'setpriv',
-  `--reuid=${PROXY_UID}`,
-  `--regid=${PROXY_UID}`,
-  '--clear-groups',
-  '--inh-caps=+dac_read_search',
-  '--ambient-caps=+dac_read_search',
-  '--',
-];
 
 /** A program of Node's that runs in a namespace. */
 export class Inside {

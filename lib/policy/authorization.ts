@@ -5,6 +5,7 @@ import {
   type Authorization,
   type AuthorizationCaller,
   type AuthorizationRule,
+  type AuthorizationTarget,
   type CallerMatch,
   type RuleMatch,
   type TargetMatch,
@@ -44,7 +45,8 @@ interface Context {
   readonly sources: AuthorizationSources;
   /** Undefined for rules of a baseline. */
   readonly namespace: string | undefined;
-  readonly fault: (message: string) => void;
+  /** `part`: where in the rule. */
+  readonly fault: (part: 'when' | 'from' | 'to' | 'roles', message: string) => void;
 }
 
 /** The rules for the pods that a policy governs; `undefined` = no policy does, and only baselines hold. */
@@ -52,8 +54,8 @@ export function compileAuthorization(policy: TLSPolicy | undefined, sources: Aut
   const faults: Fault[] = [];
   const { audit = false, rules = [] } = policy?.spec.authorization ?? {};
   const own = rules.map((rule, index) => {
-    const fault = (message: string): void => {
-      faults.push({ field: `spec.authorization.rules[${index}]`, message: `"${rule.name}" ${message}` });
+    const fault: Context['fault'] = (part, message) => {
+      faults.push({ field: `spec.authorization.rules[${index}].${part}`, message: `"${rule.name}" ${message}` });
     };
     const context = { sources, namespace: policy?.metadata.namespace ?? '', fault };
     return compileRule({ ...rule, audit: audit || rule.audit === true }, rule.name, context);
@@ -80,7 +82,8 @@ function compileRule(rule: AuthorizationRule, name: string, context: Context): R
   const effect = rule.effect === 'Deny' ? 'Deny' : 'Allow';
   const { audit = false, when } = rule;
   const broken = when === undefined ? undefined : conditionFault(when);
-  if (broken !== undefined) context.fault(`has a condition that cannot be used: ${broken}; ${stricter(effect)}`);
+  if (broken !== undefined)
+    context.fault('when', `has a condition that cannot be used: ${broken}; ${stricter(effect)}`);
   const from =
     broken !== undefined && effect === 'Allow'
       ? []
@@ -101,7 +104,8 @@ function compileCaller(caller: AuthorizationCaller, effect: RuleMatch['effect'],
   const names = services !== undefined || serviceAccounts !== undefined;
   const namespaces = caller.namespaces ?? (names && context.namespace !== undefined ? [context.namespace] : undefined);
   for (const block of ipBlocks ?? []) {
-    if (parseBlock(block) === undefined) context.fault(`names "${block}", which is no CIDR; ${stricter(effect)}`);
+    if (parseBlock(block) === undefined)
+      context.fault('from', `names "${block}", which is no CIDR; ${stricter(effect)}`);
   }
   return {
     ...(services === undefined ? {} : { services }),
@@ -142,12 +146,14 @@ function compileTargets(
   const roles = whole(rule.roles)?.map((name) => ({ name, role: context.sources.role(name) }));
   const missing = (roles ?? []).filter(({ role }) => role === undefined);
   for (const { name } of missing)
-    context.fault(`refers to TLSRole "${name}", which does not exist; ${widened(effect)}`);
+    context.fault('roles', `refers to TLSRole "${name}", which does not exist; ${widened(effect)}`);
   if (missing.length > 0 && effect === 'Deny') return undefined;
   const own = whole(rule.to);
   if (own === undefined && roles === undefined) return undefined;
   const permissions = (roles ?? []).flatMap(({ role }) => role?.spec.permissions ?? []);
-  return [...(own ?? []), ...permissions].flatMap((target) => compileTarget(target, effect, context.fault) ?? []);
+  const compiled = (targets: readonly AuthorizationTarget[], part: 'to' | 'roles'): readonly TargetMatch[] =>
+    targets.flatMap((target) => compileTarget(target, effect, (message) => context.fault(part, message)) ?? []);
+  return [...compiled(own ?? [], 'to'), ...compiled(permissions, 'roles')];
 }
 
 function widened(effect: RuleMatch['effect']): string {

@@ -13,8 +13,8 @@ import { feed, onSpecChange } from '../../lib/kube/feed.ts';
 import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import { type Resource, resources } from '../../lib/kube/resources.ts';
 import type { Store } from '../../lib/kube/store.ts';
+import type { Surroundings } from '../../lib/policy/faults.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
-import type { Surroundings } from './faults.ts';
 import { baselineStatus, roleStatus } from './standing.ts';
 
 export interface RuleStatusDeps {

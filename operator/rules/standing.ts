@@ -5,8 +5,8 @@ import type { TLSBaseline, TLSBaselineStatus, TLSRole, TLSRoleStatus } from '../
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import { keyOf } from '../../lib/kube/object.ts';
 import { floorOf, overrides } from '../../lib/policy/baseline.ts';
-import { certificateSettings, effectivePolicy } from '../../lib/policy/effective.ts';
-import { baselineFaults, roleFaults, type Surroundings } from './faults.ts';
+import { certificateSettings, effectivePolicy, type Fault } from '../../lib/policy/effective.ts';
+import { baselineFaults, roleFaults, type Surroundings } from '../../lib/policy/faults.ts';
 
 type Verdict = Pick<WantedCondition, 'status' | 'reason' | 'message'>;
 
@@ -59,9 +59,10 @@ export function roleStatus(role: TLSRole, { policies, baselines }: Surroundings,
   };
 }
 
-function accepted(faults: readonly string[]): Verdict {
+function accepted(faults: readonly Fault[]): Verdict {
   if (faults.length === 0) return { status: 'True', reason: 'Accepted', message: 'everything in it holds as written' };
-  return { status: 'False', reason: 'Adjusted', message: faults.join('; ') };
+  const message = faults.map(({ field, message }) => `${field}: ${message}`).join('; ');
+  return { status: 'False', reason: 'Adjusted', message };
 }
 
 function inForce(audit: boolean, stricterThan: readonly string[], policies: number): Verdict {

@@ -107,7 +107,7 @@ describe('the conditions', () => {
     const sources = { baselines: { list: () => [] }, roles: { get: () => undefined } };
     const policy = testPolicy('api', { authorization: { rules: [{ name: 'a', roles: ['gone'] }] } });
     expect(ruleFaults(policy, sources).faults).toEqual([
-      { field: 'spec.authorization.rules[0]', message: expect.stringContaining('"gone"') },
+      { field: 'spec.authorization.rules[0].roles', message: expect.stringContaining('"gone"') },
     ]);
   });
 

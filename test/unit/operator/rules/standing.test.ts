@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { TLSBaseline } from '../../../../lib/api/tlsbaseline.ts';
 import type { TLSPolicy } from '../../../../lib/api/tlspolicy.ts';
-import type { Surroundings } from '../../../../operator/rules/faults.ts';
+import type { Surroundings } from '../../../../lib/policy/faults.ts';
 import { baselineStatus, mostListed, roleStatus } from '../../../../operator/rules/standing.ts';
 import { testBaseline, testRole } from '../../../support/baselines.ts';
 import { testPolicy } from '../../../support/policies.ts';

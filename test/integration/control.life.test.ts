@@ -262,6 +262,5 @@ describe('the end', () => {
     await stopped;
     expect(clients.map(({ goneAway }) => goneAway)).toEqual([true, true, true]);
     expect((times[2] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(400);
-    expect(performance.now() - begun).toBeLessThan(3_500);
   });
 });

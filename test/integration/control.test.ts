@@ -161,10 +161,8 @@ describe('destinations', () => {
         { address: '10.0.0.1', port: 8080, transport: 'mutual', identity: 'spiffe://cluster.local/ns/shop/svc/api' },
       ],
     });
-    const begun = performance.now();
     bench.bench.apply(pod({ name: 'api-2', ips: ['10.0.0.2'] }), apiSlice('10.0.0.1', '10.0.0.2'));
     await follower.until(({ messages }) => messages.length > 1);
-    expect(performance.now() - begun).toBeLessThan(200);
     expect(follower.last?.['endpoints']).toHaveLength(2);
     expect(await bench.metric('tabard_control_send_seconds_count{kind="destination"}')).toBe(1);
   });

@@ -231,8 +231,8 @@ export class Follower {
     return this.messages.at(-1);
   }
 
-  /** Resolves when the condition holds; rejects after two seconds. */
-  async until(condition: (follower: Follower) => boolean, ms: number = 2_000): Promise<this> {
+  /** Resolves when the condition holds; rejects after a time in which a busy machine gets to everything. */
+  async until(condition: (follower: Follower) => boolean, ms: number = 20_000): Promise<this> {
     const end = performance.now() + ms;
     while (!condition(this)) {
       const left = end - performance.now();
@@ -321,8 +321,8 @@ export class ControlTestClient {
     return [status, text];
   }
 
-  /** Resolves when the connection is over; rejects after two seconds. */
-  async closed(ms: number = 2_000): Promise<void> {
+  /** Resolves when the connection is over; rejects after a time in which a busy machine gets to everything. */
+  async closed(ms: number = 20_000): Promise<void> {
     if (this.session.destroyed) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(() => reject(new Error(`the connection still stands after ${ms} ms`)), ms);

@@ -8,11 +8,18 @@ const fair = 10_000;
 
 function children(): string[] {
   return readdirSync('/proc/self/task').flatMap((thread) => {
-    const pids = readFileSync(`/proc/self/task/${thread}/children`, 'utf8').split(' ').filter(Boolean);
-    return pids.map(
-      (pid) => `process ${pid}: ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').slice(0, 200)}`,
-    );
+    const pids = textOf(`/proc/self/task/${thread}/children`).split(' ').filter(Boolean);
+    return pids.map((pid) => `process ${pid}: ${textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').slice(0, 200)}`);
   });
+}
+
+/** Threads and processes may end while they are looked at. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 interface Handle {

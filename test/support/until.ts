@@ -1,7 +1,7 @@
 // Waiting for a condition, for tests.
 
 /** Waits for a condition, looked at every ten milliseconds; throws after `ms`. */
-export async function until(condition: () => boolean, what: string, ms: number = 4_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, ms: number = 20_000): Promise<void> {
   const end = performance.now() + ms;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`not so after ${ms} ms: ${what}`);

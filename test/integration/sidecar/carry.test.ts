@@ -112,7 +112,7 @@ describe.each(everyWay)('over %s', (_, way) => {
       await once(socket, 'end');
       expect(hash.digest('hex')).toBe(createHash('sha256').update(down).digest('hex'));
       expect(await digest.promise).toBe(createHash('sha256').update(up).digest('hex'));
-    }, 20_000);
+    }, 60_000);
 
     test('passes half-close through both ways', async () => {
       await serve(8006, (socket) => {

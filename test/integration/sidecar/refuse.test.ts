@@ -158,9 +158,7 @@ describe.each(everyWay)('over %s', (_, way) => {
     ])('is cut off when it %s', async (_name, bytes, reason) => {
       const before = refusals(api).length;
       const socket = send(api, bytes);
-      const start = performance.now();
       await received(socket);
-      expect(performance.now() - start).toBeLessThan(1_500);
       await until(() => refusals(api).length > before, 'it is in the log');
       expect(refusals(api).at(-1)).toMatchObject({ reason });
       socket.destroy();
@@ -188,7 +186,7 @@ describe.each(everyWay)('over %s', (_, way) => {
       expect(api.lines.filter(({ level }) => level === 'error')).toEqual([]);
       expect((await attempt(member)).text).toBe('hello');
       await until(() => api.core.live.count('inbound') === 0, 'no connection is left');
-    }, 15_000);
+    });
 
     test('lines about one reason and one peer are limited and counted', async () => {
       const pod = await mesh.pod('quiet');

@@ -58,7 +58,7 @@ describe.each(everyWay)('over %s', (_, way) => {
       held.write('after');
       expect(String((await once(held, 'data'))[0])).toBe('after');
       held.destroy();
-    }, 20_000);
+    }, 60_000);
 
     test('that is broken never replaces a good one', async () => {
       const { web, api } = await mesh.pair();
@@ -176,7 +176,7 @@ describe.each(everyWay)('over %s', (_, way) => {
       await web.renew({ lifetimeMs: DAY_MS });
       expect(web.core.notReady()).toEqual([]);
       expect(await ask(web.dial(8080), 'again')).toBe('again');
-    }, 10_000);
+    });
 
     test('a busy connection is cut when a certificate under it expires, a quiet one is ended in order before', async () => {
       const api = await mesh.pod('api', { behaviour: echo });
@@ -187,8 +187,8 @@ describe.each(everyWay)('over %s', (_, way) => {
       await once(quiet, 'data');
       const busy = web.dial(8080);
       const chatter = setInterval(() => busy.write('x'), 50);
-      const [quietEnd, busyEnd] = await Promise.all([received(quiet), received(busy)]);
-      clearInterval(chatter);
+      const ends = Promise.all([received(quiet), received(busy)]).finally(() => clearInterval(chatter));
+      const [quietEnd, busyEnd] = await ends;
       expect(quietEnd.error).toBeUndefined();
       expect(busyEnd.error).toBe('ECONNRESET');
       quiet.destroy();
@@ -199,7 +199,7 @@ describe.each(everyWay)('over %s', (_, way) => {
         (line) => line?.['reason'],
       );
       expect(reasons.some((reason) => reason === 'own_certificate_expired' || reason === 'expired')).toBe(true);
-    }, 10_000);
+    });
 
     test('an idle connection is ended after the idle timeout', async () => {
       const api = await mesh.pod('api');

@@ -8,6 +8,7 @@ import type { Half } from './relay/half.ts';
 import { deadlineOf } from './relay/lifetime.ts';
 import type { Direction, LiveConnections, LiveFacts } from './relay/live.ts';
 import type { StartRelay } from './relay/relay.ts';
+import type { RequestsUnderWay } from './relay/requests.ts';
 import type { TlsFacts } from './tls/facts.ts';
 import type { PeerFacts } from './tls/peer.ts';
 
@@ -29,6 +30,8 @@ export interface Passage {
   readonly tunnel?: TunnelFacts | undefined;
   /** Where requests are read: see LiveFacts. */
   readonly recheck?: () => Reason | undefined;
+  /** See LiveConnection. */
+  readonly requests?: RequestsUnderWay | undefined;
 }
 
 /** What the conveyor needs. */
@@ -66,7 +69,7 @@ export class Conveyor {
       peerNotAfterMs: peer?.notAfter.getTime(),
       opener: direction === 'outbound',
     });
-    live.add({ facts: factsOf(passage), relay, deadline, idleTimeoutMs });
+    live.add({ facts: factsOf(passage), relay, deadline, idleTimeoutMs, requests: passage.requests });
     const end = await relay.finished;
     const { reason } = end;
     if (log.tells(reason)) log.carried({ ...entryOf(passage), end, ms: clock.nowMs() - startedMs });

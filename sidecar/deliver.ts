@@ -71,6 +71,7 @@ export class Delivery {
       ownNotAfter,
       tunnel,
       ...(far.recheck === undefined ? {} : { recheck: far.recheck }),
+      requests: far.requests,
     });
     return undefined;
   }

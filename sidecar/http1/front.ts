@@ -13,6 +13,7 @@ import { judged as judgedStreams } from '../http2/judged.ts';
 import { Authenticator } from '../jwt/authenticate.ts';
 import type { Half } from '../relay/half.ts';
 import type { LiveFacts } from '../relay/live.ts';
+import type { RequestsUnderWay } from '../relay/requests.ts';
 import { portSettings } from '../rule.ts';
 import type { TlsFacts } from '../tls/facts.ts';
 import type { PeerFacts } from '../tls/peer.ts';
@@ -50,6 +51,8 @@ export interface Fronted {
   readonly half: Half;
   /** See LiveFacts; present where requests are read. */
   readonly recheck?: () => Reason | undefined;
+  /** See LiveConnection; present where requests are read. */
+  readonly requests?: RequestsUnderWay;
 }
 
 interface Edits {
@@ -106,7 +109,7 @@ export class HttpFront {
         },
         broken: ({ side, rule }) => refused({ reason: 'malformed', detail: `${side}: ${rule}` }),
       });
-      return { half: gate, recheck: () => judge.recheck() };
+      return { half: gate, recheck: () => judge.recheck(), requests: gate };
     };
     const http2 = (inner: Half): GateHalf => {
       const gate = new Http2Gate(inner, {
@@ -117,12 +120,12 @@ export class HttpFront {
         over: (exchange) => log.request({ ...to, exchange }),
         broken: ({ side, rule, reason }) => refused({ reason, detail: `${side}: ${rule}` }),
       });
-      return { half: gate, recheck: () => gate.recheck() };
+      return { half: gate, recheck: () => gate.recheck(), requests: gate };
     };
     // gRPC is nothing but HTTP/2; on other ports clients speak what they like.
     if (portSettings(policy, destination.port).protocol === 'GRPC') return http2(application);
     const half = new ChosenGate(application, { http1, http2 }, HEAD_TIMEOUT_MS);
-    return { half, recheck: () => half.recheck() };
+    return { half, recheck: () => half.recheck(), requests: half };
   }
 
   #editsFor(policy: EffectivePolicy, { transport, peer }: ToApplication): Edits {

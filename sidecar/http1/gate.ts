@@ -5,6 +5,7 @@
 import type { Reason } from '../../lib/api/reasons.ts';
 import { type Exchange, type TraceContext, traceContext } from '../exchange.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
+import type { RequestsPhase } from '../relay/requests.ts';
 import type { AnswerFields, RequestFields } from './edits.ts';
 import type { HeadLimits, Rule } from './fields.ts';
 import type { RequestHead } from './head.ts';
@@ -67,6 +68,9 @@ export class Http1Gate implements Half {
   #open = false;
   #askedAt = 0;
   #trace: TraceContext | undefined;
+  /** The next answer is the last one; that it was. */
+  #retiring = false;
+  #over = false;
   /** Set when the gate has ended the connection with an answer of its own: why, and until when the client may read that. */
   #parting: { readonly reason: Reason; readonly timer: NodeJS.Timeout } | undefined;
 
@@ -153,6 +157,18 @@ export class Http1Gate implements Half {
     this.#inner.destroy();
   }
 
+  /** The next answer tells the client that it is the last one here. */
+  retire(): void {
+    this.#retiring = true;
+    this.#responses.close();
+  }
+
+  /** See RequestsUnderWay. What the connection was upgraded for is nobody's request. */
+  get phase(): RequestsPhase {
+    if (this.#over) return 'over';
+    return this.#tunnel || (this.#sent && this.#answered && this.#requests.between) ? 'free' : 'busy';
+  }
+
   #asked(head: RequestHead, octets: Buffer): 'through' | 'answered' | 'later' {
     this.#trace = traceOf(head, octets);
     const reply = this.#options.deny?.(head, octets);
@@ -182,7 +198,7 @@ export class Http1Gate implements Half {
 
   /** The body of a denied request is not waited for: the connection ends then. */
   #answerFor(head: RequestHead, reply: Reply): void {
-    const last = head.last || head.body !== 'none';
+    const last = head.last || head.body !== 'none' || this.#retiring;
     const octets = this.#reply(reply, last, head.method === 'HEAD');
     const { status, reason } = reply;
     this.#options.over?.({ ...this.#exchange(), status, reason, ms: 0, bytesOut: octets });
@@ -223,6 +239,7 @@ export class Http1Gate implements Half {
   }
 
   #lastAnswered(): void {
+    this.#over = true;
     this.#requests.finish();
     this.#responses.finish();
     this.#inner.end();

@@ -4,6 +4,7 @@ import type { AnswerFields } from './edits.ts';
 import type { HeadLimits, Rule } from './fields.ts';
 import { headEnd, type RequestHead, ResponseHead } from './head.ts';
 import { forwardBehind, Held, type Piece } from './held.ts';
+import { editedHead, WatchedNames } from './watched.ts';
 
 /** What becomes of answers. */
 export interface ResponseSink {
@@ -17,6 +18,10 @@ export interface ResponseSink {
 
 /** `idle`: nobody has asked. `over`: nothing more is read. */
 type State = 'idle' | 'head' | 'body' | 'over';
+
+/** What a server says that means to keep the connection, and what it says that does not. */
+const keepsOpen = new WatchedNames(['connection', 'keep-alive']);
+const closes = Buffer.from('Connection: close\r\n', 'latin1');
 
 /** How the application's end of the connection finds the answers. */
 export type EndOfAnswers = 'between' | 'complete' | 'cut_short';
@@ -34,6 +39,7 @@ export class Responses {
   #upgradeAsked = false;
   #begun = false;
   #octets = 0;
+  #closing = false;
 
   constructor(limits: HeadLimits, fields: AnswerFields | undefined, sink: ResponseSink) {
     this.head = new ResponseHead(fields?.watched);
@@ -51,6 +57,11 @@ export class Responses {
   /** Octets of the last answer that have come, interim ones included. */
   get octets(): number {
     return this.#octets;
+  }
+
+  /** The next answer whose head is still to come tells the client that the connection ends behind it. */
+  close(): void {
+    this.#closing = true;
   }
 
   /** The answer to this request comes next. */
@@ -109,10 +120,17 @@ export class Responses {
     }
     if (head.body === 'tunnel') return this.#switch(piece, start, end);
     this.#body.begin(head.body, head.length);
+    const sent = octets.subarray(start, end);
     const fields = this.#fields?.missing(head.fields.seen);
-    if (fields === undefined) return this.#readBody(piece, start, end);
-    const spliced = Buffer.concat([octets.subarray(start, end - 2), fields, octets.subarray(end - 2, end)]);
-    return this.#readBody(piece, end, end, spliced);
+    const edited = fields === undefined ? undefined : editedHead(sent, undefined, fields);
+    const final = this.#closing && !head.last ? this.#lastHead(edited ?? sent) : edited;
+    return final === undefined ? this.#readBody(piece, start, end) : this.#readBody(piece, end, end, final);
+  }
+
+  #lastHead(sent: Buffer): Buffer {
+    const { head } = this;
+    head.last = true;
+    return editedHead(sent, head.fields.keepAlive ? keepsOpen : undefined, closes);
   }
 
   /** Forwards from `start` on, the body from `at` on as far as it has come; `before` goes first, in one piece with what is short. */

@@ -2,12 +2,14 @@
 // The application may speak first, as servers of HTTP/2 do; what it says waits until it is known who reads it.
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Half, HalfEvents } from '../relay/half.ts';
+import type { RequestsPhase, RequestsUnderWay } from '../relay/requests.ts';
 import { preface } from './codes.ts';
 
 /** A gate, and how it is asked whether what is in flight may go on. */
 export interface GateHalf {
   readonly half: Half;
   readonly recheck: () => Reason | undefined;
+  readonly requests: RequestsUnderWay;
 }
 
 /** The gates to choose from. */
@@ -101,6 +103,16 @@ export class ChosenGate implements Half {
   /** See LiveFacts. */
   recheck(): Reason | undefined {
     return this.#gate?.recheck();
+  }
+
+  /** Whoever has said nothing yet is asked when it is known how. */
+  retire(): void {
+    this.#gate?.requests.retire();
+  }
+
+  /** See RequestsUnderWay. */
+  get phase(): RequestsPhase {
+    return this.#gate?.requests.phase ?? 'free';
   }
 
   get #current(): Half {

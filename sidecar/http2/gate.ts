@@ -5,6 +5,7 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import { type Exchange, traceContext } from '../exchange.ts';
 import type { HeaderPlan } from '../headers/plan.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
+import type { RequestsPhase } from '../relay/requests.ts';
 import { type ConnectionRule, codeOf, errorCodes, frameTypes, type MessageRule, reasonOf } from './codes.ts';
 import type { ListLimits } from './decoder.ts';
 import { frame, goawayFrame } from './encode.ts';
@@ -155,6 +156,23 @@ export class Http2Gate implements Half {
     this.#settle();
   }
 
+  /** Asks the client to open its next streams on another connection. To be called again until the phase is `over`. */
+  retire(): void {
+    if (this.#parting !== undefined) return;
+    const { farewell, streams } = this.#state;
+    const frames = farewell.next(streams.highest);
+    if (frames === undefined) return;
+    this.#toClient.add(frames);
+    this.#settle();
+  }
+
+  /** See RequestsUnderWay. */
+  get phase(): RequestsPhase {
+    const { farewell, streams } = this.#state;
+    if (streams.size > 0 || this.#requests.flow.waits || farewell.isAnnounced) return 'busy';
+    return farewell.isFinal && this.#toClient.waiting === 0 ? 'over' : 'free';
+  }
+
   #answer(bytes: Uint8Array, lent: boolean): void {
     this.#responses.take(bytes, lent);
     this.#settle();
@@ -217,7 +235,8 @@ export class Http2Gate implements Half {
     // Before SETTINGS a client takes nothing (section 3.4).
     if (!this.#responses.begun) this.#toClient.first(frame(frameTypes.settings, { stream: 0 }));
     const code = side === 'request' ? codeOf(rule) : errorCodes.internalError;
-    this.#toClient.add(goawayFrame(this.#state.streams.highest, code, `${reason}: ${rule}`));
+    const { farewell, streams } = this.#state;
+    this.#toClient.add(goawayFrame(farewell.lastOf(streams.highest), code, `${reason}: ${rule}`));
     this.#parting = { reason, timer: setTimeout(() => this.#part(reason), LINGER_MS).unref() };
     // The rest of a frame that is under way goes first.
     if (!this.#responses.flow.midFrame) this.#leave();

@@ -105,6 +105,9 @@ export class Requests implements FrameSink {
         return this.#reset(stream);
       case frameTypes.windowUpdate:
         return this.#state.streams.isIdle(stream) ? this.#break('wrong_stream') : this.#counted(head);
+      case frameTypes.ping:
+        // It may be the answer to a PING of the gate's own.
+        return this.#state.farewell.isAnnounced && isAck(head) ? verdicts.whole : this.#counted(head);
       default:
         return this.#counted(head);
     }
@@ -113,8 +116,7 @@ export class Requests implements FrameSink {
   /** What a frame breaks by coming now. */
   #fault(head: FrameHead): ConnectionRule | undefined {
     const { type, length } = head;
-    const isAck = (head.flags & flags.ack) !== 0;
-    if (!this.#begun && (type !== frameTypes.settings || isAck)) return 'bad_preface';
+    if (!this.#begun && (type !== frameTypes.settings || isAck(head))) return 'bad_preface';
     if (length > this.#state.application.maxFrame) return 'frame_too_large';
     if (this.#state.requests.interrupts(head)) return 'interrupted_block';
     return type === frameTypes.pushPromise ? 'unasked_push' : undefined;
@@ -122,6 +124,7 @@ export class Requests implements FrameSink {
 
   frame(head: FrameHead, octets: Buffer, start: number, end: number): Verdict {
     if (head.type === frameTypes.settings) return this.#settings(head, octets, start, end);
+    if (head.type === frameTypes.ping) return this.#answered(head, octets.subarray(start, end));
     const block = this.#waiting ?? this.#state.requests.take(head, octets, start, end);
     if (block === undefined) return verdicts.drop;
     return typeof block === 'string' ? this.#break(block) : this.#block(block);
@@ -200,11 +203,20 @@ export class Requests implements FrameSink {
     return this.#state.streams.isCut(stream) ? verdicts.drop : verdicts.pass;
   }
 
-  #settings({ flags: set }: FrameHead, octets: Buffer, start: number, end: number): Verdict {
+  /** An answer to a PING: the gate's own is for nobody else. */
+  #answered(head: FrameHead, payload: Buffer): Verdict {
+    const { farewell, streams } = this.#state;
+    const goaway = farewell.answered(payload, streams.highest);
+    if (goaway === undefined) return this.#counted(head);
+    this.#sink.say(goaway);
+    return verdicts.drop;
+  }
+
+  #settings(head: FrameHead, octets: Buffer, start: number, end: number): Verdict {
     const { application, client, floods } = this.#state;
     const flood = floods.spend('settings_flood');
     if (flood !== undefined) return this.#break(flood);
-    if ((set & flags.ack) !== 0) {
+    if (isAck(head)) {
       if (end > start) return this.#break('bad_frame_length');
       application.acknowledged();
       this.#state.settle();
@@ -240,7 +252,8 @@ export class Requests implements FrameSink {
 
   #request(block: Block): Verdict {
     const head = this.#head;
-    const { streams, requests, application, floods } = this.#state;
+    const { streams, requests, application, floods, farewell } = this.#state;
+    if (!farewell.takes(block.stream)) return this.#tooLate(block);
     const { overflow, fields } = requests.decoder;
     // A malformed request is not asked about twice.
     if (this.#waiting === undefined) {
@@ -288,6 +301,12 @@ export class Requests implements FrameSink {
     return this.#cut(stream);
   }
 
+  /** Opened behind the last GOAWAY: the client may ask again elsewhere, whatever it is. */
+  #tooLate({ stream }: Block): Verdict {
+    this.#sink.say(resetFrame(stream, errorCodes.refusedStream));
+    return this.#cut(stream);
+  }
+
   #refuse({ stream }: Block, rule: MessageRule, code: number): Verdict {
     const flood = this.#state.floods.spend('reset_flood');
     if (flood !== undefined) return this.#break(flood);
@@ -318,6 +337,10 @@ export class Requests implements FrameSink {
     this.#sink.broken(rule);
     return verdicts.stop;
   }
+}
+
+function isAck({ flags: set }: FrameHead): boolean {
+  return (set & flags.ack) !== 0;
 }
 
 /** RFC 9113 section 8.1.1: a length of a body that does not come. */

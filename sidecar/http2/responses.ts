@@ -2,7 +2,7 @@
 // application still sends on a stream that the gate has ended is swallowed, and its credit given back.
 
 import type { Block } from './blocks.ts';
-import { type ConnectionRule, flags, frameTypes } from './codes.ts';
+import { type ConnectionRule, flags, frameTypes, MIN_MAX_FRAME } from './codes.ts';
 import { encodeLines } from './encode.ts';
 import { FrameFlow, type FrameHead, type FrameSink, type Verdict, verdicts } from './frames.ts';
 import { grpcStatusOf, statusOf } from './head.ts';
@@ -72,6 +72,9 @@ export class Responses implements FrameSink {
       case frameTypes.settings:
       case frameTypes.rstStream:
         return verdicts.whole;
+      case frameTypes.goaway:
+        // Nobody needs more words than that to say why.
+        return head.length > MIN_MAX_FRAME ? this.#break('frame_too_large') : verdicts.whole;
       default:
         return this.#state.streams.isCut(head.stream) ? verdicts.drop : verdicts.pass;
     }
@@ -88,6 +91,7 @@ export class Responses implements FrameSink {
   frame(head: FrameHead, octets: Buffer, start: number, end: number): Verdict {
     if (head.type === frameTypes.settings) return this.#settings(head, octets, start, end);
     if (head.type === frameTypes.rstStream) return this.#reset(head.stream, octets.readUInt32BE(start));
+    if (head.type === frameTypes.goaway) return this.#replace(this.#state.farewell.said(octets.subarray(start, end)));
     const block = this.#state.answers.take(head, octets, start, end);
     if (block === undefined) return verdicts.drop;
     return typeof block === 'string' ? this.#break(block) : this.#block(block);

@@ -5,6 +5,7 @@ import { Blocks } from './blocks.ts';
 import { settingIds } from './codes.ts';
 import { Decoder, type ListLimits } from './decoder.ts';
 import type { Line } from './encode.ts';
+import { Farewell } from './farewell.ts';
 import { Floods } from './floods.ts';
 import { type Ceilings, Settings } from './settings.ts';
 import { MAX_STREAMS, Streams } from './streams.ts';
@@ -21,6 +22,7 @@ function ceilings(entries: readonly (readonly [number, number])[], said: readonl
 export class ConnectionState {
   readonly streams = new Streams();
   readonly floods: Floods;
+  readonly farewell: Farewell;
   readonly plan: HeaderPlan;
   /** What the plan puts into answers, as HTTP/2 names it. */
   readonly answerLines: readonly Line[];
@@ -42,6 +44,7 @@ export class ConnectionState {
     this.plan = plan;
     this.answerLines = plan.answers.map(lowerCase);
     this.floods = new Floods(nowMs);
+    this.farewell = new Farewell(nowMs);
     this.application = new Settings(
       ceilings(
         [

@@ -1,8 +1,10 @@
 // When a live connection has to end: idle for too long, or at the end of its time (its maximum age, or the first expiry
 // among the certificates that it stands on). Layer 4 cannot see where a request ends, so a connection whose time is
-// nearly over is closed at the first quiet moment and only reset when no such moment came. Pure.
+// nearly over is closed at the first quiet moment and only reset when no such moment came. Where requests are read it is known better: the
+// client is asked in time to go elsewhere, and the connection ends when all that was asked is answered. Pure.
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Traffic } from './relay.ts';
+import type { RequestsPhase } from './requests.ts';
 
 /** When and why a connection's time is over. Milliseconds since the epoch. */
 export interface Deadline {
@@ -11,6 +13,8 @@ export interface Deadline {
   readonly reason: Reason | undefined;
   /** From here on a quiet moment is used to close it in order. */
   readonly quietFromMs: number;
+  /** Where requests are read: from here on the client is asked to send its next ones elsewhere. `quietFromMs` where it is not said. */
+  readonly retireFromMs?: number;
 }
 
 /** A connection as a look at it finds it. */
@@ -23,6 +27,8 @@ export interface Look {
   readonly quietMs: number;
   readonly idleTimeoutMs: number;
   readonly deadline: Deadline;
+  /** Where requests are read, once the client was asked to go elsewhere. */
+  readonly requests?: RequestsPhase | undefined;
 }
 
 /** What to do with it. */
@@ -40,19 +46,25 @@ const QUIET_AFTER_LONG_RUN_MS = 1_500;
 const QUIET_WINDOW_MS = 60_000;
 
 /** Judges one connection. */
-export function lifeVerdict({ nowMs, traffic, changedMs, quietMs, idleTimeoutMs, deadline }: Look): LifeVerdict {
+export function lifeVerdict(look: Look): LifeVerdict {
+  const { nowMs, traffic, changedMs, idleTimeoutMs, deadline, requests } = look;
   const silentMs = nowMs - changedMs;
-  // The last byte went to the asking side, or none was sent yet: no answer is being waited for.
-  const answered = traffic.last !== 'in' && !traffic.isUnderWay;
-  const quiet = answered && quietMs >= (traffic.run > LONG_RUN_BYTES ? QUIET_AFTER_LONG_RUN_MS : QUIET_MS);
+  const quiet = isQuiet(look);
   if (nowMs >= deadline.atMs) {
     if (deadline.reason !== undefined) return { act: 'cut', reason: deadline.reason };
     return quiet ? { act: 'close', ending: 'aged' } : { act: 'cut', reason: 'reset' };
   }
-  if (nowMs >= deadline.quietFromMs && quiet) return { act: 'close', ending: 'aged' };
+  if ((nowMs >= deadline.quietFromMs || requests === 'over') && quiet) return { act: 'close', ending: 'aged' };
   if (silentMs < idleTimeoutMs) return { act: 'keep' };
   // An orderly end would make a part of a transfer look like the whole.
   return traffic.isUnderWay ? { act: 'cut', reason: 'reset' } : { act: 'close', ending: 'idle' };
+}
+
+function isQuiet({ traffic, quietMs, requests }: Look): boolean {
+  if (traffic.isUnderWay || requests === 'busy') return false;
+  if (requests === 'over') return true;
+  // The last byte went to the asking side, or none was sent yet: no answer is being waited for.
+  return traffic.last !== 'in' && quietMs >= (traffic.run > LONG_RUN_BYTES ? QUIET_AFTER_LONG_RUN_MS : QUIET_MS);
 }
 
 /** What limits a connection's time. Milliseconds since the epoch. */
@@ -78,5 +90,6 @@ export function deadlineOf({ startedMs, maxAgeMs, ownNotAfterMs, peerNotAfterMs,
     reason = 'expired';
   }
   const windowMs = Math.min(QUIET_WINDOW_MS, (atMs - startedMs) / 5);
-  return { atMs, reason, quietFromMs: atMs - (opener ? windowMs : windowMs / 2) };
+  // Clients are asked before the proxy on their own side, which reads nothing, looks for quiet moments.
+  return { atMs, reason, quietFromMs: atMs - (opener ? windowMs : windowMs / 2), retireFromMs: atMs - 2 * windowMs };
 }

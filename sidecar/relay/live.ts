@@ -5,6 +5,7 @@ import type { RevocationSubject } from '../../lib/api/revocations.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { type Deadline, lifeVerdict } from './lifetime.ts';
 import type { Relay } from './relay.ts';
+import type { RequestsPhase, RequestsUnderWay } from './requests.ts';
 
 /** Which way a connection was captured. */
 export type Direction = 'inbound' | 'outbound';
@@ -37,6 +38,8 @@ export interface LiveConnection {
   readonly relay: Relay;
   readonly deadline: Deadline;
   readonly idleTimeoutMs: number;
+  /** Present where requests are read. */
+  readonly requests?: RequestsUnderWay | undefined;
 }
 
 interface Entry {
@@ -129,12 +132,21 @@ export class LiveConnections {
         entry.quietMs = 0;
       }
       const { changedMs, quietMs } = entry;
-      const verdict = lifeVerdict({ nowMs, traffic, changedMs, quietMs, idleTimeoutMs, deadline });
+      const requests = this.#retire(entry, deadline, nowMs);
+      const verdict = lifeVerdict({ nowMs, traffic, changedMs, quietMs, idleTimeoutMs, deadline, requests });
       if (verdict.act === 'close') relay.close(this.#draining ? 'drained' : verdict.ending);
       else if (verdict.act === 'cut') relay.cut(verdict.reason);
       else if (nowMs >= deadline.quietFromMs) waiting = true;
     }
     return waiting;
+  }
+
+  /** Where requests are read and the time has come, clients are asked to go elsewhere. How it stands with them. */
+  #retire({ connection: { requests } }: Entry, deadline: Deadline, nowMs: number): RequestsPhase | undefined {
+    const { quietFromMs, retireFromMs = quietFromMs } = deadline;
+    if (requests === undefined || nowMs < Math.min(retireFromMs, quietFromMs)) return undefined;
+    requests.retire();
+    return requests.phase;
   }
 
   /** From now on every connection ends at its first quiet moment. */

@@ -12,11 +12,16 @@ afterEach(() => void jest.useRealTimers());
 function chosen() {
   const application = new PlayedHalf();
   const made: string[] = [];
+  const asked: string[] = [];
   const told: string[] = [];
   const client = { got: '' };
   const gate = (name: string) => (half: Half) => {
     made.push(name);
-    return { half, recheck: () => 'denied' as const };
+    return {
+      half,
+      recheck: () => 'denied' as const,
+      requests: { retire: () => void asked.push(name), phase: 'busy' as const },
+    };
   };
   const half = new ChosenGate(application, { http1: gate('HTTP/1.1'), http2: gate('HTTP/2') }, 10_000);
   half.start({
@@ -26,7 +31,7 @@ function chosen() {
     closed: (reason) => void told.push(`closed ${reason ?? 'in order'}`),
   });
   const sends = (text: string): void => lend(text, (bytes) => void half.write(bytes, true));
-  return { half, application, made, told, client, sends };
+  return { half, application, made, asked, told, client, sends };
 }
 
 describe('the first octets tell', () => {
@@ -46,6 +51,15 @@ describe('the first octets tell', () => {
       expect(application.got).toBe(text);
       expect(half.recheck()).toBe('denied');
     }
+  });
+
+  test('and whoever has said none is asked to go elsewhere once it is known how', () => {
+    const { half, sends, asked } = chosen();
+    half.retire();
+    expect([half.phase, asked]).toEqual(['free', []]);
+    sends('GET / HTTP/1.1\r\n');
+    half.retire();
+    expect([half.phase, asked]).toEqual(['busy', ['HTTP/1.1']]);
   });
 
   test('too few of them end the connection after a time', () => {
@@ -78,7 +92,7 @@ describe('an application that speaks first', () => {
     const http1 = (inner: Half) => {
       const options = { limits: defaultHeadLimits, headTimeoutMs: 10_000, bodyTimeoutMs: 10_000 };
       const gate = new Http1Gate(inner, { ...options, broken: ({ rule }) => broken.push(rule) });
-      return { half: gate, recheck: () => undefined };
+      return { half: gate, recheck: () => undefined, requests: gate };
     };
     const half = new ChosenGate(application, { http1, http2: http1 }, 10_000);
     let got = '';

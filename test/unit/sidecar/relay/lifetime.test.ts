@@ -49,6 +49,25 @@ describe('lifeVerdict', () => {
       { act: 'keep' },
     ],
     [
+      'is left alone near the end of its time while a request is unanswered, however quiet it is',
+      { ...nearlyOver, requests: 'busy' },
+      { act: 'keep' },
+    ],
+    [
+      'is ended as soon as all that was asked is answered and no more will come, whoever spoke last and whenever',
+      {
+        traffic: { ...traffic, last: 'in' },
+        deadline: { atMs: 1_100_000, quietFromMs: 1_050_000, reason: 'expired' },
+        requests: 'over',
+      },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is left alone when all is answered while octets wait for a reader',
+      { ...nearlyOver, traffic: { ...traffic, isUnderWay: true }, requests: 'over' },
+      { act: 'keep' },
+    ],
+    [
       'is cut when a certificate has expired, whatever goes on',
       { deadline: { atMs: 1_000_000, quietFromMs: 0, reason: 'own_certificate_expired' } },
       { act: 'cut', reason: 'own_certificate_expired' },
@@ -113,7 +132,12 @@ describe('deadlineOf', () => {
   };
 
   test('is the maximum age when that comes first, and nobody is to blame', () => {
-    expect(deadlineOf(limits)).toEqual({ atMs: 12 * hour, reason: undefined, quietFromMs: 12 * hour - 60_000 });
+    expect(deadlineOf(limits)).toEqual({
+      atMs: 12 * hour,
+      reason: undefined,
+      quietFromMs: 12 * hour - 60_000,
+      retireFromMs: 12 * hour - 120_000,
+    });
   });
 
   test("is the peer's expiry when that comes first", () => {
@@ -134,6 +158,6 @@ describe('deadlineOf', () => {
 
   test('does not need certificates', () => {
     const plain = { startedMs: 5, maxAgeMs: 10, ownNotAfterMs: undefined, peerNotAfterMs: undefined, opener: false };
-    expect(deadlineOf(plain)).toEqual({ atMs: 15, reason: undefined, quietFromMs: 14 });
+    expect(deadlineOf(plain)).toEqual({ atMs: 15, reason: undefined, quietFromMs: 14, retireFromMs: 11 });
   });
 });

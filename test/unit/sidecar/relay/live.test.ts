@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Reason } from '../../../../lib/api/reasons.ts';
 import { type LiveConnection, LiveConnections, type LiveFacts } from '../../../../sidecar/relay/live.ts';
 import type { Ending, Relay, RelayEnd, Traffic } from '../../../../sidecar/relay/relay.ts';
+import type { RequestsPhase } from '../../../../sidecar/relay/requests.ts';
 import { settle, TestClock } from '../../../support/clock.ts';
 
 class FakeRelay implements Relay {
@@ -90,6 +91,31 @@ describe('live connections', () => {
     }
     expect(talking.ended).toBe('aged');
     expect(clock.now().getTime() - start).toBeLessThan(6_000);
+    stop.abort();
+  });
+
+  test('have their clients asked to go elsewhere before that, where requests are read, and end when all is answered', async () => {
+    const { clock, live, add } = bench();
+    const stop = new AbortController();
+    void live.run(stop.signal);
+    const start = clock.now().getTime();
+    const requests = { phase: 'busy' as RequestsPhase, asked: 0, retire: () => void (requests.asked += 1) };
+    const deadline = {
+      atMs: start + 10_000,
+      quietFromMs: start + 8_000,
+      retireFromMs: start + 4_000,
+      reason: undefined,
+    };
+    const watched = add({}, { deadline, requests });
+    await clock.advance(3_000);
+    expect(requests.asked).toBe(0);
+    await clock.advance(6_000);
+    expect(requests.asked).toBeGreaterThan(0);
+    // Quiet for long, but a stream is open.
+    expect(watched.ended).toBeUndefined();
+    requests.phase = 'over';
+    await clock.advance(600);
+    expect(watched.ended).toBe('aged');
     stop.abort();
   });
 

@@ -7,7 +7,7 @@ CLUSTER ?= embedded
 DRIVER = node hack/cluster/main.ts
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build typecheck lint fmt verify manifests golden interop test test-unit test-integration test-e2e kill soak fuzz \
+.PHONY: help deps build typecheck lint fmt verify manifests golden interop test test-unit test-integration test-e2e kill soak churn fuzz \
 	image cluster cluster-down kubectl helm demo demo-down tabard clean
 
 help: ## List the targets
@@ -42,6 +42,9 @@ kill: deps ## Operators killed before and after every call of CA rotations, read
 soak: deps image ## Rotation under mixed load for ten minutes
 	@TABARD_SOAK_SECONDS=600 npm run --silent test:e2e -- rotation $(ARGS)
 
+churn: deps ## Two sidecars under every kind of connection and change, for MINUTES=60 or HOURS=24: do they grow?
+	@node --disable-warning=ExperimentalWarning bench/churn.ts $(if $(HOURS),--hours $(HOURS),--minutes $(or $(MINUTES),60)) $(ARGS)
+
 FUZZED = $(addprefix test/unit/lib/pki/,writer lists names readers) test/unit/sidecar/tunnel test/unit/sidecar/http1/gate.property test/unit/sidecar/http2 test/unit/lib/policy/rules.property
 fuzz: deps ## Properties of certificates, names, frames and HTTP at length (TIMES=50, SEED, ARGS=path)
 	@export TABARD_FUZZ=$(or $(TIMES),50) TABARD_FUZZ_SEED=$(or $(SEED),$$RANDOM); echo "SEED=$$TABARD_FUZZ_SEED"; \
@@ -69,8 +72,8 @@ manifests: deps ## Copy the CRDs into the chart and write the generated docs
 interop: deps ## Run the interop tests and write docs/interop.md from what they see
 	@INTEROP_PAGE=1 npm run --silent test:integration -- test/integration/interop
 
-golden: deps ## Rewrite the expected files of the injection and CLI tests (review them as code)
-	@UPDATE_GOLDEN=1 npm run --silent test:unit -- test/unit/webhook test/unit/cli/authz
+golden: deps ## Rewrite the expected files of the injection and CLI tests and docs/http-conformance.md (review them as code)
+	@UPDATE_GOLDEN=1 npm run --silent test:unit -- test/unit/webhook test/unit/cli/authz test/unit/sidecar/http1/rfc
 
 verify: typecheck lint ## Static checks, and fail if generated files are out of date
 	@node hack/manifests.ts --check

@@ -7,6 +7,7 @@ import { isNamed, type WatchedNames } from './watched.ts';
 /** What a message may not be. Log field `rule`; docs/http.md says of each what it means. */
 export type Rule =
   | 'head_too_large'
+  | 'target_too_long'
   | 'too_many_fields'
   | 'bare_line_ending'
   | 'bad_request_line'
@@ -51,6 +52,8 @@ export interface Span {
   end: number;
 }
 
+const none: readonly string[] = [];
+
 /** Reads field sections one after the other; what it holds is of the last one. */
 export class Fields {
   /** Octets of the body by Content-Length; -1 without one. */
@@ -61,6 +64,8 @@ export class Fields {
   keepAlive = false;
   /** Connection: upgrade beside an Upgrade field, and not to HTTP/2. */
   upgrade = false;
+  /** What Upgrade names, in lower case and without versions; empty without one. */
+  protocols: readonly string[] = none;
   /** Upgrade names HTTP/2 in plaintext (RFC 7540 section 3.2, which RFC 9113 took back). */
   h2c = false;
   expectContinue = false;
@@ -71,7 +76,6 @@ export class Fields {
   readonly host: Span = { start: 0, end: 0 };
   /** How many Host fields there were. */
   hosts = 0;
-  #upgradeField = false;
   #upgradeOption = false;
   #traceparents = 0;
   #broken: Rule | undefined;
@@ -93,7 +97,7 @@ export class Fields {
       at = this.#line(bytes, at, limits);
       if (at < 0) return this.#broken;
     }
-    this.upgrade = this.#upgradeField && this.#upgradeOption && !this.h2c;
+    this.upgrade = this.protocols.length > 0 && this.#upgradeOption && !this.h2c;
     return undefined;
   }
 
@@ -112,7 +116,7 @@ export class Fields {
     this.host.start = 0;
     this.host.end = 0;
     this.hosts = 0;
-    this.#upgradeField = false;
+    this.protocols = none;
     this.#upgradeOption = false;
   }
 
@@ -148,10 +152,7 @@ export class Fields {
           this.expectContinue = includesToken(bytes, colon + 1, stop, '100-continue');
         return undefined;
       case 7:
-        if (isNamed(bytes, start, 'upgrade')) {
-          this.#upgradeField = true;
-          if (includesToken(bytes, colon + 1, stop, 'h2c')) this.h2c = true;
-        }
+        if (isNamed(bytes, start, 'upgrade')) this.#upgrade(bytes, colon + 1, stop);
         return undefined;
       case 10:
         return isNamed(bytes, start, 'connection') ? this.#connection(bytes, colon + 1, stop) : undefined;
@@ -171,6 +172,12 @@ export class Fields {
     this.hosts += 1;
     this.host.start = skipBlanks(bytes, start, stop);
     this.host.end = trimBlanks(bytes, this.host.start, stop);
+  }
+
+  #upgrade(bytes: Buffer, start: number, stop: number): void {
+    const named = bytes.toString('latin1', start, stop).toLowerCase().split(',');
+    this.protocols = [...this.protocols, ...named.map((each) => each.replace(/\/.*/s, '').trim()).filter(Boolean)];
+    this.h2c = this.protocols.includes('h2c');
   }
 
   #trace(bytes: Buffer, start: number, stop: number): void {

@@ -99,6 +99,7 @@ export class HttpFront {
         limits: defaultHeadLimits,
         headTimeoutMs: HEAD_TIMEOUT_MS,
         bodyTimeoutMs: BODY_TIMEOUT_MS,
+        now: () => this.#deps.clock.now(),
         answerFields,
         requestFields,
         deny: judge.deny,

@@ -3,6 +3,7 @@
 // their end. One request at a time reaches the application: the next is held until its answer is complete, so that an answer of ours never
 // comes out of order.
 import type { Reason } from '../../lib/api/reasons.ts';
+import { systemClock } from '../../lib/clock.ts';
 import { type Exchange, type TraceContext, traceContext } from '../exchange.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
 import type { RequestsPhase } from '../relay/requests.ts';
@@ -10,7 +11,7 @@ import type { AnswerFields, RequestFields } from './edits.ts';
 import type { HeadLimits, Rule } from './fields.ts';
 import type { RequestHead } from './head.ts';
 import { Patience } from './patience.ts';
-import { badGateway, badRequest, type Reply, replyOctets, requestTimeout } from './replies.ts';
+import { badGateway, badRequest, type Reply, replyOctets } from './replies.ts';
 import { Requests } from './requests.ts';
 import { Responses } from './responses.ts';
 
@@ -27,6 +28,8 @@ export interface GateOptions {
   readonly headTimeoutMs: number;
   /** How long a client may leave the middle of a body without an octet, while nothing holds it back. */
   readonly bodyTimeoutMs: number;
+  /** For the date of the gate's own answers; the machine's clock unless told otherwise. */
+  readonly now?: () => Date;
   /** What is taken out of requests and put in. */
   readonly requestFields?: RequestFields | undefined;
   /** Fields for every final answer that has none of that name, and for those of the gate. */
@@ -198,7 +201,8 @@ export class Http1Gate implements Half {
 
   /** The body of a denied request is not waited for: the connection ends then. */
   #answerFor(head: RequestHead, reply: Reply): void {
-    const last = head.last || head.body !== 'none' || this.#retiring;
+    // HTTP/1.0 would have to be told that the connection stays (RFC 9112 section 9.3), and few are left that care.
+    const last = head.last || head.body !== 'none' || head.minor === 0 || this.#retiring;
     const octets = this.#reply(reply, last, head.method === 'HEAD');
     const { status, reason } = reply;
     this.#options.over?.({ ...this.#exchange(), status, reason, ms: 0, bytesOut: octets });
@@ -274,7 +278,9 @@ export class Http1Gate implements Half {
 
   /** Sends an answer of the gate's own; how many octets it has. */
   #reply(reply: Reply, last: boolean, head: boolean): number {
-    const octets = replyOctets(reply, { last, head, fields: this.#options.answerFields?.all });
+    const { answerFields, now } = this.#options;
+    const fields = answerFields?.all;
+    const octets = replyOctets(reply, { now: now?.() ?? systemClock.now(), last, head, fields });
     this.#owed = true;
     this.#events?.data(octets, false);
     return octets.length;
@@ -298,11 +304,12 @@ export class Http1Gate implements Half {
 
   #refuse(side: Broken['side'], rule: Broken['rule']): void {
     this.#options.broken?.({ side, rule });
-    const reply =
-      side === 'response' ? badGateway(rule) : rule.endsWith('_timeout') ? requestTimeout(rule) : badRequest(rule);
+    const reply = side === 'response' ? badGateway(rule) : badRequest(rule);
     // Behind the beginning of an answer another one would only be taken for a part of it.
     if (!this.#answered && this.#responses.begun) return this.#part('malformed');
     if (this.#answered && rule === 'body_timeout') return this.#part('malformed');
+    // Nobody has asked: an answer of ours would be as wrong as that of the application.
+    if (this.#answered && side === 'response') return this.#partInOrder('malformed');
     const head = !this.#answered && this.#requests.head.method === 'HEAD';
     this.#reply(reply, true, head);
     this.#tellOver('malformed', this.#answered ? undefined : reply.status);

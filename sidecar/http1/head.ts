@@ -42,7 +42,7 @@ export class RequestHead {
 
   /** Reads the head in [start, end). Returns the rule that is broken, or undefined. */
   read(bytes: Buffer, start: number, end: number, limits: HeadLimits): Rule | undefined {
-    if (end - start > limits.octets) return 'head_too_large';
+    if (end - start > limits.octets) return tooLarge(bytes, start, limits);
     this.span.start = start;
     this.span.end = end;
     const line = this.#requestLine(bytes, start);
@@ -86,7 +86,7 @@ export class RequestHead {
   #form(): Rule | undefined {
     const { target, method } = this;
     if (method === 'CONNECT') {
-      const isTarget = isAuthority(target) && /:\d+$/.test(target);
+      const isTarget = isAuthority(target) && isPort(/:(\d+)$/.exec(target)?.[1]);
       return isTarget ? this.#agrees(target.toLowerCase().replace(/:(?:80|443)$/, ''), target) : 'bad_target';
     }
     if (target.charCodeAt(0) === 0x2f) return undefined;
@@ -105,6 +105,8 @@ export class RequestHead {
   #framing(): Rule | undefined {
     const { fields, minor, method } = this;
     if (fields.chunked && minor === 0) return 'transfer_encoding_in_http_1_0';
+    // RFC 9110 sections 7.8 and 10.1.1: HTTP/1.0 knows neither.
+    if (minor === 0) fields.upgrade = fields.expectContinue = false;
     this.last = fields.close || (minor === 0 && !fields.keepAlive);
     this.length = Math.max(fields.contentLength, 0);
     if (method === 'CONNECT') {
@@ -189,6 +191,12 @@ export class ResponseHead {
   }
 }
 
+/** Which part of a request's head is longer than the limits say; all of it may not be there. */
+export function tooLarge(bytes: Buffer, start: number, { octets }: Pick<HeadLimits, 'octets'>): Rule {
+  const line = bytes.indexOf(octet.lf, start);
+  return line === -1 || line - start >= octets ? 'target_too_long' : 'head_too_large';
+}
+
 /** Minor version of `HTTP/1.x` at an offset, -1 when something else stands there. */
 function minorOf(bytes: Buffer, at: number): number {
   // The name is case-sensitive (RFC 9112 section 2.3).
@@ -198,6 +206,11 @@ function minorOf(bytes: Buffer, at: number): number {
 }
 
 const version = Buffer.from('HTTP/1.', 'latin1');
+
+function isPort(digits: string | undefined): boolean {
+  const port = Number(digits ?? 0);
+  return port > 0 && port <= 65_535;
+}
 
 /** `host[:port]` of RFC 3986 section 3.2, without user information. */
 function isAuthority(text: string): boolean {

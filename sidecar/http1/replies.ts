@@ -15,19 +15,24 @@ export interface Reply {
   readonly challenge?: string | undefined;
 }
 
-/** The message broke a rule of HTTP: nothing after it is read. */
+/** The message broke a rule of HTTP or of time: nothing after it is read. */
 export function badRequest(rule: string): Reply {
-  return { status: 400, phrase: 'Bad Request', text: `malformed: ${rule}`, reason: 'malformed' };
+  const [status, phrase] = statuses.get(rule) ?? ([400, 'Bad Request'] as const);
+  return { status, phrase, text: `malformed: ${rule}`, reason: 'malformed' };
 }
+
+/** Rules that have a status of their own (RFC 9110 section 15.5, RFC 6585 section 5). */
+const statuses: ReadonlyMap<string, readonly [number, string]> = new Map([
+  ['target_too_long', [414, 'URI Too Long']],
+  ['head_too_large', [431, 'Request Header Fields Too Large']],
+  ['too_many_fields', [431, 'Request Header Fields Too Large']],
+  ['head_timeout', [408, 'Request Timeout']],
+  ['body_timeout', [408, 'Request Timeout']],
+]);
 
 /** The application's answer broke a rule of HTTP. */
 export function badGateway(rule: string): Reply {
   return { status: 502, phrase: 'Bad Gateway', text: `malformed: ${rule}`, reason: 'malformed' };
-}
-
-/** The request, or what was left of it, did not come in time. */
-export function requestTimeout(rule: string): Reply {
-  return { status: 408, phrase: 'Request Timeout', text: `malformed: ${rule}`, reason: 'malformed' };
 }
 
 /** Policy says no. */
@@ -42,14 +47,26 @@ export function unauthenticated({ status, reason, challenge }: TokenRefusal): Re
   return { status, phrase: phrases[status], text: reason, reason, challenge };
 }
 
-/** The reply as octets. `last`: the connection ends after it. `fields`: whole field lines that belong into every answer. */
+/** How a reply is sent. */
+export interface ReplyTerms {
+  readonly now: Date;
+  /** The connection ends after it. */
+  readonly last: boolean;
+  /** It answers HEAD. */
+  readonly head: boolean;
+  /** Whole field lines that belong into every answer. */
+  readonly fields: Buffer | undefined;
+}
+
+/** The reply as octets. */
 export function replyOctets(
   { status, phrase, text, reason, challenge }: Reply,
-  { last, head, fields }: { readonly last: boolean; readonly head: boolean; readonly fields: Buffer | undefined },
+  { now, last, head, fields }: ReplyTerms,
 ): Buffer {
   const body = `${text}\n`;
   const lines = [
     `HTTP/1.1 ${status} ${phrase}`,
+    `Date: ${now.toUTCString()}`,
     'Content-Type: text/plain; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',

@@ -2,7 +2,7 @@
 import { Body } from './body.ts';
 import type { RequestFields } from './edits.ts';
 import type { HeadLimits, Rule } from './fields.ts';
-import { headEnd, RequestHead } from './head.ts';
+import { headEnd, RequestHead, tooLarge } from './head.ts';
 import { forwardBehind, Held, type Piece } from './held.ts';
 import { editedHead, WatchedNames } from './watched.ts';
 
@@ -104,7 +104,7 @@ export class Requests {
     const start = skipEmptyLine(octets, from);
     const end = headEnd(octets, start, seen);
     if (end === -1) {
-      if (octets.length - start > this.#limits.octets) return this.#break('head_too_large');
+      if (octets.length - start > this.#limits.octets) return this.#break(tooLarge(octets, start, this.#limits));
       this.#sink.waiting(true);
       return -1;
     }

@@ -22,6 +22,7 @@ type State = 'idle' | 'head' | 'body' | 'over';
 /** What a server says that means to keep the connection, and what it says that does not. */
 const keepsOpen = new WatchedNames(['connection', 'keep-alive']);
 const closes = Buffer.from('Connection: close\r\n', 'latin1');
+const framing = new WatchedNames(['content-length', 'transfer-encoding']);
 
 /** How the application's end of the connection finds the answers. */
 export type EndOfAnswers = 'between' | 'complete' | 'cut_short';
@@ -36,7 +37,8 @@ export class Responses {
   readonly #held = new Held();
   #state: State = 'idle';
   #method = '';
-  #upgradeAsked = false;
+  #minor = 1;
+  #offered: readonly string[] = [];
   #begun = false;
   #octets = 0;
   #closing = false;
@@ -65,10 +67,11 @@ export class Responses {
   }
 
   /** The answer to this request comes next. */
-  expect({ method, fields }: RequestHead): void {
+  expect({ method, minor, fields }: RequestHead): void {
     this.#state = 'head';
     this.#method = method;
-    this.#upgradeAsked = fields.upgrade;
+    this.#minor = minor;
+    this.#offered = fields.upgrade ? fields.protocols : [];
     this.#begun = false;
     this.#octets = 0;
     this.head.status = 0;
@@ -113,16 +116,18 @@ export class Responses {
     const broken = head.read(octets, start, end, { method: this.#method, limits: this.#limits });
     if (broken !== undefined) return this.#break(broken);
     this.#octets += end - start;
-    if (head.status === 101 && !this.#upgradeAsked) return this.#break('unasked_response');
+    if (head.status === 101 && !this.#wasOffered()) return this.#break('unasked_response');
+    const sent = octets.subarray(start, end);
+    const edited = this.#edited(sent);
     if (head.interim) {
-      this.#forward(octets.subarray(start, end), lent);
+      // RFC 9110 section 15.2: HTTP/1.0 has no interim answers.
+      if (this.#minor === 1) this.#forward(edited ?? sent, edited === undefined && lent);
       return end;
     }
-    if (head.body === 'tunnel') return this.#switch(piece, start, end);
+    if (head.body === 'tunnel') return this.#switch(piece, end, edited ?? sent);
+    // Whoever asked in HTTP/1.0 may take chunks for the body, which then ends where nothing else can follow.
+    if (head.body === 'chunked' && this.#minor === 0) head.last = true;
     this.#body.begin(head.body, head.length);
-    const sent = octets.subarray(start, end);
-    const fields = this.#fields?.missing(head.fields.seen);
-    const edited = fields === undefined ? undefined : editedHead(sent, undefined, fields);
     const final = this.#closing && !head.last ? this.#lastHead(edited ?? sent) : edited;
     return final === undefined ? this.#readBody(piece, start, end) : this.#readBody(piece, end, end, final);
   }
@@ -131,6 +136,22 @@ export class Responses {
     const { head } = this;
     head.last = true;
     return editedHead(sent, head.fields.keepAlive ? keepsOpen : undefined, closes);
+  }
+
+  /** RFC 9110 section 7.8: nothing is gone over to that the client did not name. */
+  #wasOffered(): boolean {
+    const { protocols } = this.head.fields;
+    return protocols.length > 0 && protocols.every((each) => this.#offered.includes(each));
+  }
+
+  /** The head as it goes on; undefined where it goes on as it came. */
+  #edited(sent: Buffer): Buffer | undefined {
+    const { status, body, interim, fields } = this.head;
+    const ownFields = interim || body === 'tunnel' ? undefined : this.#fields?.missing(fields.seen);
+    // RFC 9112 section 6.1, RFC 9110 section 8.6: nothing may speak of a body here, and clients that believe it wait or take what follows for one.
+    const isBare = status < 200 || status === 204 || body === 'tunnel';
+    const without = isBare && (fields.chunked || fields.contentLength >= 0) ? framing : undefined;
+    return without === undefined && ownFields === undefined ? undefined : editedHead(sent, without, ownFields);
   }
 
   /** Forwards from `start` on, the body from `at` on as far as it has come; `before` goes first, in one piece with what is short. */
@@ -152,9 +173,9 @@ export class Responses {
     return end;
   }
 
-  #switch({ octets, lent }: Piece, start: number, end: number): number {
+  #switch({ octets, lent }: Piece, end: number, head: Buffer): number {
     this.#state = 'over';
-    this.#forward(octets.subarray(start, end), lent);
+    this.#forward(head, lent);
     this.#sink.switched();
     this.#forward(octets.subarray(end), lent);
     return octets.length;

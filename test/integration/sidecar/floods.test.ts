@@ -124,18 +124,26 @@ describe('a flood of', () => {
       `POST / HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\n\r\n0\r\n`,
       'X: yyyyyyyyyyyy\r\n',
       'trailers_too_large',
+      '400 Bad Request',
     ],
     [
       'an extension of a chunk without end',
       `POST / HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\n\r\n1`,
       ';xxxxxxxxxxxxxxx',
       'chunk_line_too_long',
+      '400 Bad Request',
     ],
-    ['a field without end', `GET / HTTP/1.1\r\n${head}X: `, 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy', 'head_too_large'],
-    ['a target without end', 'GET /', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy', 'head_too_large'],
+    [
+      'a field without end',
+      `GET / HTTP/1.1\r\n${head}X: `,
+      'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy',
+      'head_too_large',
+      '431 Request Header Fields Too Large',
+    ],
+    ['a target without end', 'GET /', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy', 'target_too_long', '414 URI Too Long'],
   ])(
-    '%s is ended with 400 once it is too long',
-    async (_, begin, more, rule) => {
+    '%s is ended once it is too long',
+    async (_, begin, more, rule, status) => {
       const { address, all } = await attackers(20);
       const part = more.repeat(64);
       const pump = ({ socket, state }: Attacker): void => {
@@ -149,7 +157,7 @@ describe('a flood of', () => {
       await expectHealthy();
       await until(() => all.every(({ state }) => state.closed), 'all are ended');
       await untilSaid(address, `malformed: request: ${rule}`);
-      expectAnswers(all, 'HTTP/1.1 400 Bad Request');
+      expectAnswers(all, `HTTP/1.1 ${status}`);
     },
     150_000,
   );
@@ -158,7 +166,7 @@ describe('a flood of', () => {
     const { address, all } = await attackers(50);
     for (const { socket } of all) socket.write(`GET / HTTP/1.1\r\n${head}${'a: b\r\n'.repeat(1_000)}\r\n`);
     await until(() => all.every(({ state }) => state.closed), 'all are ended');
-    expectAnswers(all, 'HTTP/1.1 400 Bad Request');
+    expectAnswers(all, 'HTTP/1.1 431 Request Header Fields Too Large');
     await untilSaid(address, 'malformed: request: too_many_fields');
     await expectHealthy();
   }, 150_000);

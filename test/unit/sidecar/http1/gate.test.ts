@@ -16,6 +16,7 @@ function gate(options: Partial<GateOptions> = {}) {
     limits: defaultHeadLimits,
     headTimeoutMs: 10_000,
     bodyTimeoutMs: 300_000,
+    now: () => new Date('2026-11-22T09:08:07Z'),
     over: ({ ms: _ms, ...exchange }) => over.push(exchange),
     broken: (each) => broken.push(each),
     ...options,
@@ -119,7 +120,7 @@ describe('a gate', () => {
     [
       'an upgrade',
       'GET / HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
-      'HTTP/1.1 101 Switching Protocols\r\n\r\n',
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n\r\n',
     ],
     ['CONNECT', 'CONNECT web:1 HTTP/1.1\r\nHost: web:1\r\n\r\n', 'HTTP/1.1 200 OK\r\n\r\n'],
   ])('lets everything through after %s, both ways, and half-close with it', (_, request, answer) => {
@@ -221,7 +222,7 @@ describe('a message that breaks a rule', () => {
     expect(application.got).toBe(get);
     expect(application.calls).toEqual(['reset']);
     expect(client.state.got).toBe(
-      'HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 25\r\nCache-Control: no-store\r\n' +
+      'HTTP/1.1 400 Bad Request\r\nDate: Sun, 22 Nov 2026 09:08:07 GMT\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 25\r\nCache-Control: no-store\r\n' +
         'X-Tabard-Reason: malformed\r\nConnection: close\r\nStrict-Transport-Security: max-age=60\r\n\r\nmalformed: repeated_host\n',
     );
     expect(client.state.events).toEqual(['ended']);

@@ -17,6 +17,11 @@ export type Condition = (facts: ConditionFacts) => boolean | undefined;
 
 /** Compiles conditions. */
 export interface ConditionLanguage {
-  /** Undefined = the text is no condition. */
+  /** One condition. Undefined = the text is none. */
   compile(text: string): Condition | undefined;
+  /**
+   * A compiler for the conditions of one set of rules: what several of them ask is worked out once for a request. Of a text that is no
+   * condition it makes undefined, too.
+   */
+  compiler(): (text: string) => Condition | undefined;
 }

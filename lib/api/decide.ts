@@ -33,6 +33,8 @@ export interface Decision {
 export interface Standing {
   readonly judge: Judge;
   readonly call: Call;
+  /** Of the caller's identity, where it is one of the own trust domain. */
+  readonly place: Place;
   /** Clauses whose caller and port match. */
   readonly clauses: ClauseSet;
   /** The verdict, where it is the same for every request; undefined = each has to be judged. */
@@ -44,19 +46,20 @@ export interface Standing {
  * of a Deny rule it is taken for fulfilled.
  */
 export function decide(judge: Judge, call: Call): Decision {
-  const clauses = narrowed(callersClauses(judge, call), judge.kinds.unread);
+  const clauses = narrowed(callersClauses(judge, call, placeOf(judge.prefix, call.identity)), judge.kinds.unread);
   return verdict(judge, matched(judge, clauses));
 }
 
 /** Judges a connection on which requests are read, as far as can be said before there is one. */
 export function standing(judge: Judge, call: Call): Standing {
-  const clauses = callersClauses(judge, call).slice();
-  return { judge, call, clauses, decision: foregone(judge, clauses) };
+  const place = placeOf(judge.prefix, call.identity);
+  const clauses = callersClauses(judge, call, place).slice();
+  return { judge, call, place, clauses, decision: foregone(judge, clauses) };
 }
 
 /** Judges a request. `now` is asked only where rules have conditions. */
 export function decideRequest(
-  { judge, call, clauses, decision }: Standing,
+  { judge, call, place, clauses, decision }: Standing,
   request: RequestFacts,
   now: Date,
 ): Decision {
@@ -66,7 +69,7 @@ export function decideRequest(
   requests[0].narrow(scratch, request);
   requests[1].narrow(scratch, request);
   if (!judge.hasConditions) return verdict(judge, matched(judge, scratch));
-  const [namespace, service] = placeOf(judge.prefix, call.identity);
+  const { namespace, service } = place;
   const facts = { call, namespace, service, request, now };
   const failed: string[] = [];
   const holds = ({ name, effect, when }: JudgedRule): boolean => {
@@ -93,10 +96,8 @@ function foregone(judge: Judge, clauses: ClauseSet): Decision | undefined {
 
 /** What rules that match come to, in their order. */
 function verdict(judge: Judge, rules: readonly JudgedRule[]): Decision {
-  const enforced = (effect: JudgedRule['effect']): JudgedRule | undefined =>
-    rules.find((rule) => rule.effect === effect && !rule.audit);
-  const denied = enforced('Deny');
-  const granted = denied === undefined ? enforced('Allow') : undefined;
+  const denied = enforced(rules, 'Deny');
+  const granted = denied === undefined ? enforced(rules, 'Allow') : undefined;
   const allowed = denied === undefined && (granted !== undefined || !judge.enforcesAllow);
   const rule = (denied ?? granted)?.name;
   if (!judge.audits) return { allowed, rule, audited: none, wouldBe: undefined };
@@ -106,24 +107,25 @@ function verdict(judge: Judge, rules: readonly JudgedRule[]): Decision {
   return { allowed, rule, audited, wouldBe: wouldBe === allowed ? undefined : wouldBe };
 }
 
+function enforced(rules: readonly JudgedRule[], effect: JudgedRule['effect']): JudgedRule | undefined {
+  for (const rule of rules) if (rule.effect === effect && !rule.audit) return rule;
+  return undefined;
+}
+
 const none: readonly string[] = [];
 
 /** Clauses whose caller and port match, in the judge's scratch. */
-function callersClauses(judge: Judge, { identity, address, port }: Call): ClauseSet {
+function callersClauses(judge: Judge, { identity, address, port }: Call, { namespace, service }: Place): ClauseSet {
   const { ranges, scratch } = judge;
-  const [namespace, service] = placeOf(judge.prefix, identity);
-  const sets = [
-    judge.ports.of(port),
-    judge.services.of(service),
-    judge.namespaces.of(namespace),
-    judge.identities.of(identity),
-    judge.holders.of(identity),
-  ];
-  const near = ranges.of(ranges.asks ? (addressWords(address) ?? false) : false);
+  const byPort = judge.ports.of(port);
+  const byService = judge.services.of(service);
+  const byNamespace = judge.namespaces.of(namespace);
+  const byIdentity = judge.identities.of(identity);
+  const byHolder = judge.holders.of(identity);
+  const near = ranges.asks ? ranges.of(addressWords(address) ?? false) : undefined;
   for (let word = 0; word < scratch.length; word += 1) {
-    let bits = union(near, word);
-    for (const set of sets) bits &= set[word] ?? 0;
-    scratch[word] = bits;
+    const named = (byService[word] ?? 0) & (byNamespace[word] ?? 0) & (byIdentity[word] ?? 0) & (byHolder[word] ?? 0);
+    scratch[word] = named & (byPort[word] ?? 0) & (near === undefined ? (ranges.any[word] ?? 0) : union(near, word));
   }
   return scratch;
 }
@@ -168,13 +170,21 @@ function union(sets: readonly ClauseSet[], word: number): number {
   return bits;
 }
 
+/** Where an identity of the own trust domain belongs. */
+export interface Place {
+  readonly namespace: string | undefined;
+  readonly service: string | undefined;
+}
+
+const nowhere: Place = { namespace: undefined, service: undefined };
+
 /** Namespace and service of an identity of the own trust domain; what is named otherwise, such as by a service account, has no service. */
-export function placeOf(prefix: string, identity: string | undefined): readonly [string?, string?] {
-  if (identity?.startsWith(prefix) !== true) return [];
+export function placeOf(prefix: string, identity: string | undefined): Place {
+  if (identity?.startsWith(prefix) !== true) return nowhere;
   const slash = identity.indexOf('/', prefix.length);
-  if (slash < 0) return [];
-  const namespace = identity.slice(prefix.length, slash);
+  if (slash < 0) return nowhere;
   const last = identity.indexOf('/', slash + 1);
-  if (last < 0 || identity.includes('/', last + 1)) return [];
-  return identity.startsWith('/svc/', slash) ? [namespace, identity.slice(last + 1)] : [namespace];
+  if (last < 0 || identity.includes('/', last + 1)) return nowhere;
+  const namespace = identity.slice(prefix.length, slash);
+  return { namespace, service: identity.startsWith('/svc/', slash) ? identity.slice(last + 1) : undefined };
 }

@@ -73,7 +73,8 @@ export function prepare(
   const rules = authorization?.rules ?? [];
   const deny = rules.filter(({ effect }) => effect !== 'Allow');
   const allow = rules.filter(({ effect }) => effect === 'Allow');
-  const clauses = [...deny, ...allow].flatMap((rule) => clausesOf(rule, language));
+  const compile = language?.compiler();
+  const clauses = [...deny, ...allow].flatMap((rule) => clausesOf(rule, compile));
   const ofDeny = ({ rule }: Clause): boolean => rule.effect === 'Deny';
   return {
     prefix: `spiffe://${trustDomain}/ns/`,
@@ -119,9 +120,12 @@ function kindsOf(clauses: readonly Clause[]): Kinds {
   };
 }
 
-function clausesOf(match: RuleMatch, language: ConditionLanguage | undefined): readonly Clause[] {
+function clausesOf(
+  match: RuleMatch,
+  compile: ReturnType<ConditionLanguage['compiler']> | undefined,
+): readonly Clause[] {
   const { name, effect, audit, from, to, when } = match;
-  const condition = when === undefined ? undefined : (language?.compile(when) ?? failing);
+  const condition = when === undefined ? undefined : (compile?.(when) ?? failing);
   const rule = { name, effect, audit: audit === true, ...(condition === undefined ? {} : { when: condition }) };
   const targets = targetsOf(to);
   return (from ?? [{}]).flatMap((caller) => {

@@ -1,9 +1,18 @@
 // Which clauses hold for a path: a tree of path segments, walked once per request, so that it costs as much for a thousand patterns as for
-// one. Patterns are a path as it is, or one with a final `/*`. Pure.
-import { type ClauseSet, emptySet, put, unrestricted } from './ruleindex.ts';
+// one. Patterns are a path as it is, or one with a final `/*`. Segments are found by a hash of their characters, worked out on the way, and then
+// compared: to cut each of them out of the path would cost more than all the rest. Pure.
+import { type ClauseSet, emptySet, hasAt, mixed, put, unrestricted } from './ruleindex.ts';
+
+/** One segment further, by its hash; mostly one. */
+type Children = Map<number, Edge[]>;
+
+interface Edge {
+  readonly segment: string;
+  readonly node: Node;
+}
 
 interface Node {
-  readonly children: Map<string, Node>;
+  readonly children: Children;
   /** Clauses for exactly this path, and for all below it. */
   readonly own: ClauseSet;
   readonly below: ClauseSet;
@@ -47,12 +56,19 @@ export class PathIndex {
     const text = this.#strict ? folded(path) : path;
     let node = this.#root;
     for (let at = 1; ; ) {
-      const slash = text.indexOf('/', at);
-      const child = node.children.get(text.slice(at, slash < 0 ? text.length : slash));
+      if (node.children.size === 0) return node.within;
+      let hash = 0;
+      let end = at;
+      for (; end < text.length; end += 1) {
+        const code = text.charCodeAt(end);
+        if (code === slash) break;
+        hash = mixed(hash, code);
+      }
+      const child = childOf(node.children.get(hash), text, at, end);
       if (child === undefined) return node.within;
       node = child;
-      if (slash < 0) return node.exact;
-      at = slash + 1;
+      if (end === text.length) return node.exact;
+      at = end + 1;
     }
   }
 
@@ -63,9 +79,10 @@ export class PathIndex {
     let node = this.#root;
     // Of `/*` nothing is left; `/` has one segment, which is empty.
     for (const segment of text === '' ? [] : text.slice(1).split('/')) {
-      const known = node.children.get(segment);
+      const hash = hashOf(segment);
+      const known = childOf(node.children.get(hash), segment, 0, segment.length);
       const child = known ?? this.#node(clauses);
-      if (known === undefined) node.children.set(segment, child);
+      if (known === undefined) node.children.set(hash, [...(node.children.get(hash) ?? []), { segment, node: child }]);
       node = child;
     }
     put(isPrefix ? node.below : node.own, clause);
@@ -79,8 +96,23 @@ export class PathIndex {
   #settle(node: Node, inherited: ClauseSet): void {
     node.within = joined(inherited, node.below);
     node.exact = joined(this.#strict ? node.within : inherited, node.own);
-    for (const child of node.children.values()) this.#settle(child, node.within);
+    for (const edges of node.children.values()) for (const edge of edges) this.#settle(edge.node, node.within);
   }
+}
+
+const slash = 0x2f;
+
+function hashOf(segment: string): number {
+  let hash = 0;
+  for (let at = 0; at < segment.length; at += 1) hash = mixed(hash, segment.charCodeAt(at));
+  return hash;
+}
+
+/** The child for what stands in a text between two places, of those that have its hash. */
+function childOf(edges: readonly Edge[] | undefined, text: string, at: number, end: number): Node | undefined {
+  if (edges === undefined) return undefined;
+  for (const { segment, node } of edges) if (segment.length === end - at && hasAt(text, segment, at)) return node;
+  return undefined;
 }
 
 function folded(path: string): string {

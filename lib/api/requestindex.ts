@@ -2,7 +2,7 @@
 // is stricter, and one for those of Allow rules. Pure.
 import { isPathPattern, PathIndex } from './pathindex.ts';
 import type { RequestFacts } from './request.ts';
-import { type ClauseSet, emptySet, put, unrestricted, ValueIndex } from './ruleindex.ts';
+import { type ClauseSet, emptySet, hasAt, mixed, put, unrestricted, ValueIndex } from './ruleindex.ts';
 
 /** What a clause asks of requests. Undefined = it does not ask. */
 export interface RequestPart {
@@ -65,16 +65,25 @@ function keep(set: ClauseSet, other: ClauseSet): void {
   for (let word = 0; word < set.length; word += 1) set[word] = (set[word] ?? 0) & (other[word] ?? 0);
 }
 
-/** Clauses by host: names as they are, or `*.` and what they end with. */
+/** A name, or what stands behind a star, and the clauses that ask for it. */
+interface Named {
+  readonly name: string;
+  readonly set: ClauseSet;
+}
+
+/**
+ * Clauses by host: names as they are, or `*.` and what they end with. A host is read once, from its end, and looked up by a hash of what was
+ * read at each dot and at its beginning.
+ */
 class HostIndex {
   readonly asks: boolean;
   readonly #strict: boolean;
   readonly #any: ClauseSet;
   readonly #all: ClauseSet;
   readonly #scratch: ClauseSet;
-  readonly #names = new Map<string, ClauseSet>();
+  readonly #names = new Map<number, Named[]>();
   /** By what stands behind the star. */
-  readonly #endings = new Map<string, ClauseSet>();
+  readonly #endings = new Map<number, Named[]>();
 
   constructor(lists: readonly (readonly string[] | undefined)[], strict: boolean) {
     this.#strict = strict;
@@ -87,14 +96,19 @@ class HostIndex {
 
   of(host: string | undefined): ClauseSet {
     if (host === undefined) return this.#strict ? this.#all : this.#any;
-    const named = this.#names.get(host) ?? this.#any;
-    if (this.#endings.size === 0) return named;
-    let found = named;
-    for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) {
-      const set = this.#endings.get(host.slice(dot + 1));
-      if (set !== undefined) found = this.#with(found, set);
+    let found: ClauseSet | undefined;
+    let hash = 0;
+    for (let at = host.length - 1; at >= 0; at -= 1) {
+      const code = host.charCodeAt(at);
+      if (code === dot && this.#endings.size > 0) {
+        const ending = entryOf(this.#endings, hash, host, at + 1);
+        if (ending !== undefined) found = this.#with(found ?? this.#any, ending.set);
+      }
+      hash = mixed(hash, code);
     }
-    return found;
+    const named = entryOf(this.#names, hash, host, 0);
+    if (named === undefined) return found ?? this.#any;
+    return found === undefined ? named.set : this.#with(found, named.set);
   }
 
   /** Both sets, in the scratch of this index: valid until the next look-up. */
@@ -107,8 +121,25 @@ class HostIndex {
     const isEnding = pattern.startsWith('*.');
     const name = (isEnding ? pattern.slice(2) : pattern).toLowerCase();
     const map = isEnding ? this.#endings : this.#names;
-    const set = map.get(name) ?? this.#any.slice();
-    put(set, clause);
-    map.set(name, set);
+    let hash = 0;
+    for (let at = name.length - 1; at >= 0; at -= 1) hash = mixed(hash, name.charCodeAt(at));
+    let known = entryOf(map, hash, name, 0);
+    if (known === undefined) map.set(hash, [...(map.get(hash) ?? []), (known = { name, set: this.#any.slice() })]);
+    put(known.set, clause);
   }
+}
+
+const dot = 0x2e;
+
+/** The entry for what stands in a host from a place to its end, of which the hash is known. */
+function entryOf(
+  map: ReadonlyMap<number, readonly Named[]>,
+  hash: number,
+  host: string,
+  at: number,
+): Named | undefined {
+  const near = map.get(hash);
+  if (near === undefined) return undefined;
+  for (const entry of near) if (entry.name.length === host.length - at && hasAt(host, entry.name, at)) return entry;
+  return undefined;
 }

@@ -24,7 +24,8 @@ export class ValueIndex<K> {
 
   /** Clauses that hold for a value; of one that nobody has, those that do not ask. */
   of(value: K | undefined): ClauseSet {
-    return (value === undefined ? undefined : this.#sets.get(value)) ?? this.#any;
+    if (value === undefined || this.#sets.size === 0) return this.#any;
+    return this.#sets.get(value) ?? this.#any;
   }
 }
 
@@ -42,13 +43,14 @@ interface Ranges {
 
 /** Clauses by address ranges: one look-up for each length of range that is in use. */
 export class RangeIndex {
-  readonly #any: ClauseSet;
+  /** Clauses that do not ask. */
+  readonly any: ClauseSet;
   /** By the number of words of an address: 1 or 4. */
   readonly #ranges = new Map<number, Ranges[]>();
 
   /** `lists`: the ranges of each clause; undefined = it does not ask. */
   constructor(lists: readonly (readonly Block[] | undefined)[]) {
-    this.#any = unrestricted(lists);
+    this.any = unrestricted(lists);
     for (const [clause, blocks] of lists.entries()) for (const block of blocks ?? []) this.#add(block, clause);
   }
 
@@ -59,7 +61,7 @@ export class RangeIndex {
 
   /** Sets whose union are the clauses that hold for an address; false = it is none. */
   of(address: Words | false): readonly ClauseSet[] {
-    const sets = [this.#any];
+    const sets = [this.any];
     if (address === false) return sets;
     for (const { bits, found } of this.#ranges.get(address.length) ?? []) {
       const range = found.get(hashOf(address, bits))?.find(({ words }) => inBlock({ words, bits }, address));
@@ -75,7 +77,7 @@ export class RangeIndex {
     if (known === undefined) family.push(ranges);
     const near = entry(ranges.found, hashOf(words, bits), () => []);
     let range = near.find((each) => inBlock({ words, bits }, each.words));
-    if (range === undefined) near.push((range = { words, set: new Int32Array(this.#any.length) }));
+    if (range === undefined) near.push((range = { words, set: new Int32Array(this.any.length) }));
     put(range.set, clause);
   }
 }
@@ -106,6 +108,19 @@ export function unrestricted(lists: readonly (readonly unknown[] | undefined)[])
 /** Puts a clause into a set that is being made. */
 export function put(set: ClauseSet, clause: number): void {
   set[clause >> 5] = (set[clause >> 5] ?? 0) | (1 << (clause & 31));
+}
+
+/** One character more in the hash of a text (FNV-1a, which needs no more than one multiplication each). Whoever looks up by it compares the text, too. */
+export function mixed(hash: number, code: number): number {
+  return Math.imul(hash ^ code, 0x01000193);
+}
+
+/** Whether a text has another at a place. For the few characters of a name, faster than `startsWith`. */
+export function hasAt(text: string, name: string, at: number): boolean {
+  if (text.length - at < name.length) return false;
+  for (let index = 0; index < name.length; index += 1)
+    if (text.charCodeAt(at + index) !== name.charCodeAt(index)) return false;
+  return true;
 }
 
 function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -1,13 +1,13 @@
-// Conditions of rules (`when`) in CEL. What can be said is closed: the variables below, operators, and a list of functions without regular
+// Conditions of rules (`when`) in CEL. What can be said is closed: the variables of environment.ts, operators, and a list of functions without regular
 // expressions; one comprehension deep. So the cost of a condition is bounded by its size and that of one request, and nothing of a request
 // becomes a program. Loaded only where rules have conditions. Pure.
-import { type ASTNode, Environment } from '@marcbachmann/cel-js';
-import type { Condition, ConditionFacts, ConditionLanguage } from '../api/condition.ts';
+import type { ASTNode } from '@marcbachmann/cel-js';
+import type { Condition, ConditionLanguage } from '../api/condition.ts';
 import { messageOf } from '../errors.ts';
-import { Auth, Destination, Request, Source } from './facts.ts';
-
-/** Nodes of an expression, their depth, and elements of a list written in it. */
-const limits = { maxAstNodes: 256, maxDepth: 32, maxListElements: 64, maxMapEntries: 64, maxCallArguments: 8 };
+import { environment } from './environment.ts';
+import { isNode, wholeCondition } from './library.ts';
+import { compileTest } from './program.ts';
+import { Sheet } from './sheet.ts';
 
 /** Walk over a list with an expression for each of its elements. */
 const comprehensions: readonly string[] = ['all', 'exists', 'exists_one'];
@@ -42,22 +42,6 @@ const functions = new Set([
   'getMilliseconds',
 ]);
 
-const environment = new Environment({ unlistedVariablesAreDyn: false, limits })
-  .registerType('Auth', { ctor: Auth, fields: { present: 'bool', claims: 'map<string, dyn>' } })
-  .registerType('Source', {
-    ctor: Source,
-    fields: { identity: 'string', namespace: 'string', service: 'string', address: 'string' },
-  })
-  .registerType('Destination', { ctor: Destination, fields: { port: 'int' } })
-  .registerType('Request', {
-    ctor: Request,
-    fields: { method: 'string', path: 'string', host: 'string', headers: 'map<string, string>', auth: 'Auth' },
-  })
-  .registerVariable('source', 'Source')
-  .registerVariable('destination', 'Destination')
-  .registerVariable('request', 'Request')
-  .registerVariable('now', 'google.protobuf.Timestamp');
-
 /** What is wrong with a condition, and where; undefined = it can be used. */
 export function conditionFault(text: string): string | undefined {
   try {
@@ -73,42 +57,19 @@ export function conditionFault(text: string): string | undefined {
 }
 
 /** CEL. */
-export const conditionLanguage: ConditionLanguage = {
-  compile: (text) => {
-    if (conditionFault(text) !== undefined) return undefined;
-    const parsed = environment.parse(text);
-    parsed.check();
-    return conditionOf(parsed);
-  },
-};
+export const conditionLanguage: ConditionLanguage = { compiler, compile: (text) => compiler()(text) };
 
-function conditionOf(evaluate: (context: Record<string, unknown>) => unknown): Condition {
-  return (facts) => {
-    try {
-      const value = evaluate(contextOf(facts));
-      return typeof value === 'boolean' ? value : undefined;
-    } catch {
-      // A field that is not there, a type that does not fit: for the rule to say what that means.
-      return undefined;
-    }
-  };
+function compiler(): (text: string) => Condition | undefined {
+  const sheet = new Sheet();
+  return (text) => (conditionFault(text) === undefined ? conditionOf(text, sheet) : undefined);
 }
 
-let asked: ConditionFacts | undefined;
-let made: Record<string, unknown> = {};
-
-/** The conditions of several rules are asked of one request after the other. */
-function contextOf(facts: ConditionFacts): Record<string, unknown> {
-  if (asked !== facts) {
-    asked = facts;
-    made = {
-      source: new Source(facts),
-      destination: new Destination(facts),
-      request: new Request(facts),
-      now: facts.now,
-    };
-  }
-  return made;
+function conditionOf(text: string, sheet: Sheet): Condition {
+  const test = compileTest(environment.parse(text).ast, sheet) ?? wholeCondition(text);
+  return (facts) => {
+    sheet.turnTo(facts);
+    return test(facts);
+  };
 }
 
 interface Misuse {
@@ -135,10 +96,6 @@ function misuse(node: ASTNode, depth: number): Misuse | undefined {
 function childrenOf(args: unknown): readonly ASTNode[] {
   if (Array.isArray(args)) return (args as readonly unknown[]).flatMap(childrenOf);
   return isNode(args) ? [args] : [];
-}
-
-function isNode(value: unknown): value is ASTNode {
-  return typeof value === 'object' && value !== null && 'op' in value && 'args' in value;
 }
 
 function positionOf(error: unknown): number | undefined {

@@ -66,6 +66,14 @@ export const TOOLS = {
   zlint: { name: 'zlint', programs: { zlint: 'github.com/zmap/zlint/v3/cmd/zlint' } },
   // Cases for servers of HTTP/2 and HPACK, for tests.
   h2spec: { name: 'h2spec', programs: { h2spec: 'github.com/summerwind/h2spec/cmd/h2spec' } },
+  // Interoperability cases of gRPC, for tests: grpc-go's own client and server.
+  grpcinterop: {
+    name: 'grpcinterop',
+    programs: {
+      client: 'google.golang.org/grpc/interop/client',
+      server: 'google.golang.org/grpc/interop/server',
+    },
+  },
   // Back end and load generator of the data-plane benchmark.
   load: { name: 'load', programs: { load: '.' } },
   // A server and a client of Go's crypto/tls, for tests.

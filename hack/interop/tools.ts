@@ -85,6 +85,19 @@ async function javaPeer(progress: Progress): Promise<Program> {
   return { command: 'java', args, env: {} };
 }
 
+/** grpc-java's client and server of the interoperability cases of gRPC. Takes the name of a main class, then its options. */
+export async function grpcJava(progress: Progress): Promise<Program> {
+  const source = join(peers, 'grpc');
+  const folder = await kept('grpc', contentOf(source), progress, async (target) => {
+    const repository = join(cacheFolder(), 'interop', 'maven');
+    const copy = ['dependency:copy-dependencies', `-DoutputDirectory=${join(target, 'lib')}`];
+    const options = { cwd: source, timeoutMs: FETCH_TIMEOUT_MS };
+    await needed('mvn', ['-q', '-B', `-Dmaven.repo.local=${repository}`, ...copy], options);
+  });
+  const args = ['-Xmx192m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', join(folder, 'lib', '*')];
+  return { command: 'java', args, env: {} };
+}
+
 async function monoPeer(debian: string, progress: Progress): Promise<Program> {
   const env = {
     MONO_PATH: `${debian}/usr/lib/mono/4.5`,

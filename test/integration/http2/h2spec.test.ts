@@ -4,12 +4,13 @@
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { toolPath } from '../../../hack/cluster/api.ts';
 import { tryRun } from '../../../hack/cluster/run.ts';
+import { captured } from '../../support/http2/captured.ts';
 import { Mesh } from '../../support/pocketmesh.ts';
 
 type Verdict = 'passed' | 'failed' | 'skipped';
@@ -57,18 +58,7 @@ async function behindSidecars(port: number): Promise<number> {
   const api = await mesh.pod('api', { applicationPort: port, self });
   mesh.publish(8080, [api]);
   const shop = await mesh.pod('shop');
-  const capture = createServer({ allowHalfOpen: true }, (socket) => pipeBoth(socket, shop.dial(8080)));
-  capture.listen(0, '127.0.0.1');
-  await once(capture, 'listening');
-  mesh.onEnd(() => capture.close());
-  return (capture.address() as AddressInfo).port;
-}
-
-function pipeBoth(one: Socket, other: Socket): void {
-  for (const socket of [one, other]) socket.on('error', () => undefined);
-  one.on('close', () => other.destroy());
-  other.on('close', () => one.destroy());
-  one.pipe(other).pipe(one);
+  return captured(mesh, shop, 8080);
 }
 
 /** What every case says of a server. */

@@ -8,10 +8,11 @@ import {
   type Http2Server,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { RuleMatch } from '../../../lib/api/authorization.ts';
+import { captured } from '../../support/http2/captured.ts';
 import { GrpcCaller, type GrpcService, startGrpcService } from '../../support/http2/grpc.ts';
 import { answerOf, exchange } from '../../support/http2/throughgate.ts';
 import { Mesh, type Pod, refusals, until as within } from '../../support/pocketmesh.ts';
@@ -52,24 +53,14 @@ async function api(port: number, protocol: 'HTTP' | 'GRPC', transport: 'Tunnel' 
   const pod = await mesh.pod('api', { applicationPort: port, self: self([noRemove]) });
   mesh.publish(8080, [pod]);
   const shop = await mesh.pod('shop', { self: { connections } });
-  const capture = createServer((socket) => pipeBoth(socket, shop.dial(8080)));
-  capture.listen(0, '127.0.0.1');
-  await once(capture, 'listening');
-  mesh.onEnd(() => capture.close());
+  const capture = await captured(mesh, shop, 8080);
   const policies = (): number => pod.lines.filter(({ msg }) => msg === 'policy in use').length;
   const change = async (rules: readonly RuleMatch[]): Promise<void> => {
     const before = policies();
     mesh.tell('api', self(rules));
     await until(() => policies() > before, 'the policy is in use');
   };
-  return { pod, address: `127.0.0.1:${(capture.address() as AddressInfo).port}`, change };
-}
-
-function pipeBoth(one: Socket, other: Socket): void {
-  for (const socket of [one, other]) socket.on('error', () => undefined);
-  one.on('close', () => other.destroy());
-  other.on('close', () => one.destroy());
-  one.pipe(other).pipe(one);
+  return { pod, address: `127.0.0.1:${capture}`, change };
 }
 
 const counted = (count: number): Buffer => {

@@ -12,7 +12,7 @@ import { controlPaths, type DestinationSnapshot, type SelfSnapshot, type StatusR
 import type { RevocationSnapshot } from '../../lib/api/revocations.ts';
 import type { Authority } from '../../lib/pki/ca.ts';
 import { identityOf } from '../../lib/pki/identity.ts';
-import { type TestLeaf, testLeaf } from './pki.ts';
+import { DAY_MS, type TestLeaf, testLeaf } from './pki.ts';
 
 /** A destination without its version: the server counts. */
 export type TestDestination = Omit<DestinationSnapshot, 'version'>;
@@ -52,9 +52,10 @@ export class FakeControl {
 
   /** A server with a certificate of its own from `authority`. */
   static async start(authority: Authority, port: number = 0, host: string = '127.0.0.1'): Promise<FakeControl> {
-    const control = new FakeControl(
-      await testLeaf(authority, { namespace: 'tabard-system', service: 'tabard-operator' }),
-    );
+    // For runs that last longer than a leaf of a test does.
+    const lifetimeMs = 30 * DAY_MS;
+    const leaf = await testLeaf(authority, { namespace: 'tabard-system', service: 'tabard-operator', lifetimeMs });
+    const control = new FakeControl(leaf);
     await control.listen(port, host);
     return control;
   }

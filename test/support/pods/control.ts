@@ -1,18 +1,23 @@
 // The control API and the CA of a test's pods, run in the namespace of their node. Says on which port it listens, then does as it is asked.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
 import { secretKeys } from '../../../lib/api/contract.ts';
+import type { RevokedEntry } from '../../../lib/api/revocations.ts';
 import { FakeControl, type TestDestination } from '../control.ts';
+import { project } from '../interop/projected.ts';
 import { testAuthority, testLeaf } from '../pki.ts';
 import { type SelfOptions, testSelf } from '../sidecar.ts';
 import { answering, type Line } from './inside.ts';
 
 /** What it can be asked. */
 export type ControlQuestion =
-  /** Writes a certificate of a service as the kubelet would mount it. */
+  /** Writes a new certificate of a service as the kubelet projects it. */
   | { readonly do: 'certify'; readonly service: string; readonly folder: string }
   | { readonly do: 'self'; readonly service: string; readonly self: SelfOptions }
   | { readonly do: 'destination'; readonly key: string; readonly destination: TestDestination }
+  /** What everybody is told of revocations. */
+  | { readonly do: 'revoke'; readonly entries: readonly RevokedEntry[] }
+  /** Drops every connection and listens again. */
+  | { readonly do: 'hang up' }
   /** Status and text of a page of a pod's admin port; status 0 where nobody answers. */
   | { readonly do: 'get'; readonly url: string };
 
@@ -25,13 +30,19 @@ export interface Page {
 const [host = ''] = process.argv.slice(2);
 const authority = await testAuthority();
 const control = await FakeControl.start(authority, 0, host);
+let revoked = 0;
 
 async function certify(service: string, folder: string): Promise<void> {
   const { certificate, key, bundle } = await testLeaf(authority, { service });
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, secretKeys.certificate), certificate);
-  writeFileSync(join(folder, secretKeys.key), key);
-  writeFileSync(join(folder, secretKeys.trustBundle), bundle);
+  const texts = { [secretKeys.certificate]: certificate, [secretKeys.key]: key, [secretKeys.trustBundle]: bundle };
+  project(folder, Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, Buffer.from(text)])));
+}
+
+async function hangUp(): Promise<void> {
+  const { port } = control;
+  await control.stop();
+  await control.listen(port, host);
 }
 
 async function get(url: string): Promise<Page> {
@@ -51,6 +62,11 @@ function answer(asked: ControlQuestion): unknown {
       return control.setSelf(testSelf(asked.service, authority.certificate, asked.self));
     case 'destination':
       return control.setDestination(asked.key, asked.destination);
+    case 'revoke':
+      revoked += 1;
+      return control.setRevocations({ number: revoked, entries: asked.entries });
+    case 'hang up':
+      return hangUp();
     case 'get':
       return get(asked.url);
   }

@@ -18,6 +18,10 @@ export interface SidecarSettings {
   readonly relay?: RelayName;
   /** How long it may take to let its connections end. */
   readonly drainSeconds?: number;
+  /** `debug` tells everything, and is for tests that end soon. */
+  readonly logLevel?: 'debug' | 'info';
+  /** Further options of Node's. */
+  readonly options?: readonly string[];
 }
 
 /** What a pod needs of the world around it. */
@@ -181,7 +185,8 @@ export class TestPod {
     await Promise.all([this.#sidecar?.end(), this.#application?.end()]);
   }
 
-  async #startOne({ program, relay, drainSeconds = 60 }: SidecarSettings): Promise<void> {
+  async #startOne(settings: SidecarSettings): Promise<void> {
+    const { program, relay, drainSeconds = 60, logLevel = 'debug', options = [] } = settings;
     const { folder, controlAddress, controlIdentity, address, name } = this.#deps;
     const tls = join(folder, 'tls');
     const state = join(folder, 'state');
@@ -189,8 +194,8 @@ export class TestPod {
     mkdirSync(state, { recursive: true });
     chownSync(state, PROXY_UID, PROXY_UID);
     this.#sidecar = new Inside(this.netns, 'proxy', {
-      // As the webhook starts it (webhook/container.ts), with a log that tells everything.
-      args: ['--no-maglev', '--v8-pool-size=1', '--max-semi-space-size=2', '--expose-gc', program],
+      // As the webhook starts it (webhook/container.ts), but for the log.
+      args: ['--no-maglev', '--v8-pool-size=1', '--max-semi-space-size=2', '--expose-gc', ...options, program],
       env: {
         [env.podName]: `${name}-0`,
         [env.podUid]: `uid-${name}`,
@@ -198,7 +203,7 @@ export class TestPod {
         [env.service]: name,
         [env.controlAddress]: controlAddress,
         [env.controlIdentity]: controlIdentity,
-        [env.logLevel]: 'debug',
+        [env.logLevel]: logLevel,
         [env.relay]: relay === 'public' ? 'Public' : 'Auto',
         [env.drainSeconds]: String(drainSeconds),
         TABARD_TLS_FOLDER: tls,

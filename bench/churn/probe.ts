@@ -1,0 +1,49 @@
+// Loaded into a sidecar before its own program (`--import`): answers each line of standard input with what the process holds. It is read as
+// text, stripped of its types and given to Node as a module: a loader of TypeScript in the sidecar would be a part of what is measured.
+import { readdirSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { queryObjects } from 'node:v8';
+
+/** What a process holds. */
+export interface Held {
+  /** Resident memory as it was found, before the collection. */
+  readonly rssMb: number;
+  /** JavaScript's heap after a collection. */
+  readonly heapMb: number;
+  /** Buffers and what else the heap keeps alive outside of itself, after a collection. */
+  readonly buffersMb: number;
+  /** Live objects of every kind. */
+  readonly objects: number;
+  /** Open files, sockets among them. */
+  readonly files: number;
+  /** Timers, sockets and requests that Node would wait for. */
+  readonly resources: number;
+}
+
+const megabyte = 2 ** 20;
+
+async function held(): Promise<Held> {
+  const rssMb = process.memoryUsage.rss() / megabyte;
+  // What was freed by finalizers of the first one goes with the second.
+  for (let times = 0; times < 2; times += 1) {
+    globalThis.gc?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return {
+    rssMb,
+    heapMb: heapUsed / megabyte,
+    buffersMb: external / megabyte,
+    objects: queryObjects(Object, { format: 'count' }),
+    files: readdirSync('/proc/self/fd').length,
+    resources: process.getActiveResourcesInfo().length,
+  };
+}
+
+const input = createInterface(process.stdin);
+input.on('line', (text) => {
+  const { id } = JSON.parse(text) as { readonly id: number };
+  void held().then((answer) => process.stdout.write(`${JSON.stringify({ id, answer })}\n`));
+});
+// Whoever watches is gone: so is what is watched.
+input.on('close', () => process.exit(1));

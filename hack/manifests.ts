@@ -5,7 +5,7 @@ import { join, relative, resolve } from 'node:path';
 import { apiReference } from './manifests/api-reference.ts';
 import { chartCrd } from './manifests/chart-crd.ts';
 import { chartReadme } from './manifests/chart-readme.ts';
-import { chartWebhookConfiguration } from './manifests/chart-webhook.ts';
+import { chartPolicyConfiguration, chartWebhookConfiguration } from './manifests/chart-webhook.ts';
 import { cliPage } from './manifests/cli-page.ts';
 import { reasonsPage } from './manifests/reasons-page.ts';
 
@@ -27,6 +27,7 @@ export function derivedFiles(): readonly Derived[] {
   return [
     ...crds.map(({ name, text }) => ({ path: join(chart, 'templates/crds', name), text: chartCrd(name, text) })),
     { path: join(chart, 'templates/webhook/configuration.yaml'), text: chartWebhookConfiguration() },
+    { path: join(chart, 'templates/webhook/policies.yaml'), text: chartPolicyConfiguration() },
     { path: join(chart, 'README.md'), text: chartReadme(readFileSync(join(chart, 'values.yaml'), 'utf8')) },
     { path: join(root, 'docs/api.md'), text: apiReference(crds.map(({ text }) => text).reverse()) },
     { path: join(root, 'docs/reasons.md'), text: reasonsPage() },

@@ -12,14 +12,18 @@ import { Reflector } from '../lib/kube/reflector.ts';
 import { metadataOf, type Resource, resources } from '../lib/kube/resources.ts';
 import { connect } from '../lib/kube/rest.ts';
 import { ObjectStore } from '../lib/kube/store.ts';
+import type { Beside } from '../lib/policy/admission.ts';
 import { Lifecycle, type Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import { Metrics } from '../lib/runtime/metrics.ts';
 import { admit } from './admit.ts';
 import type { WebhookConfig } from './config.ts';
 import { neverInjectedNamespaces, webhookEntries, webhookPaths } from './configuration.ts';
+import { admitPolicy } from './policies.ts';
+import { policyEntries } from './policyentries.ts';
 import { CaPublisher } from './publisher.ts';
-import { admissionMetrics, createNamespaceReporter, createReporter } from './report.ts';
+import { Publishers } from './publishers.ts';
+import { admissionMetrics, createNamespaceReporter, createPolicyReporter, createReporter } from './report.ts';
 import { formatReview, parseReview } from './review.ts';
 import { type AdmissionServer, startAdmissionServer } from './server.ts';
 import { ServingCertificate, type ServingCredentials } from './serving.ts';
@@ -69,6 +73,7 @@ export async function runWebhook(deps: AppDeps): Promise<0 | 1> {
 function start(parts: Parts, stages: Readonly<Record<'answering' | 'resting' | 'watching', Stage>>): void {
   const { config, clock, logger, client, lifecycle, metrics, kube } = parts;
   const namespaces = reflect(parts, stages.resting, metadataOf(resources.namespaces));
+  const beside = policySurroundings(parts, stages.resting);
   const first = Promise.withResolvers<ServingCredentials>();
   let server: AdmissionServer | undefined;
   const serving = servingCertificate(parts, stages.resting, (credentials) => {
@@ -100,7 +105,7 @@ function start(parts: Parts, stages: Readonly<Record<'answering' | 'resting' | '
   stages.answering.run('admission', async (signal) => {
     const credentials = await either(first.promise, signal);
     if (credentials === undefined) return;
-    const answer = answering(parts, events, namespaces);
+    const answer = answering(parts, { events, namespaces, beside });
     server = await startAdmissionServer({
       ...answer,
       port: config.port,
@@ -117,10 +122,29 @@ function start(parts: Parts, stages: Readonly<Record<'answering' | 'resting' | '
   });
 }
 
+/** What answers are found by, and told to. */
+interface Surroundings {
+  readonly events: EventRecorder;
+  readonly namespaces: ObjectStore<KubeObject>;
+  readonly beside: () => Beside;
+}
+
+/** Baselines and roles, for warnings: nobody waits for them. */
+function policySurroundings(parts: Parts, stage: Stage): () => Beside {
+  const baselines = reflect(parts, stage, resources.tlsbaselines);
+  const roles = reflect(parts, stage, resources.tlsroles);
+  return () => ({
+    baselines: baselines.hasSynced ? baselines.list() : undefined,
+    roles: roles.hasSynced ? roles.list() : undefined,
+    trustDomain: parts.config.sidecar.trustDomain,
+  });
+}
+
 /** How reviews are answered and reported. */
-function answering({ config, logger, metrics }: Parts, events: EventRecorder, namespaces: ObjectStore<KubeObject>) {
+function answering({ config, logger, metrics }: Parts, { events, namespaces, beside }: Surroundings) {
   const families = admissionMetrics(metrics);
   const report = createReporter({ logger, metrics: families, events });
+  const reportPolicy = createPolicyReporter({ logger, metrics: families });
   const context = {
     config: config.sidecar,
     namespaceLabels: (name: string) => namespaces.get(name)?.metadata.labels ?? {},
@@ -130,6 +154,11 @@ function answering({ config, logger, metrics }: Parts, events: EventRecorder, na
     answer: (path: string, body: string): string => {
       const started = performance.now();
       const review = parseReview(body);
+      if (path === webhookPaths.policies) {
+        const said = admitPolicy(review, beside());
+        reportPolicy(review, said, performance.now() - started);
+        return JSON.stringify(formatReview(review.uid, said.answer));
+      }
       const admission = admit(path, review, context);
       const text = JSON.stringify(formatReview(review.uid, admission.answer));
       report(review, admission, performance.now() - started);
@@ -141,13 +170,28 @@ function answering({ config, logger, metrics }: Parts, events: EventRecorder, na
 function servingCertificate(parts: Parts, stage: Stage, onCredentials: (credentials: ServingCredentials) => void) {
   const { config, clock, logger, client, metrics } = parts;
   const { namespace, overlapMs } = config.serving;
-  const entries = webhookEntries(namespace).map((entry) => entry.name);
+  const publisher = new CaPublisher({
+    client,
+    clock,
+    logger,
+    overlapMs,
+    entries: webhookEntries(namespace).map((entry) => entry.name),
+  });
+  const checking = new CaPublisher({
+    client,
+    clock,
+    logger,
+    overlapMs,
+    entries: policyEntries(namespace).map((entry) => entry.name),
+    resource: resources.validatingwebhookconfigurations,
+    without: 'policies are not checked when they are applied',
+  });
   const serving = new ServingCertificate({
     client,
     clock,
     logger,
     settings: config.serving,
-    publisher: new CaPublisher({ client, clock, logger, entries, overlapMs }),
+    publisher: new Publishers(publisher, checking, logger),
     periodMs: config.servingPeriodMs,
     settleMs: config.servingSettleMs,
     onCredentials,
@@ -165,20 +209,20 @@ function servingCertificate(parts: Parts, stage: Stage, onCredentials: (credenti
   const wake = () => serving.wake();
   const only = (name: string) => ({ fieldSelector: `metadata.name=${name}` });
   reflect(parts, stage, resources.secrets, { namespace, ...only(names.webhookSecret) }).subscribe(wake);
-  const configurations = metadataOf(resources.mutatingwebhookconfigurations);
-  reflect(parts, stage, configurations, only(names.webhookConfiguration)).subscribe(wake);
+  for (const kind of [resources.mutatingwebhookconfigurations, resources.validatingwebhookconfigurations])
+    reflect(parts, stage, metadataOf(kind), only(names.webhookConfiguration)).subscribe(wake);
   stage.run('serving certificate', (signal) => serving.run(signal));
   return serving;
 }
 
-function reflect(
+function reflect<T extends KubeObject>(
   { client, clock, logger, kube }: Parts,
   stage: Stage,
-  resource: Resource,
+  resource: Resource<T>,
   selection: { readonly namespace?: string; readonly fieldSelector?: string } = {},
-): ObjectStore<KubeObject> {
+): ObjectStore<T> {
   const onListenerError = (error: unknown) => logger.error({ err: error }, 'a listener failed');
-  const store = new ObjectStore<KubeObject>({ onListenerError });
+  const store = new ObjectStore<T>({ onListenerError });
   const reflector = new Reflector({ client, resource, selection, store, clock, logger, metrics: kube });
   stage.run(`watch of ${resource.plural}`, (signal) => reflector.run(signal));
   return store;

@@ -11,6 +11,8 @@ export const webhookPaths = {
   namespacePods: '/mutate/pods/namespace',
   /** Workload objects with any of Tabard's annotations, and Jobs of CronJobs whose template carries the annotation. */
   workloads: '/mutate/workloads',
+  /** Tabard's own resources (policyentries.ts). */
+  policies: '/validate/policies',
 } as const;
 
 /** One entry of `webhooks`, in the words of admissionregistration.k8s.io/v1, without `caBundle`. */
@@ -55,6 +57,9 @@ const hasOurs = (object: string) =>
 const controlledBy = (test: string) =>
   `object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false)${test})`;
 
+/** Removing a finalizer must not wait for a webhook that is away. */
+export const notEnding = { name: 'not-ending', expression: '!has(object.metadata.deletionTimestamp)' } as const;
+
 const conditions = {
   /** "false" never calls; anything but "true" calls and is refused with what is accepted. */
   asked: {
@@ -80,8 +85,7 @@ const conditions = {
     name: 'stands-alone',
     expression: `request.resource.resource != 'replicasets' || !${controlledBy('')}`,
   },
-  /** Removing a finalizer must not wait for a webhook that is away. */
-  notEnding: { name: 'not-ending', expression: '!has(object.metadata.deletionTimestamp)' },
+  notEnding,
   ofCronJob: { name: 'of-cronjob', expression: controlledBy(" && o.kind == 'CronJob'") },
 } as const;
 

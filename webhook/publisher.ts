@@ -1,25 +1,33 @@
-// Tells the API server which CAs to trust: keeps the `caBundle` of our entries right in the MutatingWebhookConfiguration, and
+// Tells the API server which CAs to trust: keeps the `caBundle` of our entries right in one webhook configuration, and
 // knows since when each CA has been in all of them. What others wrote there stays.
 import { names } from '../lib/api/contract.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { KubeClient } from '../lib/kube/client.ts';
 import { isKube } from '../lib/kube/errors.ts';
-import type { MutatingWebhookConfiguration } from '../lib/kube/object.ts';
-import { resources } from '../lib/kube/resources.ts';
+import type { MutatingWebhookConfiguration, ValidatingWebhookConfiguration } from '../lib/kube/object.ts';
+import { type Resource, resources } from '../lib/kube/resources.ts';
 import { fingerprint } from '../lib/pki/bundle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import { certificatesOf, commonCas, isOwnCa, newBundle } from './cabundle.ts';
 import type { ServingMaterial } from './material.ts';
 
+/** Both kinds have entries with a `clientConfig`. */
+type WebhookConfiguration = MutatingWebhookConfiguration | ValidatingWebhookConfiguration;
+
 export interface CaPublisherOptions {
-  readonly client: KubeClient;
+  readonly client: Pick<KubeClient, 'get' | 'patch'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Names of the entries that are ours (configuration.ts). */
   readonly entries: readonly string[];
   /** A CA of ours that no Secret named for this long is taken out of the bundles. */
   readonly overlapMs: number;
+  /** The kind of the configuration, a MutatingWebhookConfiguration by default, and what is not done while there is none. */
+  readonly resource?: Resource<WebhookConfiguration>;
+  readonly without?: string;
 }
+
+const { mutatingwebhookconfigurations: mutating } = resources;
 
 const ref = { name: names.webhookConfiguration };
 
@@ -30,6 +38,8 @@ export class CaPublisher {
   readonly #published = new Map<string, number>();
   /** CAs of ours in a bundle that the Secret does not name, with the time since when. */
   readonly #absent = new Map<string, number>();
+  /** As it was last read. */
+  #configuration: WebhookConfiguration | undefined;
 
   constructor(options: CaPublisherOptions) {
     this.#options = options;
@@ -46,30 +56,32 @@ export class CaPublisher {
     return since === undefined ? undefined : this.#nowMs() - since;
   }
 
-  /** Reads the configuration; undefined when there is none. Rejects with a KubeError. */
-  async read(signal: AbortSignal): Promise<MutatingWebhookConfiguration | undefined> {
-    const { client, logger } = this.#options;
-    let found: MutatingWebhookConfiguration | undefined;
+  /** Whether there was a configuration with entries of ours when it was last read. */
+  get found(): boolean {
+    return this.#own(this.#configuration).length > 0;
+  }
+
+  /** Reads the configuration. Rejects with a KubeError. */
+  async read(signal: AbortSignal): Promise<void> {
+    const { client, logger, resource = mutating, without = 'nobody is injected' } = this.#options;
+    this.#configuration = undefined;
     try {
-      found = await client.get(resources.mutatingwebhookconfigurations, ref, { signal });
+      this.#configuration = await client.get(resource, ref, { signal });
     } catch (error) {
       if (!isKube(error, 'NotFound')) throw error;
-      logger.warn(ref, 'the webhook configuration does not exist; nobody is injected until the chart makes it');
+      logger.warn({ ...ref, kind: resource.kind, without }, 'the webhook configuration does not exist');
     }
-    this.#observe(found);
-    return found;
+    this.#observe(this.#configuration);
   }
 
   /**
-   * Brings the bundles up to date with a Secret that was read after `configuration`: a CA enters a bundle only after it entered the
+   * Brings the bundles up to date with a Secret that was read after the configuration: a CA enters a bundle only after it entered the
    * Secret, so one that is in the bundle and not in the Secret was taken out of it. Rejects with `Conflict` when somebody
-   * changed the configuration meanwhile.
+   * changed the configuration meanwhile. Does nothing where there is none.
    */
-  async publish(
-    configuration: MutatingWebhookConfiguration,
-    material: ServingMaterial,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async publish(material: ServingMaterial, signal: AbortSignal): Promise<void> {
+    const configuration = this.#configuration;
+    if (configuration === undefined) return;
     const own = new Set(this.#own(configuration));
     const retired = this.#retired(
       [...own].map((entry) => entry.clientConfig.caBundle),
@@ -87,16 +99,16 @@ export class CaPublisher {
     if (!changed) return;
     // Not server-side apply: it would make us an owner of the entries, and an upgrade of the chart could take none away.
     const patch = { metadata: { resourceVersion: configuration.metadata.resourceVersion }, webhooks };
-    const { client, logger } = this.#options;
-    this.#observe(await client.patch(resources.mutatingwebhookconfigurations, ref, patch, { signal }));
+    const { client, logger, resource = mutating } = this.#options;
+    this.#observe(await client.patch(resource, ref, patch, { signal }));
     logger.info({ cas: [...this.#published.keys()] }, 'told the api server which cas to trust');
   }
 
-  #own(configuration: MutatingWebhookConfiguration | undefined) {
+  #own(configuration: WebhookConfiguration | undefined) {
     return (configuration?.webhooks ?? []).filter((entry) => this.#options.entries.includes(entry.name));
   }
 
-  #observe(configuration: MutatingWebhookConfiguration | undefined): void {
+  #observe(configuration: WebhookConfiguration | undefined): void {
     const common = commonCas(this.#own(configuration).map((entry) => entry.clientConfig.caBundle));
     for (const print of this.#published.keys()) if (!common.has(print)) this.#published.delete(print);
     for (const print of common) if (!this.#published.has(print)) this.#published.set(print, this.#nowMs());

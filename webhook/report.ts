@@ -8,6 +8,7 @@ import type { Logger } from '../lib/runtime/logger.ts';
 import type { CounterMetric, HistogramMetric, Metrics } from '../lib/runtime/metrics.ts';
 import type { Admission, AdmissionRecord } from './admit.ts';
 import { stringAt } from './json.ts';
+import type { PolicyAdmission } from './policies.ts';
 import type { Review } from './review.ts';
 import { serviceOf } from './service.ts';
 
@@ -49,8 +50,12 @@ export interface ReporterOptions {
   readonly events: Pick<EventRecorder, 'record'>;
 }
 
+/** Fields of a policy that one line names. */
+const mostFields = 10;
+
 /** Kinds that may be a label; anything else is `other`. */
-const kinds: readonly string[] = ['Pod', 'Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet', 'Job', 'CronJob'];
+const workloadKinds = ['Pod', 'Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet', 'Job', 'CronJob'];
+const kinds: readonly string[] = workloadKinds.concat('TLSPolicy', 'TLSBaseline', 'TLSRole');
 
 /** Outcomes that a person may ask about later. */
 const facts: Readonly<Partial<Record<AdmissionRecord['outcome'], Pick<EventFacts, 'type' | 'reason'>>>> = {
@@ -88,6 +93,18 @@ export function createReporter({ logger, metrics, events }: ReporterOptions) {
     if (event === undefined || dryRun || reason === 'opted_out' || reason === 'not_requested') return;
     const note = reason === '' ? message : `${reason}: ${message}`;
     events.record(subjectOf(review, record), { ...event, action: 'Inject', note });
+  };
+}
+
+/** The function that is told of every answered review of a policy. What was refused was never stored, and has no events. */
+export function createPolicyReporter({ logger, metrics }: Pick<ReporterOptions, 'logger' | 'metrics'>) {
+  return ({ uid, kind, namespace, name, operation, dryRun }: Review, said: PolicyAdmission, ms: number): void => {
+    const { outcome, fields } = said;
+    metrics.admissions.inc({ kind: kinds.includes(kind) ? kind : 'other', outcome, reason: '' });
+    metrics.seconds.observe(ms / 1000, { outcome });
+    const rounded = Math.round(ms * 100) / 100;
+    const named = fields.length === 0 ? {} : { fields: fields.slice(0, mostFields) };
+    logger.info({ uid, kind, namespace, name, operation, outcome, ...named, dryRun, ms: rounded }, 'policy checked');
   };
 }
 

@@ -1,4 +1,5 @@
 // AdmissionReview (admission.k8s.io/v1) in and out. The object stays the raw JSON that the API server sent. Pure.
+import { GROUP } from '../lib/api/contract.ts';
 import { AppError } from '../lib/errors.ts';
 import { isObject, isTrueAt, type JsonObject, objectAt, stringAt } from './json.ts';
 import type { PatchOperation } from './patch.ts';
@@ -9,6 +10,7 @@ export interface Review {
   readonly operation: 'CREATE' | 'UPDATE';
   /** Nothing may be written anywhere on behalf of this request. */
   readonly dryRun: boolean;
+  /** Empty for what is of no namespace. */
   readonly namespace: string;
   /** Empty while the API server has not made up a name from generateName. */
   readonly name: string;
@@ -23,12 +25,16 @@ export interface Answer {
   readonly allowed: boolean;
   /** Why not, for the user. */
   readonly message?: string;
+  /** HTTP status of a refusal and the word for it; 403 Forbidden unless it says otherwise. */
+  readonly status?: { readonly code: number; readonly reason: string };
   readonly operations: readonly PatchOperation[];
   /** Shown by kubectl, each on a line of its own. */
   readonly warnings: readonly string[];
   /** Written to the API server's audit log, prefixed with the webhook's name. */
   readonly audit: Readonly<Record<string, string>>;
 }
+
+const forbidden = { code: 403, reason: 'Forbidden' } as const;
 
 /** Longest warning that the API server passes on whole. */
 const maximumWarning = 256;
@@ -43,7 +49,9 @@ export function parseReview(body: string): Review {
   const uid = stringAt(request, 'uid');
   const object = objectAt(request, 'object');
   const operation = stringAt(request, 'operation');
-  const namespace = stringAt(request, 'namespace');
+  // Of the kinds that Tabard is asked about, its own alone may be of no namespace.
+  const isOurs = stringAt(request, 'kind', 'group') === GROUP;
+  const namespace = stringAt(request, 'namespace') ?? (isOurs ? '' : undefined);
   if (uid === undefined || uid === '' || namespace === undefined) {
     throw new AppError('input_invalid', 'the AdmissionReview has no request.uid or no request.namespace');
   }
@@ -69,6 +77,7 @@ export function parseReview(body: string): Review {
 /** The response body. */
 export function formatReview(uid: string, answer: Answer): JsonObject {
   const { allowed, message, operations, warnings, audit } = answer;
+  const { code, reason } = answer.status ?? forbidden;
   const patch = Buffer.from(JSON.stringify(operations)).toString('base64');
   return {
     apiVersion: 'admission.k8s.io/v1',
@@ -77,7 +86,7 @@ export function formatReview(uid: string, answer: Answer): JsonObject {
       uid,
       allowed,
       ...(allowed && operations.length > 0 ? { patchType: 'JSONPatch', patch } : {}),
-      ...(allowed ? {} : { status: { code: 403, reason: 'Forbidden', message: message ?? 'refused' } }),
+      ...(allowed ? {} : { status: { code, reason, message: message ?? 'refused' } }),
       ...(warnings.length > 0 ? { warnings: warnings.map(shortened) } : {}),
       auditAnnotations: audit,
     },

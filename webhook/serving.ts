@@ -20,7 +20,7 @@ import {
   type ServingSettings,
   writeMaterial,
 } from './material.ts';
-import type { CaPublisher } from './publisher.ts';
+import type { Publisher } from './publishers.ts';
 import { nextStep } from './rotation.ts';
 
 /** PEM of the certificate to serve with, and its key. */
@@ -34,7 +34,7 @@ export interface ServingOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly settings: ServingSettings;
-  readonly publisher: CaPublisher;
+  readonly publisher: Publisher;
   /** How often to look when nothing is heard; 60 s by default. */
   readonly periodMs?: number;
   /** How long a CA has been told to the API server before a certificate of it is served; 10 s by default. */
@@ -110,9 +110,9 @@ export class ServingCertificate {
   async #look(signal: AbortSignal): Promise<void> {
     const { publisher } = this.#options;
     // In this order: see CaPublisher.publish.
-    const configuration = await publisher.read(signal);
+    await publisher.read(signal);
     const material = await this.#advance(await this.#find(signal), signal);
-    if (configuration !== undefined) await publisher.publish(configuration, material, signal);
+    await publisher.publish(material, signal);
     this.#adopt(material);
   }
 

@@ -107,7 +107,7 @@ export const names = {
   caSecret: 'tabard-ca',
   /** Secret in Tabard's namespace with the webhook's CA and serving certificate. */
   webhookSecret: 'tabard-webhook-tls',
-  /** MutatingWebhookConfiguration. */
+  /** MutatingWebhookConfiguration, and the ValidatingWebhookConfiguration beside it. */
   webhookConfiguration: 'tabard-webhook',
   defaultIssuer: 'cluster',
 } as const;
@@ -156,6 +156,10 @@ export const env = {
   drainSeconds: 'TABARD_DRAIN_SECONDS',
   /** Which relay carries bytes, one of `relayWishes`; unset means the first. */
   relay: 'TABARD_RELAY',
+  /** How many processes share the data path, one of `workersWishes`; unset means the first. */
+  workers: 'TABARD_WORKERS',
+  /** Number of a further worker, for the process that the first one starts. */
+  worker: 'TABARD_WORKER',
   /** Names of the fields in the sidecar's log, one of `logFormats`; unset means the first. */
   logFormat: 'TABARD_LOG_FORMAT',
   /** JSON: RewrittenProbe[] (lib/api/probes.ts). */
@@ -169,6 +173,31 @@ export const env = {
 /** `Auto` takes the fast relay where it passes its test at the start, else the public one; `Public` always takes that. */
 export const relayWishes = ['Auto', 'Public'] as const;
 export type RelayWish = (typeof relayWishes)[number];
+
+/** Most processes that share a sidecar's data path. */
+export const MOST_WORKERS = 16;
+
+/** `Auto` takes one process for each whole core of the container's CPU limit, and one where there is no limit; a number takes so many. */
+export const workersWishes = [
+  'Auto',
+  '1',
+  '2',
+  '3',
+  '4',
+  '5',
+  '6',
+  '7',
+  '8',
+  '9',
+  '10',
+  '11',
+  '12',
+  '13',
+  '14',
+  '15',
+  `${MOST_WORKERS}`,
+] as const;
+export type WorkersWish = (typeof workersWishes)[number];
 
 /** Whose names the fields of the sidecar's log have: OpenTelemetry's semantic conventions, or the Elastic Common Schema. */
 export const logFormats = ['OpenTelemetry', 'ECS'] as const;

@@ -18,6 +18,7 @@ import type {
   V1Service,
   V1ServiceCIDR,
   V1StatefulSet,
+  V1ValidatingWebhookConfiguration,
 } from '@kubernetes/client-node';
 import type { Condition } from '../api/conditions.ts';
 import type { ObjectMeta } from '../api/tlspolicy.ts';
@@ -69,6 +70,7 @@ export type ReplicaSet = Stored<V1ReplicaSet>;
 export type Job = Stored<V1Job>;
 export type CronJob = Stored<V1CronJob>;
 export type MutatingWebhookConfiguration = Stored<V1MutatingWebhookConfiguration>;
+export type ValidatingWebhookConfiguration = Stored<V1ValidatingWebhookConfiguration>;
 
 /** certificates.k8s.io/v1 (KEP-3257); the generated models know only its beta versions. */
 export interface ClusterTrustBundle extends KubeObject {

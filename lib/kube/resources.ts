@@ -29,6 +29,7 @@ import type {
   Service,
   ServiceCIDR,
   StatefulSet,
+  ValidatingWebhookConfiguration,
 } from './object.ts';
 
 declare const objectType: unique symbol;
@@ -106,6 +107,12 @@ export const resources = Object.freeze({
     'admissionregistration.k8s.io/v1',
     'mutatingwebhookconfigurations',
     'MutatingWebhookConfiguration',
+    'Cluster',
+  ),
+  validatingwebhookconfigurations: define<ValidatingWebhookConfiguration>(
+    'admissionregistration.k8s.io/v1',
+    'validatingwebhookconfigurations',
+    'ValidatingWebhookConfiguration',
     'Cluster',
   ),
 });

@@ -17,6 +17,7 @@ import { resources } from '../../lib/kube/resources.ts';
 import { connect } from '../../lib/kube/rest.ts';
 import { Metrics } from '../../lib/runtime/metrics.ts';
 import { webhookEntries } from '../../webhook/configuration.ts';
+import { policyEntries } from '../../webhook/policyentries.ts';
 import { openHelm } from './helm.ts';
 import { sidecarConfig } from './webhook.ts';
 
@@ -89,22 +90,18 @@ export async function startWebhookCluster(): Promise<WebhookCluster> {
   };
 }
 
-/** Namespace, rights and configuration of the chart; a kubeconfig with the webhook's own rights. */
+const configurationKinds: readonly string[] = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'];
+
+/** Namespace, resources, rights and configuration of the chart; a kubeconfig with the webhook's own rights. */
 async function install(plane: ControlPlane, port: number): Promise<string> {
   const helm = await openHelm();
   const rendered = await helm.render().finally(() => helm.close());
-  const kinds = [
-    'ServiceAccount',
-    'ClusterRole',
-    'ClusterRoleBinding',
-    'Role',
-    'RoleBinding',
-    'MutatingWebhookConfiguration',
-  ];
+  const kinds = ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding', ...configurationKinds];
   const wanted = rendered
     .filter((object) => kinds.includes(object.kind) && object.metadata.name.includes('webhook'))
-    .map((object) => (object.kind === 'MutatingWebhookConfiguration' ? onPort(object, port) : object));
+    .map((object) => (configurationKinds.includes(object.kind) ? onPort(object, port) : object));
   await plane.kubectl(['create', 'namespace', ownNamespace]);
+  await plane.kubectl(['apply', '--server-side', '-f', join(root, 'crds')]);
   await plane.kubectl(['apply', '--server-side', '--field-manager=helm', '-f', '-'], {
     input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: wanted }),
   });
@@ -126,8 +123,9 @@ async function install(plane: ControlPlane, port: number): Promise<string> {
 }
 
 /** By URL: an API server without a cluster network around it cannot reach a Service. */
-function onPort<T extends object>(configuration: T, port: number): T {
-  const webhooks = webhookEntries(ownNamespace).map((entry) => ({
+function onPort<T extends { readonly kind: string }>(configuration: T, port: number): T {
+  const isInjecting = configuration.kind === 'MutatingWebhookConfiguration';
+  const webhooks = (isInjecting ? webhookEntries(ownNamespace) : policyEntries(ownNamespace)).map((entry) => ({
     ...entry,
     clientConfig: { url: `https://localhost:${port}${entry.clientConfig.service.path}` },
   }));

@@ -157,6 +157,9 @@ describe('a service account of the release', () => {
     ['operator', 'no', ['update', 'leases', '-n', 'kube-system']],
     ['webhook', 'yes', ['patch', 'mutatingwebhookconfigurations/tabard-webhook']],
     ['webhook', 'no', ['patch', 'mutatingwebhookconfigurations/other']],
+    ['webhook', 'yes', ['patch', 'validatingwebhookconfigurations/tabard-webhook']],
+    ['webhook', 'no', ['patch', 'validatingwebhookconfigurations/other']],
+    ['webhook', 'yes', ['watch', 'tlsroles']],
     ['webhook', 'yes', ['update', 'secrets/tabard-webhook-tls', '-n', 'tabard-system']],
     ['webhook', 'no', ['get', 'secrets/tabard-ca', '-n', 'tabard-system']],
     ['webhook', 'no', ['list', 'secrets', '-A']],
@@ -171,7 +174,7 @@ describe('helm uninstall', () => {
   test('takes away what could hold pods back, and leaves policies and the Secrets that Helm did not make', async () => {
     await api.kubectl(['create', 'secret', 'generic', 'tabard-ca', '-n', namespace, '--from-literal=tls.crt=kept']);
     await helm.ok('uninstall', 'tabard', '-n', namespace);
-    expect(await get('mutatingwebhookconfigurations', '-o', 'name')).toBe('');
+    expect(await get('mutatingwebhookconfigurations,validatingwebhookconfigurations', '-o', 'name')).toBe('');
     expect(
       await get('deployments,services,networkpolicies,serviceaccounts', '-n', namespace, '-o', 'name'),
     ).not.toContain('tabard');

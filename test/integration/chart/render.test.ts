@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { tokenFileName } from '../../../operator/issuers/vault/credentials.ts';
 import { webhookEntries } from '../../../webhook/configuration.ts';
+import { policyEntries } from '../../../webhook/policyentries.ts';
 import { chart, type Helm, openHelm, type Rendered } from '../../support/helm.ts';
 
 // Each test starts processes, beside whatever else this machine does.
@@ -94,7 +95,7 @@ describe('the chart', () => {
 
   test('puts every namespaced object into the namespace of the release, but for its test', () => {
     const clusterWide =
-      /^(ClusterRole|ClusterRoleBinding|CustomResourceDefinition|MutatingWebhookConfiguration|Namespace|ValidatingAdmissionPolicy(Binding)?)$/;
+      /^(ClusterRole|ClusterRoleBinding|CustomResourceDefinition|MutatingWebhookConfiguration|Namespace|Validating(WebhookConfiguration|AdmissionPolicy(Binding)?))$/;
     for (const { kind, metadata } of objects.filter((object) => !clusterWide.test(object.kind))) {
       const wanted = metadata.annotations?.['helm.sh/hook'] === 'test' ? 'tabard-system-helm-test' : 'tabard-system';
       expect({ kind, name: metadata.name, namespace: metadata.namespace }).toEqual({
@@ -108,6 +109,9 @@ describe('the chart', () => {
   test("writes exactly the webhook's own entries, without a caBundle", () => {
     expect(find(objects, 'MutatingWebhookConfiguration', 'tabard-webhook')['webhooks']).toEqual(
       webhookEntries('tabard-system'),
+    );
+    expect(find(objects, 'ValidatingWebhookConfiguration', 'tabard-webhook')['webhooks']).toEqual(
+      policyEntries('tabard-system'),
     );
   });
 

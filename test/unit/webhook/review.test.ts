@@ -25,6 +25,14 @@ describe('parseReview', () => {
     });
   });
 
+  test('an object of no namespace may be of Tabard alone', () => {
+    const role = { apiVersion: 'tabard.dev/v1alpha1', kind: 'TLSRole', metadata: { name: 'r' }, spec: {} };
+    const review = reviewOf(role);
+    const request = Object.entries(review['request'] as JsonObject).filter(([key]) => key !== 'namespace');
+    const { namespace, kind } = parseReview(JSON.stringify({ ...review, request: Object.fromEntries(request) }));
+    expect([namespace, kind]).toEqual(['', 'TLSRole']);
+  });
+
   test('an object before a CREATE does not exist', () => {
     expect(parseReview(JSON.stringify(reviewOf(pod))).before).toBeUndefined();
   });

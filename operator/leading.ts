@@ -200,6 +200,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     configMaps: stores.ownConfigMaps,
     namespace,
     standings: tokenKeys,
+    reports,
     userAgent: `${names.operator}/${VERSION}`,
     hosts: config.jwksHosts,
   });

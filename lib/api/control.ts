@@ -164,6 +164,8 @@ export interface StatusReport {
   readonly authentication?: number;
   /** Rules that matched since the last report; absent = none. */
   readonly rules?: readonly RuleHits[];
+  /** Issuers of tokens that came since the last report signed with a key that is not among those of the policy; absent = none. */
+  readonly keysWanted?: readonly string[];
   /** Who was let in since the last report, by what it proved (empty: nothing) and the container port; absent = nobody. */
   readonly callers?: readonly CallerSeen[];
   /** Plaintext seen since the last report, refused or (Permissive) passed. */

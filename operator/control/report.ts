@@ -46,6 +46,8 @@ export interface Reports {
   ruleHits(service: ReportedService): readonly { readonly name: string; readonly lastHit: Date }[];
   /** Who was let in by the sidecars of a service, since this replica runs. */
   callers(service: ReportedService): readonly CallerSight[];
+  /** Told of issuers of tokens of which a sidecar knows not all keys. Returns the function that ends the subscription. */
+  onKeysWanted(listener: (of: ReportedService, issuers: readonly string[]) => void): () => void;
   /** Told, synchronously, of the service whose reports changed. Returns the function that ends the subscription. */
   subscribe(listener: (service: ReportedService) => void): () => void;
 }
@@ -68,6 +70,7 @@ export class ReportStore implements Reports {
   readonly #callers = new CallerBook();
   readonly #listeners = new Set<(service: ReportedService) => void>();
   readonly #accepted = new Set<(report: PodReport) => void>();
+  readonly #wanting = new Set<(of: ReportedService, issuers: readonly string[]) => void>();
   /** Pods whose last report came to this replica itself. */
   readonly #own = new Set<string>();
 
@@ -101,6 +104,11 @@ export class ReportStore implements Reports {
   subscribe(listener: (service: ReportedService) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  onKeysWanted(listener: (of: ReportedService, issuers: readonly string[]) => void): () => void {
+    this.#wanting.add(listener);
+    return () => this.#wanting.delete(listener);
   }
 
   /** Takes in a report that a live pod sent to this replica, in place of its last one. */
@@ -154,6 +162,8 @@ export class ReportStore implements Reports {
     this.#note(entry);
     this.#noteRules(key, entry);
     this.#callers.note(key, entry.report.callers ?? [], entry.receivedAt);
+    const { keysWanted = [] } = entry.report;
+    if (keysWanted.length > 0) for (const listener of this.#wanting) listener(entry, keysWanted);
     this.#tell(entry);
   }
 

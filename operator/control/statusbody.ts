@@ -64,8 +64,10 @@ export function readStatus(value: unknown): StatusBody {
   if (typeof tokens === 'string') return { ok: false, problem: tokens };
   const callers = readCallers(value['callers']);
   if (typeof callers === 'string') return { ok: false, problem: callers };
+  const wanted = readWanted(value['keysWanted']);
+  if (typeof wanted === 'string') return { ok: false, problem: wanted };
   const applied = { ...texts, ...signer, ...authorities, ...seen, ...challenges };
-  return { ok: true, report: { ...applied, ...rules, ...tokens, ...callers, plaintext } };
+  return { ok: true, report: { ...applied, ...rules, ...tokens, ...wanted, ...callers, plaintext } };
 }
 
 function readRules(form: unknown, rules: unknown): Pick<StatusReport, 'authorization' | 'rules'> | string {
@@ -81,6 +83,14 @@ function readRules(form: unknown, rules: unknown): Pick<StatusReport, 'authoriza
 function readForm(form: unknown): Pick<StatusReport, 'authentication'> | string {
   if (form === undefined) return {};
   return isWithin(form, 2 ** 16) ? { authentication: form } : 'authentication is not a form of it';
+}
+
+/** As many issuers as a policy may list, with names as long as they may be. */
+function readWanted(value: unknown): Pick<StatusReport, 'keysWanted'> | string {
+  if (value === undefined) return {};
+  const fits = (each: unknown): each is string => typeof each === 'string' && each !== '' && each.length <= 512;
+  if (!Array.isArray(value) || value.length > 8 || !value.every(fits)) return 'keysWanted is not a list of issuers';
+  return { keysWanted: value };
 }
 
 function readCallers(value: unknown): Pick<StatusReport, 'callers'> | string {

@@ -11,11 +11,14 @@ import type { KubeMetrics } from '../../lib/kube/metrics.ts';
 import type { ConfigMap } from '../../lib/kube/object.ts';
 import { resources } from '../../lib/kube/resources.ts';
 import type { Store } from '../../lib/kube/store.ts';
+import { sourceOf } from '../../lib/policy/authentication.ts';
 import { Backoff } from '../../lib/runtime/backoff.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
+import type { ReportedService, Reports } from '../control/report.ts';
 import { type FetchDeps, fetchJwks } from './fetch.ts';
+import { Hurry } from './hurry.ts';
 import type { JwksStandings } from './standings.ts';
-import { jwksLabel, jwksMap, jwksMapName, type KeptKeys, keptIn, sourcesOf } from './store.ts';
+import { jwksLabel, jwksMap, jwksMapName, type KeptKeys, keptIn, sourceName, sourcesOf } from './store.ts';
 
 export interface JwksKeeperDeps extends Omit<FetchDeps, 'clock'> {
   readonly client: Pick<KubeClient, 'apply' | 'delete'>;
@@ -27,6 +30,8 @@ export interface JwksKeeperDeps extends Omit<FetchDeps, 'clock'> {
   readonly configMaps: Store<ConfigMap>;
   readonly namespace: string;
   readonly standings: JwksStandings;
+  /** Where sidecars say which issuers sign with keys that they do not know. */
+  readonly reports: Pick<Reports, 'onKeysWanted'>;
   /** Tests put in one whose requests do not end by their clock. */
   readonly fetch?: typeof fetchJwks;
 }
@@ -42,7 +47,12 @@ const retry = { initialMs: 5_000, maxMs: 300_000 } as const;
 /** When a source was last fetched, and when it is to be again. Milliseconds since 1970. */
 interface Schedule {
   nextMs: number;
+  /** When it was last asked for, in vain or not. */
+  triedMs: number;
   fetchedMs: number | undefined;
+  /** Somebody asked for the next fetch. */
+  isWanted: boolean;
+  readonly hurry: Hurry;
   readonly backoff: Backoff;
 }
 
@@ -66,8 +76,36 @@ export class JwksKeeper {
   }
 
   /** Works until the signal is aborted. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#controller.run(signal);
+  async run(signal: AbortSignal): Promise<void> {
+    const end = this.#deps.reports.onKeysWanted((of, issuers) => this.#wanted(of, issuers));
+    try {
+      await this.#controller.run(signal);
+    } finally {
+      end();
+    }
+  }
+
+  /** A pod may hurry the sources of policies of its own namespace alone. */
+  #wanted({ namespace }: ReportedService, issuers: readonly string[]): void {
+    for (const { metadata, spec } of this.#deps.policies.list()) {
+      if (metadata.namespace !== namespace) continue;
+      for (const jwt of spec.authentication?.jwt ?? []) {
+        const source = issuers.includes(jwt.issuer) ? sourceOf(jwt) : undefined;
+        if (source !== undefined) this.#hasten(sourceName(source));
+      }
+    }
+  }
+
+  /** One fetch for all who ask meanwhile: a key of the controller is worked on by one at a time. */
+  #hasten(name: string): void {
+    const schedule = this.#schedules.get(name);
+    if (schedule === undefined) return;
+    const nowMs = this.#deps.clock.now().getTime();
+    const nextMs = Math.max(nowMs, schedule.hurry.earliestMs(schedule.triedMs));
+    if (nextMs >= schedule.nextMs) return;
+    schedule.nextMs = nextMs;
+    schedule.isWanted = true;
+    this.#controller.enqueue(name, nextMs - nowMs);
   }
 
   /** So that what no policy names any more is found, also by a leader that did not see it go. */
@@ -84,9 +122,14 @@ export class JwksKeeper {
     const waitMs = schedule.nextMs - clock.now().getTime();
     if (waitMs > 0) return { after: waitMs };
     const { fetch = fetchJwks } = this.#deps;
+    const { isWanted } = schedule;
+    schedule.isWanted = false;
+    schedule.triedMs = clock.now().getTime();
     const fetched = await fetch(source, this.#deps, signal);
     const now = clock.now();
     const kept = keptIn(map);
+    if (isWanted) schedule.hurry.ended(fetched.ok && !sameJson(fetched.keys, kept?.keys));
+    else schedule.hurry.calm();
     const afterMs = fetched.ok ? fetched.againMs : schedule.backoff.next();
     schedule.nextMs = now.getTime() + afterMs;
     if (fetched.ok) {
@@ -138,7 +181,14 @@ export class JwksKeeper {
   #scheduleOf(name: string): Schedule {
     const known = this.#schedules.get(name);
     if (known !== undefined) return known;
-    const schedule: Schedule = { nextMs: 0, fetchedMs: undefined, backoff: new Backoff(retry) };
+    const schedule: Schedule = {
+      nextMs: 0,
+      triedMs: 0,
+      fetchedMs: undefined,
+      isWanted: false,
+      hurry: new Hurry(),
+      backoff: new Backoff(retry),
+    };
     this.#schedules.set(name, schedule);
     return schedule;
   }

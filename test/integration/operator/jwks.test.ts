@@ -6,6 +6,7 @@ import type { TLSPolicy } from '../../../lib/api/tlspolicy.ts';
 import { systemClock } from '../../../lib/clock.ts';
 import type { ConfigMap, KubeInput, ObjectRef } from '../../../lib/kube/object.ts';
 import { ObjectStore } from '../../../lib/kube/store.ts';
+import { ReportStore } from '../../../operator/control/report.ts';
 import { fetchJwks } from '../../../operator/jwks/fetch.ts';
 import { JwksKeeper } from '../../../operator/jwks/keeper.ts';
 import { JwksStandings, keysCondition } from '../../../operator/jwks/standings.ts';
@@ -34,8 +35,11 @@ class Bench {
   readonly deps = kubeDeps();
   readonly kept = new KeptJwks(this.configMaps, 'tabard-system');
   readonly book = new TokenBook((source) => this.kept.keysAt(source));
+  readonly reports = new ReportStore(this.deps.clock);
   standings = new JwksStandings();
   writes = 0;
+  /** Requests under way. */
+  fetching = 0;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #generation = 0;
@@ -66,9 +70,15 @@ class Bench {
       configMaps: this.configMaps,
       namespace: 'tabard-system',
       standings: this.standings,
+      reports: this.reports,
       userAgent: 'test',
       hosts,
-      fetch: (source, deps, signal) => fetchJwks(source, { ...deps, clock: systemClock }, signal),
+      fetch: (source, deps, signal) => {
+        this.fetching += 1;
+        return fetchJwks(source, { ...deps, clock: systemClock }, signal).finally(() => {
+          this.fetching -= 1;
+        });
+      },
     });
     this.#running = keeper.run(this.#stop.signal);
   }
@@ -82,6 +92,13 @@ class Bench {
   put(...jwt: readonly JwtSpec[]): void {
     this.#generation += 1;
     this.policies.set(testPolicy('api', { authentication: { jwt } }, { generation: this.#generation }));
+  }
+
+  /** A sidecar says that it was shown a token of this issuer with a key that it does not know. */
+  wants(issuer: string, namespace = 'shop'): void {
+    const texts = { selfVersion: '', bundleFingerprint: '', serial: '', notAfter: '' };
+    const report = { ...texts, podName: 'api-1', podUid: `${namespace}-1`, plaintext: [], keysWanted: [issuer] };
+    this.reports.accept({ namespace, service: 'api' }, report);
   }
 
   get policy(): TLSPolicy {
@@ -196,6 +213,72 @@ describe('keys by URL', () => {
     await bench.says(/^True/);
     bench.policies.delete('shop/api');
     await bench.pass(() => bench.configMaps.size === 0, 'the ConfigMap is gone');
+  });
+});
+
+describe('a key that is not known', () => {
+  const issuer = 'https://issuer';
+  const clock = () => bench.deps.clock;
+
+  test('has its source asked at once, also where its time is far, and reaches the sidecars', async () => {
+    server.answer = { body: keySet(one), headers: { 'cache-control': 'max-age=3600' } };
+    bench.put(byUrl());
+    bench.start();
+    await bench.says(/^True/);
+    await clock().advance(60_000);
+    server.answer = { body: keySet(one, two) };
+    const sinceMs = clock().now().getTime();
+    bench.wants(issuer);
+    await until(() => bench.kids.length === 2, 'both keys', generous);
+    expect(clock().now().getTime() - sinceMs).toBe(0);
+  });
+
+  test('that nobody ever publishes costs its issuer one request a minute at most, however many ask', async () => {
+    bench.put(byUrl());
+    bench.start();
+    await bench.says(/^True/);
+    const asked = server.asked;
+    const sinceMs = clock().now().getTime();
+    for (let second = 0; second < 240; second += 1) {
+      for (let pod = 0; pod < 10; pod += 1) bench.wants(issuer);
+      await clock().advance(1_000);
+      await systemClock.sleep(1);
+      await until(() => bench.fetching === 0, 'an answer', generous);
+    }
+    const minutes = (clock().now().getTime() - sinceMs) / minute;
+    // After 10, 20 and 40 seconds, then once a minute.
+    expect(server.asked - asked).toBeGreaterThanOrEqual(3);
+    expect(server.asked - asked).toBeLessThanOrEqual(3 + Math.ceil(minutes));
+    // What is published in the end is found all the same.
+    server.answer = { body: keySet(two) };
+    bench.wants(issuer);
+    await bench.pass(() => bench.kids.join() === 'two', 'the new key');
+  });
+
+  test('is looked for after a failure sooner than the failure alone would have it', async () => {
+    server.answer = { status: 503, body: '' };
+    bench.put(byUrl());
+    bench.start();
+    await bench.says(/503/);
+    await bench.pass(() => server.asked >= 6, 'asked ever less often');
+    server.answer = { body: keySet(one) };
+    await clock().advance(minute);
+    if (bench.kids.length === 0) bench.wants(issuer);
+    await until(() => bench.kids.join() === 'one', 'the key', generous);
+  });
+
+  test.each<readonly [string, string, string]>([
+    ['an issuer that the policies of the namespace do not name', 'https://stranger', 'shop'],
+    ['a pod of another namespace', 'https://issuer', 'other'],
+  ])('is nothing to hurry for: %s', async (_, who, namespace) => {
+    bench.put(byUrl());
+    bench.start();
+    await bench.says(/^True/);
+    await clock().advance(30_000);
+    bench.wants(who, namespace);
+    await clock().advance(30_000);
+    await systemClock.sleep(50);
+    expect(server.asked).toBe(1);
   });
 });
 

@@ -1,6 +1,8 @@
-// Gives memory back after the start, when there is nothing to do: what the collector frees, and what the C library keeps of what was freed.
-// Without it both keep for hours what the start, and the many connections that may follow it at once, needed for a moment.
+// Gives memory back after the start, when there is nothing to do: what the collector frees, what the C library keeps of what was freed, and
+// the pages of Node's own file. Without it all of them keep for hours what the start, and the many connections that may follow it at once,
+// needed for a moment.
 import type { Clock } from '../lib/clock.ts';
+import { forgetPages, programSpans } from './pages.ts';
 
 /** How often is looked, and the processor time that is still quiet within it. */
 const LOOK_MS = 1_000;
@@ -22,7 +24,7 @@ export interface MemoryParts {
 
 /** Gives memory back in each quiet second of the first half minute that follows work. Rejects as sleeping does when the signal is aborted. */
 export async function settleMemory(
-  { clock, usedMs = processorMs, giveBack = collectAndTrim }: MemoryParts,
+  { clock, usedMs = processorMs, giveBack = collectAndForget(programSpans()) }: MemoryParts,
   signal: AbortSignal,
 ): Promise<void> {
   let collections = COLLECTIONS_AT_START;
@@ -47,11 +49,15 @@ function processorMs(): number {
 }
 
 /** The first does nothing unless Node runs with --expose-gc, the second nothing where there is no glibc. */
-async function collectAndTrim(collections: number): Promise<void> {
-  for (let done = 0; done < collections; done += 1) {
-    await globalThis.gc?.({ type: 'major', execution: 'async', flavor: 'last-resort' });
-  }
-  trimAllocator();
+function collectAndForget(program: ReturnType<typeof programSpans>): NonNullable<MemoryParts['giveBack']> {
+  return async (collections) => {
+    for (let done = 0; done < collections; done += 1) {
+      await globalThis.gc?.({ type: 'major', execution: 'async', flavor: 'last-resort' });
+    }
+    trimAllocator();
+    // Last: collecting itself looks at many.
+    forgetPages(program);
+  };
 }
 
 /** malloc_trim(3), of all arenas. */

@@ -43,7 +43,7 @@ const asking: SelfOptions = {
 };
 
 test.each<readonly [string, SelfOptions, number]>([
-  // Its own. The rest, some 44 MB, are pages of Node's file, in pieces as large as the kernel likes at that moment.
+  // Its own. The rest are pages of Node's file, in pieces as large as the kernel likes at that moment.
   ['an idle sidecar', {}, 22],
   ['an idle sidecar whose rules have conditions', asking, 32],
 ])(

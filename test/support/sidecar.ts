@@ -60,6 +60,8 @@ export interface TestSidecarOptions {
   readonly podIps?: readonly string[];
   readonly stateFolder?: string;
   readonly drainMs?: number;
+  /** How long all of its stop may take. */
+  readonly stopTimeoutMs?: number;
   readonly clock?: Clock;
   /** Port of the pod's application: where inbound connections were going, unless `knock` says otherwise. */
   readonly applicationPort?: number;
@@ -135,7 +137,7 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
     openHalf: options.openHalf ?? openTestHalf,
     isSamePort,
   });
-  const lifecycle = new Lifecycle({ logger, stopTimeoutMs: 10_000 });
+  const lifecycle = new Lifecycle({ logger, stopTimeoutMs: options.stopTimeoutMs ?? 10_000 });
   offer(first);
   await core.start();
   core.run(lifecycle.stage('traffic'), lifecycle.stage('background'));

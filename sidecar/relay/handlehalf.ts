@@ -18,8 +18,8 @@ const FIRST_BUFFER = 4 * 1024;
 const LAST_BUFFER = 16 * 1024;
 /** From this size on a block that cannot leave at once holds its source: what would come next would only have to be copied. */
 const LARGE = 16 * 1024;
-/** Of the buffer that plain sockets share: with the header of a frame in front of it a full read is four whole TLS records. */
-const SHARED = 4 * 16 * 1024 - HEADROOM;
+/** Of the buffer that plain sockets share: a full read is one frame of a tunnel (`BLOCK_BYTES`), which the kernel sends in one piece. */
+const SHARED = 64_000 - HEADROOM;
 /** More than this waiting holds the source, too. */
 const HIGH = 128 * 1024;
 /** Lent bytes up to this size are copied exactly; larger ones go through the stage. */
@@ -249,7 +249,10 @@ class HandleHalf implements Half {
     if (this.#ended) return;
     this.#ended = true;
     this.#stopReading();
-    if (this.#leaving === 'no') this.#events?.ended();
+    if (this.#leaving === 'no') {
+      if (!this.#endSent && this.#owner.unread?.afterPeersEnd() === true) return this.failed('reset');
+      this.#events?.ended();
+    }
     this.#doneIfBoth();
   }
 
@@ -319,6 +322,8 @@ class HandleHalf implements Half {
     if (owner.destroyed) return;
     // Nothing more can come, so closing it says the same in one call.
     if (this.#ended && owner.isBare) return this.#endIsSent();
+    // The read that is to come ends it.
+    if (!this.#ended && this.#leaving === 'no' && owner.unread?.beforeEnd() === true) return;
     owner.end(() => this.#endIsSent());
   }
 

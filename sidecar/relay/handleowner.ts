@@ -5,6 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { HalfOptions } from './half.ts';
 import type { StreamHandle } from './handles.ts';
+import { UnreadReset } from './unread.ts';
 
 /** What an owner tells. */
 export interface OwnerEvents {
@@ -26,6 +27,8 @@ export interface HandleOwner {
   watch(events: OwnerEvents): void;
   /** Hands over what was read before, and the end, whether it was read or is still to be taken note of. */
   handOver(data: (chunk: Uint8Array) => void, ended: () => void): void;
+  /** Resets that no read tells of; a bare one has none. */
+  readonly unread?: UnreadReset;
   /** Ends our direction; calls back when that has left. Nothing may be under way. */
   end(done: () => void): void;
   destroy(): void;
@@ -37,6 +40,7 @@ export class SocketOwner implements HandleOwner {
   readonly handle: StreamHandle;
   readonly encrypted: boolean;
   readonly isBare = false;
+  readonly unread: UnreadReset;
   readonly #socket: Socket | TLSSocket;
   readonly #options: HalfOptions;
 
@@ -45,6 +49,7 @@ export class SocketOwner implements HandleOwner {
     this.handle = handle;
     this.encrypted = 'encrypted' in socket;
     this.#options = options;
+    this.unread = new UnreadReset(socket, options.under);
   }
 
   get destroyed(): boolean {

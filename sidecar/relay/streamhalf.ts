@@ -3,6 +3,7 @@
 import type { Duplex } from 'node:stream';
 import type { Reason } from '../../lib/api/reasons.ts';
 import { type Half, type HalfEvents, LINGER_MS, type OpenHalf } from './half.ts';
+import { UnreadReset } from './unread.ts';
 
 /** A half over a socket that nobody reads. */
 export const openStreamHalf: OpenHalf = (socket, { explain, under } = {}) => {
@@ -12,6 +13,7 @@ export const openStreamHalf: OpenHalf = (socket, { explain, under } = {}) => {
       // A socket under this one that is being destroyed already takes it along.
       if (!resettable.destroyed) resettable.resetAndDestroy();
     },
+    unread: new UnreadReset(socket, under),
     ...(explain === undefined ? {} : { explain }),
     ...(under === undefined ? {} : { under }),
   });
@@ -22,6 +24,8 @@ export interface StreamHalfOptions {
   /** Ends the stream so that its peer sees a reset; called when it is not destroyed yet. */
   reset(): void;
   readonly explain?: (error: Error) => Reason;
+  /** Resets that no read tells of. */
+  readonly unread?: UnreadReset;
   /** The stream under this one; once it is being destroyed it takes this one along. */
   readonly under?: Duplex;
 }
@@ -66,7 +70,7 @@ export class StreamHalf implements Half {
     // The end was read with the handshake, and said to nobody.
     if (stream.readableEnded) queueMicrotask(() => events.ended());
     stream.on('data', (chunk: Buffer) => events.data(chunk, false));
-    stream.on('end', () => events.ended());
+    stream.on('end', () => this.#peerEnded(events));
     stream.on('drain', () => events.drained());
     // An accepted socket was paused explicitly, which a data handler alone does not undo.
     stream.resume();
@@ -79,7 +83,10 @@ export class StreamHalf implements Half {
   }
 
   end(): void {
-    this.#stream.end();
+    const stream = this.#stream;
+    // The read that is to come ends it.
+    if (!stream.readableEnded && this.#options.unread?.beforeEnd() === true) return;
+    stream.end();
   }
 
   pause(): void {
@@ -126,6 +133,12 @@ export class StreamHalf implements Half {
   #release(): void {
     this.#released = true;
     this.#stream.pause();
+  }
+
+  #peerEnded(events: HalfEvents): void {
+    if (this.#stream.writableFinished || this.#options.unread?.afterPeersEnd() !== true) return events.ended();
+    this.#failure ??= 'reset';
+    this.#drop();
   }
 
   #outcome(): Reason | undefined {

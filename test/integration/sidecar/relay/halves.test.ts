@@ -269,3 +269,37 @@ describe.each([...shapes, ...bareShapes])('$name', (shape) => {
     expect(await relay.finished).toMatchObject({ ending: 'closed', bytesIn: 5 });
   });
 });
+
+const kinds: readonly (readonly [LinkKind, RelayName])[] = [
+  ...(['plain', 'tls server', 'tls client'] as const).flatMap((kind) =>
+    relayNames.map((name) => [kind, name] as const),
+  ),
+  ['bare accepted', 'fast'],
+  ['bare dialled', 'fast'],
+];
+
+test.each(kinds)(
+  '%s, %s: a reset that comes in the moment in which we end our direction is told as a reset',
+  async (kind, name) => {
+    for (let times = 0; times < 20; times += 1) {
+      const link = await links.make(kind);
+      const half = link.half(relays[name]);
+      const events: string[] = [];
+      const closed = new Promise((resolve) => {
+        half.start({
+          data: () => undefined,
+          drained: () => undefined,
+          ended: () => events.push('ended'),
+          closed: resolve,
+        });
+      });
+      await turn();
+      half.write(Buffer.from('a question'), false);
+      await turn();
+      // The kernel has it before anything else happens in this process.
+      link.reset();
+      half.end();
+      expect([await closed, events]).toEqual(['reset', []]);
+    }
+  },
+);

@@ -148,6 +148,12 @@ export class Stalls {
     return this.seen.some((stall) => Math.abs(at.getTime() - stall.at.getTime()) < withinMs + stall.ms);
   }
 
+  /** Milliseconds between two moments in which somebody stood still; of several at once all count. */
+  during(from: number, to: number): number {
+    const parts = this.seen.map(({ at, ms }) => Math.min(to, at.getTime()) - Math.max(from, at.getTime() - ms));
+    return parts.reduce((sum, part) => sum + Math.max(0, part), 0);
+  }
+
   end(): void {
     clearInterval(this.#timer);
   }

@@ -105,7 +105,7 @@ describe('a stream', () => {
         runs(12),
       );
     },
-    runsTimeout(60_000),
+    runsTimeout(240_000),
   );
 
   test('holds no more than a window for a reader that does not read, and goes on where it was', async () => {

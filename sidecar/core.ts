@@ -152,7 +152,7 @@ export class Core {
     this.#conveyor = this.#makeConveyor();
     const { openHalf } = deps;
     const identity = () => this.#self.current()?.identity ?? '';
-    const http = new HttpFront({ clock, policy, identity, log: this.#log });
+    const http = new HttpFront({ clock, policy, identity, log: this.#log, status: () => this.#status });
     this.#delivery = new Delivery({ conveyor: this.#conveyor, openHalf, authorizer: this.#authorizer, http });
     this.#tunnels = this.#makeTunnels();
     this.#challenges = new ChallengeAnswers({ challenges: () => this.#self.current()?.challenges ?? [], logger });

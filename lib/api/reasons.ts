@@ -18,7 +18,7 @@ export const reasonHints = {
     'An authorization rule of the called side denies this connection or request, or none allows it; `tabard authz explain` says which.',
   token_required: 'The request has no token of an end user, and the policy (spec.authentication) asks for one.',
   token_invalid:
-    'The token of the request is not accepted: the log of the called sidecar says why (expired, bad_signature, other_audience, no_key, ...).',
+    'The token of the request is not accepted, or has expired under what it let in (WebSocket, CONNECT, gRPC): the log of the called sidecar says why (expired, bad_signature, other_audience, no_key, ...).',
   malformed:
     'The peer sent bytes that are neither TLS nor an accepted protocol, or a message that breaks a rule of HTTP, which the detail names.',
   overload:

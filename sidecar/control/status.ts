@@ -6,7 +6,7 @@ import { type CallerSeen, controlPaths, type StatusReport } from '../../lib/api/
 import type { Clock } from '../../lib/clock.ts';
 
 /** What a report says beside what is counted. */
-export type Applied = Omit<StatusReport, 'plaintext' | 'rules' | 'callers' | 'authentication'>;
+export type Applied = Omit<StatusReport, 'plaintext' | 'rules' | 'callers' | 'keysWanted' | 'authentication'>;
 
 /** What the reporter needs. */
 export interface StatusDeps {
@@ -22,6 +22,10 @@ const EVERY_MS = 30_000;
 /** A first plaintext connection and a change are told soon, a burst of them in one report. */
 const SETTLE_MS = 500;
 const RETRY_MS = 3_000;
+/** Least time between two reports that are sent early for keys of tokens alone: whoever makes tokens up could ask for as many as he likes. */
+const KEYS_EVERY_MS = 5_000;
+/** Most issuers in one report: as many as a policy may list. */
+const MAX_ISSUERS = 8;
 /** Different clients and ports in one report (the control API takes 256); more are not told apart. */
 const MAX_SEEN = 250;
 
@@ -33,6 +37,8 @@ export class StatusReporter {
   #callers = new Map<string, CallerSeen>();
   /** Rules and callers that were told of once: what is new is told soon, in case that this pod does not live long. */
   readonly #told = new Set<string>();
+  #keysWanted = new Set<string>();
+  #keysToldMs = -Infinity;
   #news = new AbortController();
   #hurry = new AbortController();
 
@@ -78,6 +84,15 @@ export class StatusReporter {
     if (known === undefined) this.#tellSoon(key);
   }
 
+  /** An issuer signed a token with a key that is not known: the operator is to look at its keys again. */
+  keysWanted(issuer: string): void {
+    this.#keysWanted.add(issuer);
+    const nowMs = this.#deps.clock.nowMs();
+    if (nowMs - this.#keysToldMs < KEYS_EVERY_MS) return;
+    this.#keysToldMs = nowMs;
+    this.touch();
+  }
+
   /** Reports until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
@@ -97,19 +112,22 @@ export class StatusReporter {
   async report(): Promise<boolean> {
     const applied = this.#deps.applied();
     if (applied === undefined) return false;
-    const [seen, hits, came] = [this.#seen, this.#rules, this.#callers];
+    const [seen, hits, came, issuers] = [this.#seen, this.#rules, this.#callers, this.#keysWanted];
     this.#seen = new Map();
     this.#rules = new Map();
     this.#callers = new Map();
+    this.#keysWanted = new Set();
     const rules = hits.size === 0 ? {} : { rules: [...hits.values()] };
     const callers = came.size === 0 ? {} : { callers: [...came.values()] };
     const counted = { ...rules, ...callers, plaintext: [...seen.values()] };
-    const body: StatusReport = { ...applied, authentication: AUTHENTICATION_FORM, ...counted };
+    const keys = issuers.size === 0 ? {} : { keysWanted: [...issuers].slice(0, MAX_ISSUERS) };
+    const body: StatusReport = { ...applied, authentication: AUTHENTICATION_FORM, ...keys, ...counted };
     const arrived = await this.#deps.post(controlPaths.status, body);
     if (!arrived) {
       this.#seen = added(seen, this.#seen);
       this.#rules = added(hits, this.#rules);
       this.#callers = added(came, this.#callers);
+      this.#keysWanted = new Set([...issuers, ...this.#keysWanted]);
     }
     return arrived;
   }

@@ -6,6 +6,7 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { AccessLog, Place, Refusal, TunnelFacts } from '../accesslog.ts';
 import type { RequestJudge } from '../authorize.ts';
+import type { StatusReporter } from '../control/status.ts';
 import { type HeaderPlan, headerPlan } from '../headers/plan.ts';
 import { ChosenGate, type GateHalf } from '../http2/choose.ts';
 import { Http2Gate } from '../http2/gate.ts';
@@ -34,6 +35,8 @@ export interface HttpFrontDeps {
   /** SPIFFE ID of this pod. */
   identity(): string;
   readonly log: Pick<AccessLog, 'refused' | 'request'>;
+  /** Told of issuers of tokens of which not all keys are known. */
+  status?(): Pick<StatusReporter, 'keysWanted'>;
 }
 
 /** A connection that goes to the application. */
@@ -72,7 +75,9 @@ export class HttpFront {
 
   constructor(deps: HttpFrontDeps) {
     this.#deps = deps;
-    this.#authenticator = new Authenticator({ clock: deps.clock, current: () => deps.policy()?.authentication });
+    const current = () => deps.policy()?.authentication;
+    const keysWanted = (issuer: string): void => deps.status?.().keysWanted(issuer);
+    this.#authenticator = new Authenticator({ clock: deps.clock, current, keysWanted });
   }
 
   /** Whether requests to a port can be read: its protocol says what they look like. */
@@ -93,8 +98,9 @@ export class HttpFront {
     const authenticate: Authenticate = (fields) => this.#authenticator.authenticate(destination.port, fields);
     const refused = ({ reason, detail }: Pick<Refusal, 'reason' | 'detail'>): void =>
       log.refused({ direction: 'inbound', reason, ...(detail === undefined ? {} : { detail }), source, destination });
+    const lapsed = (): void => refused({ reason: 'token_invalid', detail: 'expired' });
     const http1 = (inner: Half): GateHalf => {
-      const judge = judged(requests, authenticate, refused);
+      const judge = judged(requests, authenticate, refused, lapsed);
       const gate = new Http1Gate(inner, {
         limits: defaultHeadLimits,
         headTimeoutMs: HEAD_TIMEOUT_MS,
@@ -104,6 +110,7 @@ export class HttpFront {
         requestFields,
         deny: judge.deny,
         stripped: judge.stripped,
+        lapsed: judge.lapsed,
         over: (exchange) => {
           judge.over(exchange);
           log.request({ ...to, exchange });
@@ -118,6 +125,7 @@ export class HttpFront {
         headTimeoutMs: HEAD_TIMEOUT_MS,
         plan,
         judge: judgedStreams(requests, authenticate, refused),
+        lapsed,
         over: (exchange) => log.request({ ...to, exchange }),
         broken: ({ side, rule, reason }) => refused({ reason, detail: `${side}: ${rule}` }),
       });

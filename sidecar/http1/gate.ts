@@ -41,6 +41,8 @@ export interface GateOptions {
   deny?(request: RequestHead, octets: Buffer): Reply | Promise<void> | undefined;
   /** Lower-case name of a field of the request that was just let through which the application does not get. */
   stripped?(): string | undefined;
+  /** Why what the connection was upgraded for cannot go on at this time, in milliseconds since the epoch. */
+  lapsed?(nowMs: number): Reason | undefined;
   /** An exchange is over, also one that was denied or broken off. */
   over?(exchange: Exchange): void;
   /** A message broke a rule, and the connection ends for it. */
@@ -170,6 +172,11 @@ export class Http1Gate implements Half {
   get phase(): RequestsPhase {
     if (this.#over) return 'over';
     return this.#tunnel || (this.#sent && this.#answered && this.#requests.between) ? 'free' : 'busy';
+  }
+
+  /** See RequestsUnderWay. An answer has an end of its own; what a connection was upgraded for has none. */
+  lapse(nowMs: number): Reason | undefined {
+    return this.#tunnel ? this.#options.lapsed?.(nowMs) : undefined;
   }
 
   #asked(head: RequestHead, octets: Buffer): 'through' | 'answered' | 'later' {

@@ -13,7 +13,7 @@ import { headersOf, valuesOf } from './headers.ts';
 import { forbidden, unauthenticated } from './replies.ts';
 
 /** What a gate asks and tells. */
-export interface Judged extends Required<Pick<GateOptions, 'deny' | 'stripped'>> {
+export interface Judged extends Required<Pick<GateOptions, 'deny' | 'stripped' | 'lapsed'>> {
   /** To be told of every exchange that is over. */
   over(exchange: Pick<Exchange, 'method' | 'status'>): void;
   /** Judges again what is under way: a request that waits for the rest of its answer, or what a connection was upgraded for. */
@@ -23,14 +23,16 @@ export interface Judged extends Required<Pick<GateOptions, 'deny' | 'stripped'>>
 /** Looks at the tokens of requests. */
 export type Authenticate = (fields: TokenFields) => Authenticated | Promise<void>;
 
-/** Judges the requests of a connection; `denied` hears of refusals. */
+/** Judges the requests of a connection; `denied` hears of refusals, `lapsed` of a token that has expired under what it let in. */
 export function judged(
   requests: RequestJudge,
   authenticate: Authenticate,
   denied: (denial: Denial, head: RequestHead) => void,
+  lapsed: () => void = () => undefined,
 ): Judged {
   let current: RequestFacts | undefined;
   let stripped: string | undefined;
+  let untilMs = Infinity;
   return {
     deny: (head, octets) => {
       const user = authenticate({ values: (name) => valuesOf(head, octets, name) });
@@ -40,7 +42,7 @@ export function judged(
         denied(user.refusal, head);
         return unauthenticated(user.refusal);
       }
-      stripped = user.strip;
+      ({ strip: stripped, untilMs } = user);
       const facts = factsOf(head, requests.wantsHeaders ? headersOf(head, octets) : undefined, user.claims);
       const denial = requests.admit(facts);
       current = denial === undefined ? facts : undefined;
@@ -51,6 +53,12 @@ export function judged(
     stripped: () => stripped,
     over: (exchange) => {
       if (!isSwitched(exchange)) current = undefined;
+    },
+    lapsed: (nowMs) => {
+      if (nowMs < untilMs) return undefined;
+      untilMs = Infinity;
+      lapsed();
+      return 'token_invalid';
     },
     recheck: () => (current !== undefined && requests.breach(current) ? 'denied' : undefined),
   };

@@ -115,6 +115,11 @@ export class ChosenGate implements Half {
     return this.#gate?.requests.phase ?? 'free';
   }
 
+  /** See RequestsUnderWay. */
+  lapse(nowMs: number): Reason | undefined {
+    return this.#gate?.requests.lapse(nowMs);
+  }
+
   get #current(): Half {
     return this.#gate?.half ?? this.#application;
   }

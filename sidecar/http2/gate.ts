@@ -11,7 +11,7 @@ import type { ListLimits } from './decoder.ts';
 import { frame, goawayFrame } from './encode.ts';
 import type { RequestHead } from './head.ts';
 import { Outlet } from './outlet.ts';
-import { type Denial, denialFrames, grpcStatusFor, resetFrame } from './replies.ts';
+import { callEndFrames, type Denial, denialFrames, grpcStatusFor, resetFrame } from './replies.ts';
 import { type Judgement, Requests } from './requests.ts';
 import { Responses } from './responses.ts';
 import { ConnectionState } from './state.ts';
@@ -33,6 +33,8 @@ export interface Http2GateOptions {
   readonly plan: HeaderPlan;
   /** Judges a request; the head holds what was read until the call returns, or until what it says to wait for has settled. */
   judge?(request: RequestHead): Judgement;
+  /** The token of a stream has expired, and the stream was ended for it. */
+  lapsed?(): void;
   /** An exchange is over, also one that was denied or broken off. */
   over?(exchange: Exchange): void;
   broken?(broken: Http2Broken): void;
@@ -42,6 +44,7 @@ const pass: Judgement = { kind: 'pass' };
 /** Octets of the gate's own that a client may leave unread before no more of its requests are read. */
 const MAX_OWED = 65_536;
 const deniedNow: Denial = { status: 403, reason: 'denied' };
+const lapsedNow: Denial = { status: 401, reason: 'token_invalid' };
 
 /** The gate of one connection. */
 export class Http2Gate implements Half {
@@ -152,8 +155,18 @@ export class Http2Gate implements Half {
 
   /** Judges again what is in flight, and ends the streams that are no longer allowed; the others and the connection go on. */
   recheck(): undefined {
-    for (const stream of this.#state.streams.values()) if (stream.breached?.() === true) this.#cut(stream);
+    for (const stream of this.#state.streams.values()) if (stream.breached?.() === true) this.#cut(stream, deniedNow);
     this.#settle();
+  }
+
+  /** See RequestsUnderWay. */
+  lapse(nowMs: number): undefined {
+    for (const stream of this.#state.streams.values()) {
+      if (nowMs < stream.untilMs) continue;
+      this.#options.lapsed?.();
+      this.#cut(stream, lapsedNow);
+      this.#settle();
+    }
   }
 
   /** Asks the client to open its next streams on another connection. To be called again until the phase is `over`. */
@@ -216,13 +229,13 @@ export class Http2Gate implements Half {
     this.#events?.drained();
   }
 
-  #cut(stream: Stream): void {
+  #cut(stream: Stream, denial: Denial): void {
     const { id, grpc, clientEnded, answered } = stream;
     this.#state.streams.cut(id);
-    this.#tellOver(stream, 'denied');
-    if (answered) this.#toClient.add(resetFrame(id, errorCodes.inadequateSecurity));
-    else
-      this.#toClient.add(denialFrames(deniedNow, { stream: id, grpc, complete: clientEnded }, this.#state.answerLines));
+    this.#tellOver(stream, denial.reason);
+    const denied = { stream: id, grpc, complete: clientEnded };
+    if (!answered) this.#toClient.add(denialFrames(denial, denied, this.#state.answerLines));
+    else this.#toClient.add(grpc ? callEndFrames(denial, denied) : resetFrame(id, errorCodes.inadequateSecurity));
     this.#toApplication.add(resetFrame(id, errorCodes.cancel));
   }
 

@@ -29,7 +29,9 @@ export function judged(
       return { kind: 'deny', denial: { status: 403, reason: denial.reason } };
     }
     const strip = user.strip === undefined ? {} : { strip: user.strip };
-    return { kind: 'pass', ...strip, breached: () => requests.breach(facts) };
+    // Downloads end by themselves; a call of gRPC may be a stream for ever.
+    const untilMs = head.grpc || head.method === 'CONNECT' ? user.untilMs : Infinity;
+    return { kind: 'pass', ...strip, untilMs, breached: () => requests.breach(facts) };
   };
 }
 

@@ -58,6 +58,16 @@ export function denialFrames(
   return complete ? answer : Buffer.concat([answer, resetFrame(stream, errorCodes.noError)]);
 }
 
+/** The end of a call of gRPC whose answer has begun: its status in trailers, as the application would have ended it. */
+export function callEndFrames({ status, reason }: Denial, { stream, complete }: Denied): Buffer {
+  const block = encodeLines([
+    { name: 'grpc-status', value: String(grpcStatusFor(status)) },
+    { name: 'grpc-message', value: reason },
+  ]);
+  const trailers = headersFrames(stream, true, block);
+  return complete ? trailers : Buffer.concat([trailers, resetFrame(stream, errorCodes.noError)]);
+}
+
 /** RST_STREAM. */
 export function resetFrame(stream: number, code: number): Buffer {
   return numberFrame(frameTypes.rstStream, stream, code);

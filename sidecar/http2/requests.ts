@@ -14,8 +14,11 @@ import { MAX_STREAMS, Stream } from './streams.ts';
 
 /** What becomes of a request. */
 export type Judgement =
-  /** `strip`: a field, in lower case, that the application must not get. `breached` judges it again while it is in flight. */
-  | { readonly kind: 'pass'; readonly strip?: string; readonly breached?: () => boolean }
+  /**
+   * `strip`: a field, in lower case, that the application must not get. `breached` judges it again while it is in flight. `untilMs`: when it
+   * has to end, in milliseconds since the epoch; absent = by itself.
+   */
+  | { readonly kind: 'pass'; readonly strip?: string; readonly breached?: () => boolean; readonly untilMs?: number }
   /** Ask again when it has settled. It never rejects. */
   | { readonly kind: 'wait'; readonly until: Promise<void> }
   | { readonly kind: 'deny'; readonly denial: Denial };
@@ -270,7 +273,7 @@ export class Requests implements FrameSink {
     }
     this.#waiting = undefined;
     if (judgement.kind === 'deny') return this.#deny(block, judgement.denial);
-    const stream = new Stream(block.stream, head, judgement.breached);
+    const stream = new Stream(block.stream, head, judgement);
     stream.bytesIn = block.octets.length;
     streams.open(stream);
     floods.asked();

@@ -18,6 +18,8 @@ export class Stream {
   readonly askedMs: number;
   /** What rules think of it now; undefined where they have nothing to say. */
   readonly breached: (() => boolean) | undefined;
+  /** When it has to end, in milliseconds since the epoch. */
+  readonly untilMs: number;
   /** Octets of the body that are to come by Content-Length, -1 where nobody said. */
   left: number;
   /** Of the answer; below 200 until the final one. */
@@ -29,7 +31,11 @@ export class Stream {
   clientEnded = false;
   applicationEnded = false;
 
-  constructor(id: number, head: RequestHead, breached: (() => boolean) | undefined) {
+  constructor(
+    id: number,
+    head: RequestHead,
+    { breached, untilMs = Infinity }: { readonly breached?: () => boolean; readonly untilMs?: number },
+  ) {
     this.id = id;
     this.method = head.method;
     this.target = head.target;
@@ -38,6 +44,7 @@ export class Stream {
     this.traceparent = head.traceparent;
     this.left = head.contentLength;
     this.breached = breached;
+    this.untilMs = untilMs;
     this.askedMs = performance.now();
   }
 

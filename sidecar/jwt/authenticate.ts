@@ -14,7 +14,7 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { Lru } from '../lru.ts';
 import { findToken, isSamePlace, placesOf, type RequestFields } from './find.ts';
-import { readUnverified, type TokenFault } from './token.ts';
+import { readUnverified, type TokenFault, type UnverifiedToken } from './token.ts';
 import { verify as verifyToken } from './verify.ts';
 
 /** A request whose token was looked at. */
@@ -25,6 +25,8 @@ export type Authenticated =
       readonly claims: Claims | undefined;
       /** Lower-case name of the field that the application does not get. */
       readonly strip: string | undefined;
+      /** When the token expires, with the skew that is allowed, in milliseconds since 1970; Infinity without one. */
+      readonly untilMs: number;
     }
   | { readonly ok: false; readonly refusal: TokenRefusal };
 
@@ -43,6 +45,8 @@ export interface AuthenticatorDeps {
   readonly clock: Pick<Clock, 'now'>;
   /** What holds for this pod. */
   current(): Authentication | undefined;
+  /** Told of an issuer that signed a token with a key that is not among those that are known. */
+  readonly keysWanted?: (issuer: string) => void;
   /** Tests put in a slow one. */
   readonly verify?: typeof verifyToken;
 }
@@ -112,11 +116,12 @@ export class Authenticator {
     if (issuer === undefined || !issuer.from.some((each) => isSamePlace(each, header)))
       return refused('issuer_unknown');
     if (this.#pending.size >= mostPending) return { ok: false, refusal: tooMany };
-    const { clock, verify = verifyToken } = this.#deps;
+    const { clock, keysWanted, verify = verifyToken } = this.#deps;
     const [book, pending] = [this.#known, this.#pending];
     const done = verify(token, said, issuer, clock.now()).then((verified) => {
       pending.delete(key);
       const nowMs = clock.now().getTime();
+      if (!verified.ok && isUnknown(said, issuer)) keysWanted?.(issuer.issuer);
       book.set(
         key,
         verified.ok
@@ -148,7 +153,12 @@ export class Authenticator {
   }
 }
 
-const anybody: Authenticated = { ok: true, claims: undefined, strip: undefined };
+const anybody: Authenticated = { ok: true, claims: undefined, strip: undefined, untilMs: Infinity };
+
+/** Whether another look at the issuer's keys may help. A token without a key id says nothing of that. */
+function isUnknown({ kid }: UnverifiedToken, { keys }: TokenIssuer): boolean {
+  return keys.length === 0 || (kid !== undefined && keys.every((key) => key.kid !== kid));
+}
 
 const tokenRequired: TokenRefusal = {
   status: 401,
@@ -164,8 +174,8 @@ const tooMany: TokenRefusal = {
   detail: 'too many tokens are being verified',
 };
 
-function answerOf({ claims, fault, strip }: Known): Authenticated {
-  return fault === undefined ? { ok: true, claims, strip } : refused(fault);
+function answerOf({ claims, fault, strip, untilMs }: Known): Authenticated {
+  return fault === undefined ? { ok: true, claims, strip, untilMs } : refused(fault);
 }
 
 /** RFC 6750 section 3.1: several tokens are a request of the wrong form, everything else a token that is none. */

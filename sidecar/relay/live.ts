@@ -122,6 +122,11 @@ export class LiveConnections {
     let waiting = false;
     for (const entry of this.#entries) {
       const { relay, idleTimeoutMs } = entry.connection;
+      const lapsed = entry.connection.requests?.lapse(nowMs);
+      if (lapsed !== undefined) {
+        relay.cut(lapsed);
+        continue;
+      }
       const deadline = this.#draining ? { ...entry.connection.deadline, quietFromMs: 0 } : entry.connection.deadline;
       const traffic = relay.traffic();
       const bytes = traffic.bytesIn + traffic.bytesOut;

@@ -92,6 +92,6 @@ function denying(rules: readonly RuleMatch[]): Pick<GateOptions, 'deny'> {
   });
   const admission = authorizer.admit({ identity: undefined, address: '127.0.0.1', port: 80 }, true);
   if (!admission.ok || admission.requests === undefined) throw new Error('these rules deny every request');
-  const nobody = () => ({ ok: true, claims: undefined, strip: undefined }) as const;
+  const nobody = () => ({ ok: true, claims: undefined, strip: undefined, untilMs: Infinity }) as const;
   return { deny: judged(admission.requests, nobody, () => undefined).deny };
 }

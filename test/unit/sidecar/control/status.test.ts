@@ -46,6 +46,28 @@ describe('reports', () => {
     expect(reports.length).toBe(1);
   });
 
+  test('tell soon of an issuer whose key is not known, and no more often than every five seconds', async () => {
+    const { clock, reports, reporter } = bench();
+    const issuers = ['https://one', 'https://two'];
+    for (let tick = 0; tick < 12_000; tick += 100) {
+      for (const issuer of issuers) reporter.keysWanted(issuer);
+      await clock.advance(100);
+    }
+    expect(reports.length).toBeGreaterThanOrEqual(2);
+    expect(reports.length).toBeLessThanOrEqual(3);
+    expect(reports[1]?.keysWanted?.toSorted()).toEqual(issuers);
+  });
+
+  test('say an issuer again when the report did not arrive, and once when it did', async () => {
+    const { clock, reports, state, reporter } = bench();
+    state.arrives = false;
+    reporter.keysWanted('https://one');
+    await clock.advance(1_000);
+    state.arrives = true;
+    await clock.advance(40_000);
+    expect(reports.map(({ keysWanted }) => keysWanted)).toEqual([['https://one'], undefined]);
+  });
+
   test('tell soon of a rule or a caller that is new, and count the others until the next', async () => {
     const { clock, reports, reporter } = bench();
     const caller = { identity: 'spiffe://cluster.local/ns/shop/svc/web', port: 8080 };

@@ -20,7 +20,7 @@ function chosen() {
     return {
       half,
       recheck: () => 'denied' as const,
-      requests: { retire: () => void asked.push(name), phase: 'busy' as const },
+      requests: { retire: () => void asked.push(name), phase: 'busy' as const, lapse: () => undefined },
     };
   };
   const half = new ChosenGate(application, { http1: gate('HTTP/1.1'), http2: gate('HTTP/2') }, 10_000);

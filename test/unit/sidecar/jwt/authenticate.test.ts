@@ -61,7 +61,12 @@ const withBearer = (text: string) => ({ authorization: `Bearer ${text}` });
 
 describe('a request', () => {
   test('without a token has no claims', async () => {
-    expect(await setUp().judged({})).toEqual({ ok: true, claims: undefined, strip: undefined });
+    expect(await setUp().judged({})).toEqual({
+      ok: true,
+      claims: undefined,
+      strip: undefined,
+      untilMs: Infinity,
+    });
   });
 
   test('without a token is asked for one where it is required', async () => {
@@ -72,7 +77,9 @@ describe('a request', () => {
   });
 
   test('with a good token has its claims', async () => {
-    expect(await setUp().judged(withBearer(token(key, good)))).toEqual({ ok: true, claims: good, strip: undefined });
+    const untilMs = good.exp * 1_000 + 60_000;
+    const answer = await setUp().judged(withBearer(token(key, good)));
+    expect(answer).toEqual({ ok: true, claims: good, strip: undefined, untilMs });
   });
 
   test('with a token that is no good gets 401, also where none is required', async () => {

@@ -99,7 +99,12 @@ describe('live connections', () => {
     const stop = new AbortController();
     void live.run(stop.signal);
     const start = clock.now().getTime();
-    const requests = { phase: 'busy' as RequestsPhase, asked: 0, retire: () => void (requests.asked += 1) };
+    const requests = {
+      phase: 'busy' as RequestsPhase,
+      asked: 0,
+      retire: () => void (requests.asked += 1),
+      lapse: () => undefined,
+    };
     const deadline = {
       atMs: start + 10_000,
       quietFromMs: start + 8_000,

@@ -3,9 +3,9 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Netns } from '../../test/support/capture/netns.ts';
+import type { Netns, Who } from '../../test/support/capture/netns.ts';
 import { applicationPort, type Contestant, dnsNameOf, type Place, type Proxy } from './contestant.ts';
-import { cpuMicroseconds, end, Lines, residentMb, start } from './program.ts';
+import { type Command, cpuMicroseconds, end, Lines, residentMb, start } from './program.ts';
 
 /** One of the pods. */
 export interface PairPod {
@@ -119,6 +119,12 @@ export class Pair {
     } finally {
       await held.end();
     }
+  }
+
+  /** Starts another program in one of the pods, as the proxy's user or as anybody. Whoever starts it ends it. */
+  launch(role: Place['role'], who: Who, make: (place: Place) => Command): ChildProcess {
+    const { netns, place } = this.#pods[role];
+    return start(netns, who, make(place));
   }
 
   async #generator(load: Load) {

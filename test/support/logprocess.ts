@@ -10,6 +10,7 @@ import { openTestHalf } from './relays.ts';
 
 /** What it is told. */
 export interface LogSettings {
+  readonly service: string;
   readonly leaf: { readonly certificate: string; readonly key: string; readonly trustBundle: string };
   readonly control: { readonly port: number; readonly identity: string };
   readonly applicationPort: number;
@@ -23,10 +24,11 @@ export interface LogFigures {
   readonly metrics: string;
   /** After a collection. */
   readonly heapMb: number;
+  readonly rssMb: number;
 }
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as LogSettings;
-const { leaf, control, applicationPort, folder, logFormat } = settings;
+const { service, leaf, control, applicationPort, folder, logFormat } = settings;
 const metrics = new Metrics();
 const logger = openLog({ logLevel: 'info', logFormat }, metrics);
 const source = new MemoryCertificateSource();
@@ -40,10 +42,10 @@ const core: Core = new Core({
   original: () => ({ family: 4, address: '127.0.0.1', port: applicationPort }),
   isSamePort: (named) => named === core.inbound.port,
   config: {
-    podName: 'web-0',
-    podUid: 'uid-web',
+    podName: `${service}-0`,
+    podUid: `uid-${service}`,
     podIps: [],
-    service: 'web',
+    service,
     control: { host: '127.0.0.1', ...control },
     logLevel: 'info',
     logFormat,
@@ -60,14 +62,15 @@ lifecycle.onSignals(process);
 process.on('message', () => void tell());
 async function tell(): Promise<void> {
   globalThis.gc?.();
-  const { heapUsed, external } = process.memoryUsage();
+  const { heapUsed, external, rss } = process.memoryUsage();
   const text = await metrics.text();
   const ready = core.notReady().length === 0;
-  process.send?.({ ready, metrics: text, heapMb: (heapUsed + external) / 2 ** 20 } satisfies LogFigures);
+  const heapMb = (heapUsed + external) / 2 ** 20;
+  process.send?.({ ready, metrics: text, heapMb, rssMb: rss / 2 ** 20 } satisfies LogFigures);
 }
 // The parent is gone: so is the test.
 process.on('disconnect', () => process.exit(1));
 await core.start();
 core.run(lifecycle.stage('traffic'), lifecycle.stage('background'));
-process.send?.({ inboundPort: core.inbound.port });
+process.send?.({ inboundPort: core.inbound.port, outboundPort: core.outbound.port });
 process.exit(await lifecycle.finished());

@@ -1,4 +1,4 @@
-// A pod with an HTTP application whose sidecar is a process of its own, with its log on a pipe and its figures for the asking; and healthy clients.
+// Sidecars that are processes of their own, with their logs on a pipe and their figures for the asking: of a pod with an HTTP application, or any; and healthy clients.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, createServer, type RequestListener, request } from 'node:http';
@@ -12,10 +12,11 @@ const program = resolve(import.meta.dirname, 'logprocess.ts');
 /** Where the pod is published. */
 const port = 8_080;
 
-/** A pod whose sidecar is a process. */
+/** A sidecar that is a process. */
 export interface WebProcess {
   readonly child: ChildProcess;
   readonly inboundPort: number;
+  readonly outboundPort: number;
   readonly figures: () => Promise<LogFigures>;
   /** Reads its output from now on. */
   readonly read: () => readonly Readonly<Record<string, unknown>>[];
@@ -38,13 +39,34 @@ export async function webProcess(
   // A busy machine takes its time for hundreds of handshakes at once.
   const connections = { handshakeTimeoutMs: 60_000 };
   mesh.tell('web', { connections, ports: [{ port: application.port, mode: 'Mutual', protocol: 'HTTP' }] });
-  const { certificate, key, bundle: trustBundle, identity } = await testLeaf(mesh.authority, { service: 'web' });
+  const web = await sidecarProcess(mesh, { service: 'web', applicationPort: application.port, logFormat });
+  mesh.control.setDestination(`127.0.0.1:${port}`, {
+    known: true,
+    serverName: 'web.shop.svc.cluster.local',
+    endpoints: [
+      {
+        address: '127.0.0.1',
+        port: web.inboundPort,
+        transport: 'mutual',
+        identity: 'spiffe://cluster.local/ns/shop/svc/web',
+      },
+    ],
+  });
+  return web;
+}
+
+/** A sidecar in a process of its own, ready. What it was told of its policy before is what holds; what goes out by it is bound for `applicationPort`. */
+export async function sidecarProcess(
+  mesh: Mesh,
+  { service, ...rest }: Pick<LogSettings, 'service' | 'applicationPort' | 'logFormat'>,
+): Promise<WebProcess> {
+  const { certificate, key, bundle: trustBundle } = await testLeaf(mesh.authority, { service });
   const settings: LogSettings = {
+    ...rest,
+    service,
     leaf: { certificate, key, trustBundle },
     control: { port: mesh.control.port, identity: mesh.control.identity },
-    applicationPort: application.port,
     folder: mesh.folder(),
-    logFormat,
   };
   const flags = ['--expose-gc', '--disable-warning=ExperimentalWarning'];
   const child = spawn(...leashed(process.execPath, [...flags, program, JSON.stringify(settings)]), {
@@ -53,18 +75,13 @@ export async function webProcess(
   mesh.onEnd(async () => {
     if (child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit');
   });
-  const [{ inboundPort }] = (await once(child, 'message')) as [{ inboundPort: number }];
-  mesh.control.setDestination(`127.0.0.1:${port}`, {
-    known: true,
-    serverName: 'web.shop.svc.cluster.local',
-    endpoints: [{ address: '127.0.0.1', port: inboundPort, transport: 'mutual', identity }],
-  });
+  const [ports] = (await once(child, 'message')) as [Pick<WebProcess, 'inboundPort' | 'outboundPort'>];
   const figures = async (): Promise<LogFigures> => {
     child.send('figures');
     return ((await once(child, 'message')) as [LogFigures])[0];
   };
   while (!(await figures()).ready) await new Promise((again) => setTimeout(again, 50));
-  return { child, inboundPort, figures, read: () => linesOf(child) };
+  return { child, ...ports, figures, read: () => linesOf(child) };
 }
 
 function linesOf({ stdout }: ChildProcess): readonly Readonly<Record<string, unknown>>[] {

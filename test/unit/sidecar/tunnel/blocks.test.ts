@@ -130,6 +130,27 @@ describe('a large block', () => {
     await settled();
     expect(pair.dialling.held).toBe(0);
   });
+  test('leaves no source behind, however many come again at once', async () => {
+    const pair = tunnelPair({ highWater: 30_000 });
+    const memory = memoryWithRoom(BLOCK_BYTES);
+    const sources = await Promise.all(Array.from({ length: 40 }, () => open(pair)));
+    const ears = sources.map(({ near, far }) => {
+      const ear = listenTo(far);
+      let left = 6;
+      const feed = (): void => {
+        if (left === 0) return near.end();
+        left -= 1;
+        if (lend(memory, near, pattern(40_000, near.id))) feed();
+      };
+      const nothing = (): void => undefined;
+      near.start({ data: nothing, ended: nothing, drained: feed, closed: nothing });
+      feed();
+      return ear;
+    });
+    await Promise.all(ears.map((ear) => ear.ended));
+    expect(ears.map((ear) => ear.bytes().length)).toEqual(ears.map(() => 240_000));
+    expect(pair.dialling.held).toBe(0);
+  });
 });
 
 test(

@@ -1,8 +1,9 @@
-// A least-privilege policy from what its sidecars saw: one Allow rule for each caller that was let in, for the ports that it called, and nothing that was
-// not seen. Identities are never generalised: no namespace, no pattern, no address range comes of one. Pure.
-import type { AuthorizationRule } from '../lib/api/authorization.ts';
-import type { ObservedCaller, TLSPolicy } from '../lib/api/tlspolicy.ts';
+// A least-privilege policy from what its sidecars saw: an Allow rule for each caller that was let in, for the ports that it called, where requests are read
+// for what it asked for, and nothing that was not seen. Identities are never generalised: no namespace, no pattern, no address range comes of one. Pure.
+import type { AuthorizationRule, AuthorizationTarget } from '../lib/api/authorization.ts';
+import type { ObservedCaller, ObservedRequest, TLSPolicy } from '../lib/api/tlspolicy.ts';
 import { parseIdentity } from '../lib/pki/identity.ts';
+import { isNameable, parts, requestTargets } from './suggestrequests.ts';
 import { span } from './table.ts';
 import { yamlLines } from './yaml.ts';
 
@@ -21,12 +22,15 @@ export interface Observation {
   readonly now: Date;
   /** Whether a service has pods now. */
   readonly isThere: (namespace: string, service: string) => boolean;
+  /** Whether requests to a port are read; elsewhere rules about them would allow nothing. */
+  readonly isRead: (port: number) => boolean;
 }
 
 /** What happens once a week is seen in a week; with less, rules for a policy that lets everybody in are suggested in audit mode. */
 const enoughMs = 7 * 86_400_000;
 /** Of the schema. */
 const mostRules = 100;
+const mostTargets = 16;
 
 interface Seen {
   readonly rule: AuthorizationRule;
@@ -36,13 +40,18 @@ interface Seen {
 /** The policy; undefined when nobody who proved an identity was seen. Throws nothing. */
 export function suggest(observation: Observation): Suggestion | undefined {
   const { policy, now } = observation;
-  const { callers = [], callersSince } = policy.status ?? {};
+  const { callers = [], callersSince, requestsSince } = policy.status ?? {};
   const known = callers.filter(({ identity }) => identity !== undefined);
+  const asked = (policy.status?.requests ?? []).filter(({ port }) => observation.isRead(port));
   if (known.length === 0) return undefined;
-  const watchedMs = callersSince === undefined ? 0 : now.getTime() - Date.parse(callersSince);
+  // Requests may be read since later than callers are noted.
+  const sinceMs = [callersSince, asked.length === 0 ? undefined : requestsSince].flatMap((each) =>
+    each === undefined ? [] : Date.parse(each),
+  );
+  const watchedMs = sinceMs.length === 0 ? 0 : now.getTime() - Math.max(...sinceMs);
   const { rules = [] } = policy.spec.authorization ?? {};
   const kept = rules.filter(({ effect }) => effect === 'Deny');
-  const seen = seenCallers(observation, known, new Set(kept.map(({ name }) => name)));
+  const seen = seenCallers(observation, known, asked, new Set(kept.map(({ name }) => name)));
   const isOpen =
     !rules.some((rule) => rule.effect !== 'Deny' && rule.audit !== true) || policy.spec.authorization?.audit === true;
   // A policy that lets in some alone is not opened for the sake of a trial.
@@ -51,6 +60,7 @@ export function suggest(observation: Observation): Suggestion | undefined {
     ...windowWarnings(watchedMs, audit),
     ...callers.filter(({ identity }) => identity === undefined).map(namelessWarning),
     ...serviceWarnings(policy, callers),
+    ...requestWarnings(asked),
     ...rules
       .filter((rule) => !kept.includes(rule))
       .map(({ name }) => `Allow rule ${name} is left out; what it let in stands in new rules, if it was seen`),
@@ -61,33 +71,49 @@ export function suggest(observation: Observation): Suggestion | undefined {
   return { policy: policyLines(policy, { audit, kept, seen, watchedMs, warnings }), warnings };
 }
 
-/** One rule for each caller. */
+/** One rule for each caller, or several where one cannot hold what it asked for. */
 function seenCallers(
   { policy, trustDomain, isThere }: Observation,
   known: readonly ObservedCaller[],
+  asked: readonly ObservedRequest[],
   taken: Set<string>,
 ): readonly Seen[] {
   const own = policy.metadata.namespace ?? '';
   const byCaller = Map.groupBy(known, ({ identity = '' }) => identity);
   return [...byCaller]
     .sort(([a], [b]) => a.localeCompare(b))
-    .map(([identity, sights]) => {
+    .flatMap(([identity, sights]) => {
       const member = parseIdentity(identity);
       const named = member?.trustDomain === trustDomain ? member : undefined;
       const from =
         named === undefined
           ? { identities: [identity] }
           : { services: [named.service], ...(named.namespace === own ? {} : { namespaces: [named.namespace] }) };
-      const ports = [...new Set(sights.map(({ port }) => port))].sort((a, b) => a - b);
+      const targets = targetsOf(
+        sights,
+        asked.filter((request) => request.identity === identity),
+      );
       const hint =
         named === undefined ? 'other' : named.namespace === own ? named.service : `${named.namespace}-${named.service}`;
-      const name = freeName(hint, taken);
       const gone =
         named !== undefined && !isThere(named.namespace, named.service)
           ? ['it has no pods now: is it still needed?']
           : [];
-      return { rule: { name, from: [from], to: [{ ports }] }, notes: [...sights.map(sightNote), ...gone] };
+      return parts(targets, mostTargets).map((to, index) => ({
+        rule: { name: freeName(hint, taken), from: [from], to },
+        notes: index === 0 ? [...sights.map(sightNote), ...gone] : [],
+      }));
     });
+}
+
+/** Ports as a whole where it was not read what the caller asked for, or where that cannot be named. */
+function targetsOf(
+  sights: readonly ObservedCaller[],
+  asked: readonly ObservedRequest[],
+): readonly AuthorizationTarget[] {
+  const named = new Set(asked.filter(isNameable).map(({ port }) => port));
+  const ports = [...new Set(sights.map(({ port }) => port))].filter((port) => !named.has(port)).sort((a, b) => a - b);
+  return [...(ports.length === 0 ? [] : [{ ports }]), ...requestTargets(asked)];
 }
 
 function sightNote({ service, port, connections, lastSeen }: ObservedCaller): string {
@@ -114,6 +140,18 @@ function windowWarnings(watchedMs: number, audit: boolean): readonly string[] {
 
 function namelessWarning({ service, port, connections }: ObservedCaller): string {
   return `${service} port ${port}: at least ${connections} connections of callers that proved no identity; no rule lets them in (ipBlocks could)`;
+}
+
+function requestWarnings(asked: readonly ObservedRequest[]): readonly string[] {
+  const varied = asked.filter(({ path }) => path?.endsWith('/*') === true).length;
+  const nameless = asked.filter((request) => !isNameable(request));
+  const what = nameless.map(({ method, path = 'a path without a canonical form' }) => `${method} ${path}`);
+  return [
+    ...(varied === 0
+      ? []
+      : ['paths that end with /* allow all that begin so: what varied there, such as numbers, was not noted']),
+    ...(nameless.length === 0 ? [] : [`no rule can name ${[...new Set(what)].join(', ')}, and none allows it`]),
+  ];
 }
 
 /** One policy holds for all services that it governs. */

@@ -27,6 +27,8 @@ export interface AuthorizerDeps {
   onHit(hit: Omit<RuleHits, 'count'>): void;
   /** A caller was let in: with a connection, or with the first of its requests where those decide. */
   onCaller?(call: Call): void;
+  /** A request was let through. */
+  onRequest?(call: Call, request: RequestFacts): void;
   /** Rules in audit mode matched, or would have changed the verdict. */
   onAudit(call: Call, decision: Decision, request?: RequestFacts): void;
   /** The condition of a rule failed. */
@@ -151,14 +153,19 @@ class Requests implements RequestJudge {
     if (judge === undefined) return unknown;
     const place = this.standing(judge);
     // What no request can change was counted with the connection.
-    if (place.decision?.allowed === true) return undefined;
+    if (place.decision?.allowed === true) {
+      this.#deps.onRequest?.(this.#call, request);
+      return undefined;
+    }
     const decision = decideRequest(place, request, this.#deps.now());
     count(this.#deps, this.#call, decision, request);
     if (decision.allowed && !this.#let) {
       this.#let = true;
       this.#deps.onCaller?.(this.#call);
     }
-    return decision.allowed ? undefined : denialOf(this.#call, decision, request);
+    if (!decision.allowed) return denialOf(this.#call, decision, request);
+    this.#deps.onRequest?.(this.#call, request);
+    return undefined;
   }
 
   breach(request: RequestFacts): boolean {

@@ -14,7 +14,7 @@ export interface Books {
   readonly log: Pick<AccessLog, 'audited'>;
   /** Asked for at each hit: they are made later than the authorizer. */
   readonly metrics: () => Pick<SidecarMetrics, 'rule' | 'conditionFailed'>;
-  readonly status: () => Pick<StatusReporter, 'rule' | 'caller'>;
+  readonly status: () => Pick<StatusReporter, 'rule' | 'caller' | 'request'>;
 }
 
 /** An authorizer that books. */
@@ -28,6 +28,7 @@ export function bookedAuthorizer({ clock, self, language, log, metrics, status }
       status().rule(hit);
     },
     onCaller: ({ identity = '', port }) => status().caller({ identity, port }),
+    onRequest: (call, request) => status().request(call, request),
     onAudit: (call, decision, request) => log.audited(call, decision, request),
     onFailure: (rule) => metrics().conditionFailed(rule),
   });

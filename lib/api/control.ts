@@ -140,6 +140,20 @@ export interface CallerSeen {
   readonly count: number;
 }
 
+/** What a caller was let ask for, where requests are read. */
+export interface RequestSeen {
+  /** SPIFFE ID; empty for whoever proved none. */
+  readonly identity: string;
+  /** Container port. */
+  readonly port: number;
+  readonly method: string;
+  /** Absent = none was said, or none that a rule can name. */
+  readonly host?: string;
+  /** A canonical path, or with a final `/*` (lib/api/requestshape.ts). Absent = it had no canonical form. */
+  readonly path?: string;
+  readonly count: number;
+}
+
 /** Body of POST /v1/status: what the sidecar applied and saw since its last report. */
 export interface StatusReport {
   readonly podName: string;
@@ -168,6 +182,8 @@ export interface StatusReport {
   readonly keysWanted?: readonly string[];
   /** Who was let in since the last report, by what it proved (empty: nothing) and the container port; absent = nobody. */
   readonly callers?: readonly CallerSeen[];
+  /** What was let through since the last report where requests are read; absent = nothing. */
+  readonly requests?: readonly RequestSeen[];
   /** Plaintext seen since the last report, refused or (Permissive) passed. */
   readonly plaintext: readonly {
     readonly address: string;

@@ -111,6 +111,24 @@ export interface ObservedCaller {
   readonly lastSeen: string;
 }
 
+/** What a caller was let ask for, as a policy's status names it. */
+export interface ObservedRequest {
+  /** The service that was called. */
+  readonly service: string;
+  /** SPIFFE ID; absent for callers that proved none. */
+  readonly identity?: string;
+  readonly port: number;
+  readonly method: string;
+  /** Absent: none was said, or none that a rule can name. */
+  readonly host?: string;
+  /** Canonical, or with a final `/*` where paths vary. Absent: paths without a canonical form. */
+  readonly path?: string;
+  /** At least so many. */
+  readonly requests: number;
+  readonly since: string;
+  readonly lastSeen: string;
+}
+
 export interface TLSPolicyStatus {
   readonly observedGeneration?: number;
   readonly conditions?: readonly Condition[];
@@ -131,6 +149,10 @@ export interface TLSPolicyStatus {
   readonly callersSince?: string;
   /** Who was let in, for `tabard authz suggest`; those seen longest ago go first. */
   readonly callers?: readonly ObservedCaller[];
+  /** Since when `requests` is kept. */
+  readonly requestsSince?: string;
+  /** What they were let ask for, where requests are read. */
+  readonly requests?: readonly ObservedRequest[];
   /** True when a Permissive policy saw no plaintext client and could be Mutual. */
   readonly strictReady?: boolean;
 }

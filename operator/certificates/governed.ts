@@ -8,6 +8,7 @@ import type { Pod } from '../../lib/kube/object.ts';
 import { compileAuthentication } from '../../lib/policy/authentication.ts';
 import { certificateSettings, type Fault, policyFaults } from '../../lib/policy/effective.ts';
 import type { CallerSight } from '../control/callerbook.ts';
+import type { RequestSight } from '../control/requestbook.ts';
 import type { SinkOutcomes } from '../delivery/sinks/outcomes.ts';
 import { publishedCondition } from '../delivery/sinks/status.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
@@ -25,6 +26,7 @@ import type { GovernedService, StatusInput } from './status.ts';
 export interface ReportsView {
   ofPod(podUid: string): { readonly report: StatusReport } | undefined;
   plaintextClients(service: { readonly namespace: string; readonly service: string }): readonly PlaintextSight[];
+  requests?(service: { readonly namespace: string; readonly service: string }): readonly RequestSight[];
   callers?(service: { readonly namespace: string; readonly service: string }): readonly CallerSight[];
   ruleHits?(service: { readonly namespace: string; readonly service: string }): readonly RuleSight[];
   subscribe(listener: (service: { readonly namespace: string; readonly service: string }) => void): () => void;
@@ -83,6 +85,9 @@ export function statusInput(sources: GovernedSources, policy: TLSPolicy, now: Da
     rules,
     ...(published === undefined ? {} : { published }),
     tokens: tokenConditions(sources, policy, governed),
+    requests: services.flatMap(({ name }) =>
+      (reports.requests?.({ namespace, service: name }) ?? []).map((request) => ({ ...request, service: name })),
+    ),
     callers: services.flatMap(({ name }) =>
       (reports.callers?.({ namespace, service: name }) ?? []).map((caller) => ({ ...caller, service: name })),
     ),

@@ -9,6 +9,7 @@ import { callersOf, type ServiceCaller } from './callers.ts';
 import { type EdgeService, edgeCondition } from './edge/status.ts';
 import type { Outcome } from './outcomes.ts';
 import { mergeClients, type PlaintextSight } from './plaintext.ts';
+import { requestsOf, type ServiceRequest } from './requests.ts';
 import { enforcementCondition, overriddenCondition, type RuleStanding, ruleStatuses } from './rules.ts';
 
 /** A service with pods that the policy governs. */
@@ -47,6 +48,7 @@ export interface StatusInput {
   readonly tokens?: readonly WantedCondition[];
   /** Who was let in by the sidecars. */
   readonly callers?: readonly ServiceCaller[];
+  readonly requests?: readonly ServiceRequest[];
   /** Of authorization rules and baselines. */
   readonly rules?: RuleStanding | undefined;
 }
@@ -89,6 +91,7 @@ export function policyStatus(input: StatusInput): TLSPolicyStatus {
     ...(listed.length === 0 && policy.status?.callers === undefined
       ? {}
       : callersOf(policy.status, input.callers ?? [], now)),
+    ...requestsOf(policy.status, input.requests ?? [], now),
     ...(isPermissive(policy)
       ? { strictReady: input.watched && listed.length > 0 && plaintextClients.length === 0 }
       : {}),

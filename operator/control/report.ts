@@ -4,6 +4,7 @@
 import type { StatusReport } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { CallerBook, type CallerSight } from './callerbook.ts';
+import { RequestBook, type RequestSight } from './requestbook.ts';
 
 /** The service of a pod, as admission decided it. */
 export interface ReportedService {
@@ -46,6 +47,8 @@ export interface Reports {
   ruleHits(service: ReportedService): readonly { readonly name: string; readonly lastHit: Date }[];
   /** Who was let in by the sidecars of a service, since this replica runs. */
   callers(service: ReportedService): readonly CallerSight[];
+  /** What they were let ask for, where requests are read. */
+  requests(service: ReportedService): readonly RequestSight[];
   /** Told of issuers of tokens of which a sidecar knows not all keys. Returns the function that ends the subscription. */
   onKeysWanted(listener: (of: ReportedService, issuers: readonly string[]) => void): () => void;
   /** Told, synchronously, of the service whose reports changed. Returns the function that ends the subscription. */
@@ -68,6 +71,7 @@ export class ReportStore implements Reports {
   /** By service, and there by the rule's name. */
   readonly #rules = new Map<string, Map<string, Date>>();
   readonly #callers = new CallerBook();
+  readonly #requests = new RequestBook();
   readonly #listeners = new Set<(service: ReportedService) => void>();
   readonly #accepted = new Set<(report: PodReport) => void>();
   readonly #wanting = new Set<(of: ReportedService, issuers: readonly string[]) => void>();
@@ -99,6 +103,10 @@ export class ReportStore implements Reports {
 
   callers(service: ReportedService): readonly CallerSight[] {
     return this.#callers.of(keyOf(service));
+  }
+
+  requests(service: ReportedService): readonly RequestSight[] {
+    return this.#requests.of(keyOf(service));
   }
 
   subscribe(listener: (service: ReportedService) => void): () => void {
@@ -162,6 +170,7 @@ export class ReportStore implements Reports {
     this.#note(entry);
     this.#noteRules(key, entry);
     this.#callers.note(key, entry.report.callers ?? [], entry.receivedAt);
+    this.#requests.note(key, entry.report.requests ?? [], entry.receivedAt);
     const { keysWanted = [] } = entry.report;
     if (keysWanted.length > 0) for (const listener of this.#wanting) listener(entry, keysWanted);
     this.#tell(entry);

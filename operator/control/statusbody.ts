@@ -1,7 +1,8 @@
 // The body of POST /v1/status, read strictly: it comes from a pod, and what it says ends up in the status of a TLSPolicy.
 // Members that are not known are ignored, so that a newer sidecar can speak to this operator. Pure.
 import type { RuleHits } from '../../lib/api/authorization.ts';
-import type { CallerSeen, StatusReport } from '../../lib/api/control.ts';
+import type { CallerSeen, RequestSeen, StatusReport } from '../../lib/api/control.ts';
+import { hostShape } from '../../lib/api/requestshape.ts';
 import { parseSpiffeId } from '../../lib/pki/identity.ts';
 import { canonicalAddress } from '../mesh/address.ts';
 
@@ -66,8 +67,10 @@ export function readStatus(value: unknown): StatusBody {
   if (typeof callers === 'string') return { ok: false, problem: callers };
   const wanted = readWanted(value['keysWanted']);
   if (typeof wanted === 'string') return { ok: false, problem: wanted };
+  const requests = readRequests(value['requests']);
+  if (typeof requests === 'string') return { ok: false, problem: requests };
   const applied = { ...texts, ...signer, ...authorities, ...seen, ...challenges };
-  return { ok: true, report: { ...applied, ...rules, ...tokens, ...wanted, ...callers, plaintext } };
+  return { ok: true, report: { ...applied, ...rules, ...tokens, ...wanted, ...callers, ...requests, plaintext } };
 }
 
 function readRules(form: unknown, rules: unknown): Pick<StatusReport, 'authorization' | 'rules'> | string {
@@ -99,6 +102,34 @@ function readCallers(value: unknown): Pick<StatusReport, 'callers'> | string {
     return `callers is not a list of at most ${maximumPlaintext} entries {identity: SPIFFE ID or empty, port: 1-65535, count: > 0}`;
   }
   return { callers: value.map(({ identity, port, count }) => ({ identity, port, count })) };
+}
+
+function readRequests(value: unknown): Pick<StatusReport, 'requests'> | string {
+  if (value === undefined) return {};
+  if (!Array.isArray(value) || value.length > maximumPlaintext || !(value as readonly unknown[]).every(isRequest)) {
+    return `requests is not a list of at most ${maximumPlaintext} entries {identity, port, method, host, path, count}`;
+  }
+  const requests = value.map(({ identity, port, method, host, path, count }) => ({
+    identity,
+    port,
+    method,
+    count,
+    ...(host === undefined ? {} : { host }),
+    ...(path === undefined ? {} : { path }),
+  }));
+  return { requests };
+}
+
+const methodForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/;
+const pathForm = /^\/[!->@-~]{0,255}$/;
+
+/** Methods are tokens (RFC 9110 section 5.6.2); a path holds no query. */
+function isRequest(value: unknown): value is RequestSeen {
+  if (!isCaller(value)) return false;
+  const { method, host, path } = value as unknown as Members;
+  const isMethod = typeof method === 'string' && methodForm.test(method);
+  const isHost = host === undefined || (typeof host === 'string' && hostShape(host) !== undefined);
+  return isMethod && isHost && (path === undefined || (typeof path === 'string' && pathForm.test(path)));
 }
 
 function isCaller(value: unknown): value is CallerSeen {

@@ -3,10 +3,16 @@
 import { AUTHENTICATION_FORM } from '../../lib/api/authentication.ts';
 import type { RuleHits } from '../../lib/api/authorization.ts';
 import { type CallerSeen, controlPaths, type StatusReport } from '../../lib/api/control.ts';
+import type { Call } from '../../lib/api/decide.ts';
+import type { RequestFacts } from '../../lib/api/request.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { RequestNotes } from './requestnotes.ts';
 
 /** What a report says beside what is counted. */
-export type Applied = Omit<StatusReport, 'plaintext' | 'rules' | 'callers' | 'keysWanted' | 'authentication'>;
+export type Applied = Omit<
+  StatusReport,
+  'plaintext' | 'rules' | 'callers' | 'keysWanted' | 'requests' | 'authentication'
+>;
 
 /** What the reporter needs. */
 export interface StatusDeps {
@@ -14,6 +20,8 @@ export interface StatusDeps {
   post(path: string, body: StatusReport): Promise<boolean>;
   /** The state applied now; undefined while there is none to report. */
   applied(): Applied | undefined;
+  /** How long changes are gathered before they are told; half a second by default. */
+  readonly settleMs?: number | undefined;
 }
 
 type Seen = StatusReport['plaintext'][number];
@@ -35,6 +43,7 @@ export class StatusReporter {
   #seen = new Map<string, Seen>();
   #rules = new Map<string, RuleHits>();
   #callers = new Map<string, CallerSeen>();
+  readonly #requests = new RequestNotes();
   /** Rules and callers that were told of once: what is new is told soon, in case that this pod does not live long. */
   readonly #told = new Set<string>();
   #keysWanted = new Set<string>();
@@ -84,6 +93,11 @@ export class StatusReporter {
     if (known === undefined) this.#tellSoon(key);
   }
 
+  /** Counts a request that was let through. It is told with the next report. */
+  request(call: Call, request: RequestFacts): void {
+    this.#requests.note(call, request);
+  }
+
   /** An issuer signed a token with a key that is not known: the operator is to look at its keys again. */
   keysWanted(issuer: string): void {
     this.#keysWanted.add(issuer);
@@ -95,13 +109,13 @@ export class StatusReporter {
 
   /** Reports until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#deps;
+    const { clock, settleMs = SETTLE_MS } = this.#deps;
     let failed = false;
     while (!signal.aborted) {
       const pause = failed ? RETRY_MS : EVERY_MS;
       await clock.sleep(pause, AbortSignal.any([signal, this.#news.signal])).catch(() => undefined);
       if (signal.aborted) return;
-      await clock.sleep(SETTLE_MS, AbortSignal.any([signal, this.#hurry.signal])).catch(() => undefined);
+      await clock.sleep(settleMs, AbortSignal.any([signal, this.#hurry.signal])).catch(() => undefined);
       this.#news = new AbortController();
       this.#hurry = new AbortController();
       failed = !(await this.report());
@@ -119,7 +133,9 @@ export class StatusReporter {
     this.#keysWanted = new Set();
     const rules = hits.size === 0 ? {} : { rules: [...hits.values()] };
     const callers = came.size === 0 ? {} : { callers: [...came.values()] };
-    const counted = { ...rules, ...callers, plaintext: [...seen.values()] };
+    const asked = this.#requests.take();
+    const requests = asked.length === 0 ? {} : { requests: asked };
+    const counted = { ...rules, ...callers, ...requests, plaintext: [...seen.values()] };
     const keys = issuers.size === 0 ? {} : { keysWanted: [...issuers].slice(0, MAX_ISSUERS) };
     const body: StatusReport = { ...applied, authentication: AUTHENTICATION_FORM, ...keys, ...counted };
     const arrived = await this.#deps.post(controlPaths.status, body);
@@ -128,6 +144,7 @@ export class StatusReporter {
       this.#rules = added(hits, this.#rules);
       this.#callers = added(came, this.#callers);
       this.#keysWanted = new Set([...issuers, ...this.#keysWanted]);
+      this.#requests.putBack(asked);
     }
     return arrived;
   }

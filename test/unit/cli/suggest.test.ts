@@ -34,7 +34,7 @@ function suggested(
 ) {
   const policy = { ...testPolicy('api', spec), status: { callersSince: since, callers } };
   const isThere = (namespace: string, service: string): boolean => !gone.includes(`${namespace}/${service}`);
-  const found = suggest({ policy, trustDomain: 'cluster.local', now, isThere });
+  const found = suggest({ policy, trustDomain: 'cluster.local', now, isThere, isRead: () => false });
   if (found === undefined) return undefined;
   const read = parse(found.policy.join('\n')) as TLSPolicy;
   const sources = {

@@ -135,6 +135,10 @@ const policyStatus: Whole<TLSPolicyStatus> = {
   rules: [{ name: '', since: '', lastHit: '' }],
   callersSince: '',
   callers: [{ service: '', identity: '', port: 1, connections: 1, since: '', lastSeen: '' }],
+  requestsSince: '',
+  requests: [
+    { service: '', identity: '', port: 1, method: '', host: '', path: '', requests: 1, since: '', lastSeen: '' },
+  ],
   strictReady: true,
 };
 

@@ -70,6 +70,8 @@ export class Authorizer {
   readonly #deps: AuthorizerDeps;
   #for: Pick<SelfSnapshot, 'policy' | 'trustDomain'> | undefined;
   #judge: Judge | undefined;
+  /** What was judged last. */
+  #last: { readonly judge: Judge; readonly call: Call; readonly decision: Decision } | undefined;
 
   constructor(deps: AuthorizerDeps) {
     this.#deps = deps;
@@ -81,7 +83,7 @@ export class Authorizer {
     if (judge === undefined) return { ok: false, denial: unknown };
     if (!read && this.#needsTokens(call.port)) return { ok: false, denial: unreadable };
     const requests = read ? new Requests(call, this.#deps, () => this.#current()) : undefined;
-    const decision = requests === undefined ? decide(judge, call) : requests.standing(judge).decision;
+    const decision = requests === undefined ? this.#decide(judge, call) : requests.standing(judge).decision;
     if (decision !== undefined) {
       count(this.#deps, call, decision);
       if (!decision.allowed) return { ok: false, denial: denialOf(call, decision) };
@@ -97,10 +99,19 @@ export class Authorizer {
     if (judge === undefined) return undefined;
     const call = { identity: peer?.identity, address, port };
     if (recheck === undefined && this.#needsTokens(port)) return 'token_required';
-    if (recheck === undefined) return decide(judge, call).allowed ? undefined : 'denied';
+    if (recheck === undefined) return this.#decide(judge, call).allowed ? undefined : 'denied';
     const { decision } = standing(judge, call);
     if (decision === undefined) return recheck();
     return decision.allowed ? undefined : 'denied';
+  }
+
+  /** Of what comes through one tunnel every connection is the same call, and each is judged twice. */
+  #decide(judge: Judge, call: Call): Decision {
+    const last = this.#last;
+    if (last?.judge === judge && isSame(last.call, call)) return last.decision;
+    const decision = decide(judge, call);
+    this.#last = { judge, call, decision };
+    return decision;
   }
 
   #needsTokens(port: number): boolean {
@@ -116,6 +127,10 @@ export class Authorizer {
     }
     return this.#judge;
   }
+}
+
+function isSame(a: Call, b: Call): boolean {
+  return a.identity === b.identity && a.address === b.address && a.port === b.port;
 }
 
 /** The requests of one caller. */

@@ -7,7 +7,7 @@ import type { Carriage, SidecarMetrics } from './metrics.ts';
 import type { Half } from './relay/half.ts';
 import { deadlineOf } from './relay/lifetime.ts';
 import type { Direction, LiveConnections, LiveFacts } from './relay/live.ts';
-import type { StartRelay } from './relay/relay.ts';
+import type { RelayEnd, StartRelay } from './relay/relay.ts';
 import type { RequestsUnderWay } from './relay/requests.ts';
 import type { TlsFacts } from './tls/facts.ts';
 import type { PeerFacts } from './tls/peer.ts';
@@ -55,13 +55,17 @@ export class Conveyor {
     this.metrics = deps.metrics;
   }
 
-  /** Relays until both halves are done; `near` is the accepted one. */
-  async convey(near: Half, far: Half, passage: Passage): Promise<void> {
-    const { clock, live, log, relay: start } = this.#deps;
+  /** Relays until both halves are done, and then calls back; `near` is the accepted one. */
+  convey(near: Half, far: Half, passage: Passage, over?: () => void): void {
+    const { clock, live, relay: start } = this.#deps;
     const { direction, peer, ownNotAfter } = passage;
     const startedMs = clock.nowMs();
     const { maxAgeMs, idleTimeoutMs } = this.#deps.limits();
-    const relay = start(near, far);
+    const relay = start(near, far, (end) => {
+      live.remove(watched);
+      this.#book(passage, end, startedMs);
+      over?.();
+    });
     const deadline = deadlineOf({
       startedMs,
       maxAgeMs,
@@ -69,8 +73,12 @@ export class Conveyor {
       peerNotAfterMs: peer?.notAfter.getTime(),
       opener: direction === 'outbound',
     });
-    live.add({ facts: factsOf(passage), relay, deadline, idleTimeoutMs, requests: passage.requests });
-    const end = await relay.finished;
+    const watched = live.add({ facts: factsOf(passage), relay, deadline, idleTimeoutMs, requests: passage.requests });
+  }
+
+  #book(passage: Passage, end: RelayEnd, startedMs: number): void {
+    const { clock, log } = this.#deps;
+    const { direction } = passage;
     const { reason } = end;
     if (log.tells(reason)) log.carried({ ...entryOf(passage), end, ms: clock.nowMs() - startedMs });
     const transport = carriageOf(passage);

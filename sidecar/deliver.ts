@@ -2,13 +2,14 @@
 // application at the pod's own address and port, and then bytes.
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Place, TunnelFacts } from './accesslog.ts';
-import type { Authorizer } from './authorize.ts';
+import type { Authorizer, RequestJudge } from './authorize.ts';
 import type { Conveyor, Passage } from './convey.ts';
 import type { HttpFront } from './http1/front.ts';
 import type { Half, OpenHalf } from './relay/half.ts';
 import type { TlsFacts } from './tls/facts.ts';
 import type { PeerFacts } from './tls/peer.ts';
 import { openPlain } from './transport/plain.ts';
+import type { Leg, Opened } from './transport/transport.ts';
 
 /** What delivering needs. */
 export interface DeliveryDeps {
@@ -33,6 +34,8 @@ export interface Arrival extends Pick<Passage, 'transport'> {
   accepted(): boolean;
   /** It is not let in: tells the other side as it can be told. */
   refuse(reason: Reason, detail: string): void;
+  /** What may only come of a fault of this proxy. */
+  failed(error: unknown): void;
 }
 
 /** The application is in this pod: it answers at once or not at all. */
@@ -47,24 +50,35 @@ export class Delivery {
   }
 
   /** Takes an arrival to its end. */
-  async deliver(arrival: Arrival): Promise<void> {
-    const { half, source, destination, transport, tls, peer, ownNotAfter, tunnel } = arrival;
-    const { conveyor, openHalf, authorizer, http } = this.#deps;
+  deliver(arrival: Arrival): void {
+    const { source, destination, peer } = arrival;
+    const { openHalf, authorizer, http } = this.#deps;
     const { port } = destination;
     const call = { identity: peer?.identity, address: source.address, port };
     const admission = authorizer.admit(call, http.reads(port));
     if (!admission.ok) return arrival.refuse(admission.denial.reason, admission.denial.detail);
-    const application = await openPlain(destination, APPLICATION_CONNECT_MS, openHalf);
+    openPlain(destination, APPLICATION_CONNECT_MS, openHalf, (application) => {
+      try {
+        this.#answered(arrival, application, admission.requests);
+      } catch (error) {
+        arrival.failed(error);
+      }
+    });
+    return undefined;
+  }
+
+  #answered(arrival: Arrival, application: Opened<Leg>, requests: RequestJudge | undefined): void {
     if (!application.ok) {
       return arrival.refuse('upstream_unreachable', `the application does not accept: ${application.detail}`);
     }
     if (!arrival.accepted()) return application.leg.half.reset();
-    const far = http.before(application.leg.half, arrival, admission.requests);
-    await conveyor.convey(half, far.half, {
+    const { half, source, destination, transport, tls, peer, ownNotAfter, tunnel } = arrival;
+    const far = this.#deps.http.before(application.leg.half, arrival, requests);
+    this.#deps.conveyor.convey(half, far.half, {
       direction: 'inbound',
       source,
       destination,
-      port,
+      port: destination.port,
       transport,
       tls,
       peer,

@@ -59,20 +59,20 @@ export class Inbound {
     if (policy === undefined) return this.#refuse(captured, 'control_unavailable', 'the policy is not known yet');
     const rule = inboundRule(policy, captured.destination.port);
     if (rule.kind === 'untouched') {
-      return this.#deliver(captured, { half: this.#deps.openHalf(captured.socket), transport: 'untouched' });
+      return this.#deliver(captured, { half: this.#deps.openHalf(captured.near.socket), transport: 'untouched' });
     }
     const startedAt = performance.now();
-    const { outcome, bytes } = await peek(captured.socket, rule.firstByteMs);
+    const { outcome, bytes } = await peek(captured.near.socket, rule.firstByteMs);
     const leftMs = policy.connections.handshakeTimeoutMs - (performance.now() - startedAt);
     switch (outcome) {
       case 'closed':
-        reset(captured.socket);
+        reset(captured.near.socket);
         return undefined;
       case 'silent':
         if (rule.silence === 'plaintext') return this.#plaintext(captured, rule, bytes);
         return this.#refuse(captured, 'handshake_timeout', 'nothing was sent');
       case 'plaintext':
-        if (await this.#deps.challenges.plaintext(captured.socket, leftMs)) return undefined;
+        if (await this.#deps.challenges.plaintext(captured.near.socket, leftMs)) return undefined;
         return this.#plaintext(captured, rule, bytes);
       case 'tls':
         return this.#tls(captured, { rule, policy, allowedMs: leftMs });
@@ -90,7 +90,7 @@ export class Inbound {
     const begunAt = performance.now();
     const hello = await this.#hello(captured, allowedMs);
     const deadlineMs = allowedMs - (performance.now() - begunAt);
-    if (this.#deps.challenges.tls(captured.socket, hello, deadlineMs)) return undefined;
+    if (this.#deps.challenges.tls(captured.near.socket, hello, deadlineMs)) return undefined;
     const generation = this.#deps.generation();
     const now = this.#deps.clock.now();
     if (generation === undefined || generation.expired(now)) {
@@ -106,7 +106,7 @@ export class Inbound {
     const { protocol, clientCertificate } = rule;
     const preferred = preferredProtocol(protocol);
     const front = this.#deps.edge.choose(hello, generation, { clientCertificate, preferred });
-    const accepted = await this.#acceptor.accept(captured.socket, {
+    const accepted = await this.#acceptor.accept(captured.near.socket, {
       generation,
       protocol,
       clientCertificate,
@@ -130,7 +130,7 @@ export class Inbound {
       tunnel: id === undefined ? undefined : { id },
     });
     const half = this.#deps.openHalf(socket, {
-      under: captured.socket,
+      under: captured.near.socket,
       explain: (error) => tlsFailure(error).reason,
     });
     if (id !== undefined) {
@@ -150,7 +150,7 @@ export class Inbound {
   }
 
   /** What the client asks for; read only where something hangs on it, and waited for only as long as a handshake may take. */
-  async #hello({ socket }: Captured, deadlineMs: number): Promise<Hello> {
+  async #hello({ near: { socket } }: Captured, deadlineMs: number): Promise<Hello> {
     const { challenges, edge } = this.#deps;
     if (!challenges.expectsTls() && !edge.hasCertificate()) return { kind: 'incomplete' };
     const { verdict } = await peekUntil(socket, deadlineMs, (held) => {
@@ -164,28 +164,26 @@ export class Inbound {
     const refused = rule.plaintext === 'refused';
     this.#deps.onPlaintext({ address: captured.source.address, port: captured.destination.port, refused });
     if (!refused)
-      return this.#deliver(captured, { half: this.#deps.openHalf(captured.socket), transport: 'plaintext' });
+      return this.#deliver(captured, { half: this.#deps.openHalf(captured.near.socket), transport: 'plaintext' });
     this.#deps.conveyor.refused({ direction: 'inbound', ...placesOf(captured), reason: 'plaintext' });
-    refusePlaintext(captured.socket, bytes);
+    refusePlaintext(captured.near.socket, bytes);
     return undefined;
   }
 
-  #deliver(
-    captured: Captured,
-    near: Pick<Arrival, 'half' | 'transport' | 'tls' | 'peer' | 'ownNotAfter'>,
-  ): Promise<void> {
+  #deliver(captured: Captured, near: Pick<Arrival, 'half' | 'transport' | 'tls' | 'peer' | 'ownNotAfter'>): void {
     captured.admitted();
-    return this.#deps.delivery.deliver({
+    this.#deps.delivery.deliver({
       ...placesOf(captured),
       ...near,
       accepted: () => true,
       refuse: (reason, detail) => this.#refuse(captured, reason, detail),
+      failed: (error) => captured.failed(error),
     });
   }
 
   #refuse(captured: Captured, reason: Reason, detail: string, told: boolean = false): void {
     this.#deps.conveyor.refused({ direction: 'inbound', ...placesOf(captured), reason, detail, told });
-    reset(captured.socket);
+    reset(captured.near.socket);
   }
 }
 

@@ -17,11 +17,13 @@ export interface Places {
 }
 
 /** A connection with its places. */
-export type Captured<N extends Near> = N &
-  Places & {
-    /** Says that the peer has proved itself or needs no proof: the connection no longer makes room for new ones. */
-    readonly admitted: () => void;
-  };
+export interface Captured<N extends Near> extends Places {
+  readonly near: N;
+  /** Says that the peer has proved itself or needs no proof: the connection no longer makes room for new ones. */
+  readonly admitted: () => void;
+  /** Ends it for a fault of this proxy that came later. */
+  readonly failed: (error: unknown) => void;
+}
 
 /** Settings of a listener. */
 export interface ListenerOptions<N extends Near> {
@@ -38,7 +40,7 @@ export interface ListenerOptions<N extends Near> {
   /** Most connections at once. */
   limit(): number;
   /** Takes a connection over; must end it, whatever happens. */
-  handle(captured: Captured<N>): Promise<void>;
+  handle(captured: Captured<N>): Promise<void> | void;
   refused(places: Places, reason: Reason, detail: string): void;
   /** An error that `handle` let out: a bug. */
   failed(error: unknown): void;
@@ -118,17 +120,30 @@ export class CaptureListener<N extends Near> {
 
   #take(incoming: Incoming<N>, { source, destination }: Places): void {
     this.#open += 1;
-    this.#waiting.add(incoming);
+    let isAdmitted = false;
+    let isGone = false;
     incoming.onGone(() => {
       this.#open -= 1;
+      isGone = true;
       this.#waiting.delete(incoming);
     });
-    const admitted = (): void => void this.#waiting.delete(incoming);
-    const captured = Object.assign({ source, destination, admitted }, incoming.near);
-    this.#options.handle(captured).catch((error: unknown) => {
+    const admitted = (): void => {
+      isAdmitted = true;
+      this.#waiting.delete(incoming);
+    };
+    const failed = (error: unknown): void => {
       this.#options.failed(error);
       incoming.reset();
-    });
+    };
+    const { near } = incoming;
+    try {
+      const handling = this.#options.handle({ near, source, destination, admitted, failed });
+      handling?.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+    // Most need no proof: they are not put down to be struck out at once.
+    if (!isAdmitted && !isGone) this.#waiting.add(incoming);
   }
 
   #leadsBack({ address, port }: Place): boolean {

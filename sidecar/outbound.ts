@@ -4,7 +4,7 @@
 import type { EffectivePolicy, PlainReason } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Conveyor, Passage } from './convey.ts';
-import type { Connector, Reached } from './destination/connect.ts';
+import type { Connector, ConnectResult, Reached } from './destination/connect.ts';
 import type { Discovery, Lookup } from './destination/discovery.ts';
 import type { NearHalf } from './incoming.ts';
 import type { Captured as CapturedAs } from './listener.ts';
@@ -36,59 +36,65 @@ export class Outbound {
     this.#deps = deps;
   }
 
-  /** Takes a connection to its end. */
-  async handle(captured: Captured): Promise<void> {
+  /** Takes a connection to its end; without a promise where its destination is known. */
+  handle(captured: Captured): Promise<void> | void {
     captured.admitted();
     const { address, port } = captured.destination;
     const { discovery } = this.#deps;
-    const lookup = discovery.known(address, port) ?? (await discovery.lookup(address, port));
+    const known = discovery.known(address, port);
+    if (known !== undefined) return this.#go(captured, known);
+    return discovery.lookup(address, port).then((lookup) => this.#go(captured, lookup));
+  }
+
+  #go(captured: Captured, lookup: Lookup): void {
     switch (lookup.kind) {
       case 'refused':
         return this.#refuse(captured, { reason: lookup.reason, detail: 'no answer about this address' });
       case 'pass':
         return this.#pass(captured, lookup.why);
       case 'endpoints':
-        await this.#reach(captured, lookup);
+        return this.#reach(captured, lookup);
     }
-    return undefined;
   }
 
-  async #reach(captured: Captured, { choice, hold }: Endpoints): Promise<void> {
+  #reach(captured: Captured, { choice, hold }: Endpoints): void {
     const { handshakeTimeoutMs } = this.#deps.limits();
     const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, handshakeTimeoutMs, source: captured.source };
     const done = hold();
-    try {
-      const result = await this.#deps.connector.connect(choice, limits);
-      if (!result.ok) {
-        const { reason, detail } = result.failure;
-        const endpoint = result.endpoint === undefined ? {} : { endpoint: result.endpoint };
-        return this.#refuse(captured, { reason, detail, ...endpoint });
-      }
-      const { reached } = result;
-      if (reached.how === 'plain') this.#deps.conveyor.metrics.passthrough(reached.why);
+    this.#deps.connector.connect(choice, limits, (result) => {
       try {
-        await this.#deps.conveyor.convey(captured.half, reached.leg.half, passageOf(captured, reached));
-      } finally {
-        reached.release();
+        this.#reached(captured, result, done);
+      } catch (error) {
+        captured.failed(error);
       }
-    } finally {
-      done();
-    }
+    });
   }
 
-  async #pass(captured: Captured, why: PlainReason): Promise<void> {
-    const { source, destination, half } = captured;
+  #reached(captured: Captured, result: ConnectResult, done: () => void): void {
+    if (!result.ok) {
+      const { reason, detail } = result.failure;
+      const endpoint = result.endpoint === undefined ? {} : { endpoint: result.endpoint };
+      done();
+      return this.#refuse(captured, { reason, detail, ...endpoint });
+    }
+    const { reached } = result;
+    const { conveyor } = this.#deps;
+    if (reached.how === 'plain') conveyor.metrics.passthrough(reached.why);
+    return conveyor.convey(captured.near.half, reached.leg.half, passageOf(captured, reached), () => {
+      reached.release();
+      done();
+    });
+  }
+
+  #pass(captured: Captured, why: PlainReason): void {
+    const { source, destination, near } = captured;
     const { conveyor, openHalf } = this.#deps;
-    const opened = await openPlain(destination, PASS_TIMEOUT_MS, openHalf);
-    if (!opened.ok) return this.#refuse(captured, opened);
-    conveyor.metrics.passthrough(why);
-    await conveyor.convey(half, opened.leg.half, {
-      direction: 'outbound',
-      source,
-      destination,
-      port: destination.port,
-      transport: 'untouched',
-      plain: why,
+    const { port } = destination;
+    openPlain(destination, PASS_TIMEOUT_MS, openHalf, (opened) => {
+      if (!opened.ok) return this.#refuse(captured, opened);
+      conveyor.metrics.passthrough(why);
+      const passage = { direction: 'outbound', source, destination, port, transport: 'untouched', plain: why } as const;
+      return conveyor.convey(near.half, opened.leg.half, passage);
     });
   }
 
@@ -101,11 +107,11 @@ export class Outbound {
       readonly endpoint?: { address: string; port: number };
     },
   ): void {
-    const { source, destination, half } = captured;
+    const { source, destination, near } = captured;
     const { reason, detail, endpoint } = refusal;
     const tried = endpoint === undefined ? {} : { endpoint: { address: endpoint.address, port: endpoint.port } };
     this.#deps.conveyor.refused({ direction: 'outbound', source, destination, reason, detail, ...tried });
-    half.reset();
+    near.half.reset();
   }
 }
 

@@ -130,26 +130,26 @@ export class Tunnels {
     const { delivery, logger } = this.#deps;
     const { source, destination, tls, peer, generation, id } = tunnel;
     const application = opening.source;
-    delivery
-      .deliver({
-        half: stream,
-        source,
-        destination,
-        transport: 'mutual',
-        tls,
-        peer,
-        ownNotAfter: generation.notAfter,
-        tunnel: { id, stream: stream.id, ...(application === undefined ? {} : { application }) },
-        accepted: accept,
-        refuse: (reason, detail) => {
-          this.#refused(tunnel, stream.id, { reason, detail });
-          refuse(reason);
-        },
-      })
-      .catch((err: unknown) => {
+    const place = { id, stream: stream.id };
+    delivery.deliver({
+      half: stream,
+      source,
+      destination,
+      transport: 'mutual',
+      tls,
+      peer,
+      ownNotAfter: generation.notAfter,
+      tunnel: application === undefined ? place : { id, stream: stream.id, application },
+      accepted: accept,
+      refuse: (reason, detail) => {
+        this.#refused(tunnel, stream.id, { reason, detail });
+        refuse(reason);
+      },
+      failed: (err) => {
         logger.error({ err, direction: 'inbound' }, 'a connection failed by a fault of this proxy');
         stream.reset();
-      });
+      },
+    });
   }
 
   #refused({ source, destination, id }: AcceptedTunnel, stream: number, refused: Refused): void {

@@ -2,6 +2,7 @@
 // failed a short while ago. An endpoint's figures live as long as it is listed, across updates of the list.
 import type { Endpoint } from '../../lib/api/control.ts';
 import { backoffMs } from '../../lib/runtime/backoff.ts';
+import type { Target } from '../transport/transport.ts';
 
 /** An endpoint with what this proxy knows about it. */
 export interface Candidate {
@@ -12,6 +13,8 @@ export interface Candidate {
   failures: number;
   /** Not drawn before this moment, unless nothing else is left. Milliseconds since the epoch. */
   ejectedUntilMs: number;
+  /** Who has to answer there, once it was asked for: what every connection would make anew. */
+  target?: Target;
 }
 
 /** First and longest time that a failed endpoint is left out. */

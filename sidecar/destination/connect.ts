@@ -4,7 +4,7 @@ import type { Endpoint, PlainReason } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { OpenHalf } from '../relay/half.ts';
 import { openPlain } from '../transport/plain.ts';
-import type { Leg, Opened, OpenLimits, SecureLeg, Transport } from '../transport/transport.ts';
+import type { Leg, Opened, OpenLimits, SecureLeg, Target, Transport } from '../transport/transport.ts';
 import { type Candidate, eject, restore } from './balance.ts';
 
 /** What the connector needs to know of a destination. */
@@ -27,7 +27,7 @@ export type Reached =
 /** The outcome: a half, or why the last try failed. */
 export type ConnectResult =
   | { readonly ok: true; readonly reached: Reached }
-  | { readonly ok: false; readonly failure: Extract<Opened, { ok: false }>; readonly endpoint: Endpoint | undefined };
+  | { readonly ok: false; readonly failure: Failed; readonly endpoint: Endpoint | undefined };
 
 /** Settings of a connector. */
 export interface ConnectorDeps {
@@ -40,7 +40,9 @@ export interface ConnectorDeps {
 
 const MAX_ATTEMPTS = 3;
 
-const nothingThere: Extract<Opened, { ok: false }> = {
+type Failed = Extract<Opened, { ok: false }>;
+
+const nothingThere: Failed = {
   ok: false,
   reason: 'upstream_unreachable',
   detail: 'the destination has no ready endpoint',
@@ -56,40 +58,89 @@ export class Connector {
     this.#deps = deps;
   }
 
-  /** Never rejects. */
-  async connect(choice: EndpointChoice, limits: OpenLimits): Promise<ConnectResult> {
-    const tried = new Set<Candidate>();
-    let failure = nothingThere;
-    let endpoint: Endpoint | undefined;
-    while (tried.size < MAX_ATTEMPTS) {
-      const candidate = choice.pick(this.#deps.clock.nowMs(), tried);
-      if (candidate === undefined) break;
-      tried.add(candidate);
-      endpoint = candidate.endpoint;
-      // Counted from now on, so that a burst of connections spreads before the first one stands.
-      candidate.active += 1;
-      const release = (): void => void (candidate.active -= 1);
-      const { transport, ownAddresses, openHalf } = this.#deps;
-      if (endpoint.transport === 'mutual' && !ownAddresses.has(endpoint.address)) {
-        const opened = await transport.open({ ...endpoint, serverName: choice.serverName }, limits);
-        if (opened.ok) {
-          restore(candidate);
-          return { ok: true, reached: { how: 'mutual', endpoint, leg: opened.leg, release } };
-        }
-        failure = opened;
-      } else {
-        const opened = await openPlain(endpoint, limits.connectTimeoutMs, openHalf);
-        if (opened.ok) {
-          restore(candidate);
-          const why = endpoint.transport === 'plain' ? endpoint.why : 'own_pod';
-          return { ok: true, reached: { how: 'plain', endpoint, leg: opened.leg, why, release } };
-        }
-        failure = opened;
-      }
-      release();
-      if (failure.fault === 'own') break;
-      eject(candidate, this.#deps.clock.nowMs());
-    }
-    return { ok: false, failure, endpoint };
+  /** Calls back once. */
+  connect(choice: EndpointChoice, limits: OpenLimits, done: (result: ConnectResult) => void): void {
+    new Attempt(this.#deps, { choice, limits, done }).next();
   }
+}
+
+interface Wanted {
+  readonly choice: EndpointChoice;
+  readonly limits: OpenLimits;
+  readonly done: (result: ConnectResult) => void;
+}
+
+const none: ReadonlySet<Candidate> = new Set();
+
+/** One connection on its way: nearly always the first endpoint is the last. */
+class Attempt {
+  readonly #deps: ConnectorDeps;
+  readonly #wanted: Wanted;
+  #tried: Set<Candidate> | undefined;
+  #failure = nothingThere;
+  #candidate: Candidate | undefined;
+
+  constructor(deps: ConnectorDeps, wanted: Wanted) {
+    this.#deps = deps;
+    this.#wanted = wanted;
+  }
+
+  next(): void {
+    const { clock, transport, ownAddresses, openHalf } = this.#deps;
+    const { choice, limits } = this.#wanted;
+    const isLast = (this.#tried?.size ?? 0) >= MAX_ATTEMPTS;
+    const candidate = isLast ? undefined : choice.pick(clock.nowMs(), this.#tried ?? none);
+    if (candidate === undefined) return this.#giveUp();
+    this.#candidate = candidate;
+    // Counted from now on, so that a burst of connections spreads before the first one stands.
+    candidate.active += 1;
+    const { endpoint } = candidate;
+    if (endpoint.transport === 'mutual' && !ownAddresses.has(endpoint.address)) {
+      transport.open(targetOf(candidate, endpoint, choice.serverName), limits, (opened) =>
+        opened.ok
+          ? this.#reached({ how: 'mutual', endpoint, leg: opened.leg, release: releaseOf(candidate) })
+          : this.#failed(opened, candidate),
+      );
+    } else {
+      const why = endpoint.transport === 'plain' ? endpoint.why : 'own_pod';
+      openPlain(endpoint, limits.connectTimeoutMs, openHalf, (opened) =>
+        opened.ok
+          ? this.#reached({ how: 'plain', endpoint, leg: opened.leg, why, release: releaseOf(candidate) })
+          : this.#failed(opened, candidate),
+      );
+    }
+    return undefined;
+  }
+
+  #reached(reached: Reached): void {
+    if (this.#candidate !== undefined) restore(this.#candidate);
+    this.#wanted.done({ ok: true, reached });
+  }
+
+  #failed(failure: Failed, candidate: Candidate): void {
+    candidate.active -= 1;
+    this.#failure = failure;
+    if (failure.fault === 'own') return this.#giveUp();
+    eject(candidate, this.#deps.clock.nowMs());
+    this.#tried ??= new Set();
+    this.#tried.add(candidate);
+    return this.next();
+  }
+
+  #giveUp(): void {
+    this.#wanted.done({ ok: false, failure: this.#failure, endpoint: this.#candidate?.endpoint });
+  }
+}
+
+function targetOf(
+  candidate: Candidate,
+  endpoint: Extract<Endpoint, { transport: 'mutual' }>,
+  serverName: string,
+): Target {
+  if (candidate.target?.serverName !== serverName) candidate.target = { ...endpoint, serverName };
+  return candidate.target;
+}
+
+function releaseOf(candidate: Candidate): () => void {
+  return () => void (candidate.active -= 1);
 }

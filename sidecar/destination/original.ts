@@ -39,29 +39,34 @@ const SOCKADDR_BYTES = 128;
 
 const int = 'int32' as const;
 const definitions = {
-  getsockopt: { arguments: [int, int, int, 'buffer', 'buffer'], return: int },
+  // Addresses and not buffers, which would be looked up with every call for as long as the system takes.
+  getsockopt: { arguments: [int, int, int, 'pointer', 'pointer'], return: int },
   socket: { arguments: [int, int, int], return: int },
   close: { arguments: [int], return: int },
 } as const;
 
-type GetSockOpt = (...args: [fd: number, level: number, option: number, value: Buffer, length: Uint32Array]) => number;
+/** Answers into its own memory; the result is the system's. */
+interface GetSockOpt {
+  readonly value: Buffer;
+  readonly length: Uint32Array;
+  readonly ask: (fd: number, level: number, option: number) => number;
+}
 
 /**
  * Loads getsockopt, tests that it answers, and returns the reader (about 2 µs a call once warm).
  * Throws AppError `unsupported` where Node has no node:ffi or the call does not work.
  */
 export function openOriginalDestination(): OriginalDestinationReader {
-  const getsockopt = loadGetSockOpt();
-  const value = Buffer.alloc(SOCKADDR_BYTES);
-  const length = new Uint32Array(1);
+  const { value, length, ask } = loadGetSockOpt();
+  const parse = remembering();
   return (socket) => {
     const fd = descriptorOf(socket);
     if (fd === undefined) return undefined;
     // On a dual-stack listener an IPv4 peer shows as ::ffff:a.b.c.d; the kernel answers SOL_IP for it.
     const level = socket.remoteAddress?.includes('.') === true ? SOL_IP : SOL_IPV6;
     length[0] = SOCKADDR_BYTES;
-    if (getsockopt(fd, level, SO_ORIGINAL_DST, value, length) !== 0) return undefined;
-    const original = parseSockaddr(value.subarray(0, length[0]));
+    if (ask(fd, level, SO_ORIGINAL_DST) !== 0) return undefined;
+    const original = parse(value, length[0]);
     if (original === undefined || isLocal(original, socket)) return undefined;
     return original;
   };
@@ -85,6 +90,21 @@ export function parseSockaddr(bytes: Buffer): OriginalDestination | undefined {
   return { family: 6, address: linkLocal && scope !== 0 ? `${address}%${scope}` : address, port };
 }
 
+/** Reads addresses, the last IPv4 one from memory: a pod talks to few others, and most of the time to one. */
+function remembering(): (value: Buffer, length: number) => OriginalDestination | undefined {
+  let [head, host] = [0, 0];
+  let last: OriginalDestination | undefined;
+  return (value, length) => {
+    // Family and port, and the address.
+    const [headNow, hostNow] = [value.readInt32LE(0), value.readInt32LE(4)];
+    if (last !== undefined && headNow === head && hostNow === host) return last;
+    const original = parseSockaddr(value.subarray(0, length));
+    last = original?.family === 4 ? original : undefined;
+    [head, host] = [headNow, hostNow];
+    return original;
+  };
+}
+
 function isLocal(original: OriginalDestination, socket: CapturedSocket): boolean {
   // Each of the two is a question to the system.
   if (original.port !== socket.localPort) return false;
@@ -104,8 +124,18 @@ function loadGetSockOpt(): GetSockOpt {
   try {
     // Null is the process itself: libc is in it already, whatever its file is called.
     const { functions } = ffi.dlopen(null, definitions);
-    selfTest(functions);
-    return functions.getsockopt;
+    // Memory that never moves: what is smaller than this V8 may keep in its own heap.
+    const value = Buffer.alloc(SOCKADDR_BYTES);
+    const length = new Uint32Array(new ArrayBuffer(SOCKADDR_BYTES), 0, 1);
+    const [valueAt, lengthAt] = [ffi.getRawPointer(value), ffi.getRawPointer(length)];
+    const { getsockopt } = functions;
+    const asked: GetSockOpt = {
+      value,
+      length,
+      ask: (fd, level, option) => getsockopt(fd, level, option, valueAt, lengthAt),
+    };
+    selfTest(functions, asked);
+    return asked;
   } catch (cause) {
     throw new AppError(
       'unsupported',
@@ -116,18 +146,16 @@ function loadGetSockOpt(): GetSockOpt {
 }
 
 interface SelfTested {
-  readonly getsockopt: GetSockOpt;
   readonly socket: (family: number, type: number, protocol: number) => number;
   readonly close: (fd: number) => number;
 }
 
 /** Asks a socket of our own for its type: proves that arguments and the written-back value pass the border unharmed. */
-function selfTest({ getsockopt, socket, close }: SelfTested): void {
+function selfTest({ socket, close }: SelfTested, { value, length, ask }: GetSockOpt): void {
   const fd = socket(AF_INET, SOCK_STREAM, 0);
   if (fd < 0) throw new Error('socket() failed');
-  const value = Buffer.alloc(8);
-  const length = new Uint32Array([value.length]);
-  const result = getsockopt(fd, SOL_SOCKET, SO_TYPE, value, length);
+  length[0] = SOCKADDR_BYTES;
+  const result = ask(fd, SOL_SOCKET, SO_TYPE);
   close(fd);
   if (result !== 0 || length[0] !== 4 || new Uint32Array(value.buffer, value.byteOffset, 1)[0] !== SOCK_STREAM) {
     throw new Error(`self-test answered ${result} with ${length[0]} bytes`);

@@ -5,27 +5,33 @@ import type { Half, HalfEvents } from './half.ts';
 import type { Ending, Relay, RelayEnd, StartRelay, Traffic } from './relay.ts';
 
 /** Starts a relay between two halves of which neither has been started. */
-export const join: StartRelay = (near, far) => new JoinedHalves(near, far);
+export const join: StartRelay = (near, far, over) => new JoinedHalves(near, far, over);
 
 class JoinedHalves implements Relay {
-  readonly finished: Promise<RelayEnd>;
   readonly #in: Way;
   readonly #out: Way;
-  readonly #resolve: (end: RelayEnd) => void;
+  readonly #over: ((end: RelayEnd) => void) | undefined;
+  #finished: PromiseWithResolvers<RelayEnd> | undefined;
+  #end: RelayEnd | undefined;
   #last: Traffic['last'];
   #run = 0;
   #ending: Ending | undefined;
   #reason: Reason | undefined;
   #open = 2;
 
-  constructor(near: Half, far: Half) {
-    const { promise, resolve } = Promise.withResolvers<RelayEnd>();
-    this.finished = promise;
-    this.#resolve = resolve;
+  constructor(near: Half, far: Half, over: ((end: RelayEnd) => void) | undefined) {
+    this.#over = over;
     this.#in = new Way(near, far, this, 'in');
     this.#out = new Way(far, near, this, 'out');
     near.start(this.#in);
     far.start(this.#out);
+  }
+
+  /** Made for who asks: a connection that is carried needs none. */
+  get finished(): Promise<RelayEnd> {
+    this.#finished ??= Promise.withResolvers<RelayEnd>();
+    if (this.#end !== undefined) this.#finished.resolve(this.#end);
+    return this.#finished.promise;
   }
 
   traffic(): Traffic {
@@ -66,9 +72,12 @@ class JoinedHalves implements Relay {
     this.#open -= 1;
     if (reason !== undefined && this.#fail(reason)) sink.abort(reason);
     if (this.#open > 0) return;
-    const why = this.#reason === undefined ? {} : { reason: this.#reason };
-    const [bytesIn, bytesOut] = [this.#in.bytes, this.#out.bytes];
-    this.#resolve({ bytesIn, bytesOut, ending: this.#ending ?? 'closed', ...why });
+    const [bytesIn, bytesOut, ending] = [this.#in.bytes, this.#out.bytes, this.#ending ?? 'closed'];
+    const end =
+      this.#reason === undefined ? { bytesIn, bytesOut, ending } : { bytesIn, bytesOut, ending, reason: this.#reason };
+    this.#end = end;
+    this.#finished?.resolve(end);
+    this.#over?.(end);
   }
 
   #fail(reason: Reason): boolean {

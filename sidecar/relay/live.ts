@@ -42,7 +42,8 @@ export interface LiveConnection {
   readonly requests?: RequestsUnderWay | undefined;
 }
 
-interface Entry {
+/** A live connection with what looks at it have seen. */
+export interface Watched {
   readonly connection: LiveConnection;
   bytes: number;
   changedMs: number;
@@ -59,7 +60,7 @@ const LOOK_COUNTS_MS = 100;
 export class LiveConnections {
   readonly #clock: Clock;
   readonly #admit: (facts: LiveFacts) => Reason | undefined;
-  readonly #entries = new Set<Entry>();
+  readonly #entries = new Set<Watched>();
   readonly #counts: Record<Direction, number> = { inbound: 0, outbound: 0 };
   #draining = false;
   #lookedMs: number;
@@ -79,18 +80,19 @@ export class LiveConnections {
     return this.#counts[direction];
   }
 
-  /** Watches a connection until its relay has finished. */
-  add(connection: LiveConnection): void {
-    const entry: Entry = { connection, bytes: 0, changedMs: this.#clock.nowMs(), quietMs: 0 };
-    const { direction } = connection.facts;
+  /** Watches a connection until it is removed, which has to be done when its relay has finished. */
+  add(connection: LiveConnection): Watched {
+    const entry: Watched = { connection, bytes: 0, changedMs: this.#clock.nowMs(), quietMs: 0 };
     this.#entries.add(entry);
-    this.#counts[direction] += 1;
-    void connection.relay.finished.then(() => {
-      this.#entries.delete(entry);
-      this.#counts[direction] -= 1;
-    });
+    this.#counts[connection.facts.direction] += 1;
     const reason = this.#admit(connection.facts);
     if (reason !== undefined) connection.relay.cut(reason);
+    return entry;
+  }
+
+  /** Its relay has finished. */
+  remove(entry: Watched): void {
+    if (this.#entries.delete(entry)) this.#counts[entry.connection.facts.direction] -= 1;
   }
 
   /** Cuts every connection for which `judge` gives a reason. */
@@ -147,7 +149,7 @@ export class LiveConnections {
   }
 
   /** Where requests are read and the time has come, clients are asked to go elsewhere. How it stands with them. */
-  #retire({ connection: { requests } }: Entry, deadline: Deadline, nowMs: number): RequestsPhase | undefined {
+  #retire({ connection: { requests } }: Watched, deadline: Deadline, nowMs: number): RequestsPhase | undefined {
     const { quietFromMs, retireFromMs = quietFromMs } = deadline;
     if (requests === undefined || nowMs < Math.min(retireFromMs, quietFromMs)) return undefined;
     requests.retire();

@@ -43,5 +43,8 @@ export interface Relay {
   cut(reason: Reason): void;
 }
 
-/** Starts a relay; `near` is the half that was accepted, `far` the one that was dialled. The relay owns both from now on. */
-export type StartRelay = (near: Half, far: Half) => Relay;
+/**
+ * Starts a relay; `near` is the half that was accepted, `far` the one that was dialled. The relay owns both from now on. `over` is called once,
+ * later, when both halves are closed: what `finished` says, for the price of a call.
+ */
+export type StartRelay = (near: Half, far: Half, over?: (end: RelayEnd) => void) => Relay;

@@ -20,10 +20,12 @@ export class DirectTransport implements Transport {
     this.#deps = deps;
   }
 
-  async open(target: Target, limits: OpenLimits): Promise<Opened> {
-    const dialled = await this.#deps.dialer.dial(target, limits, [ALPN_DIRECT]);
-    if (!dialled.ok) return dialled;
-    return { ok: true, leg: directLeg(dialled.connection, this.#deps.openHalf), ms: dialled.ms };
+  open(target: Target, limits: OpenLimits, tell: (opened: Opened) => void): void {
+    const { dialer, openHalf } = this.#deps;
+    void dialer.dial(target, limits, [ALPN_DIRECT]).then((dialled) => {
+      if (!dialled.ok) return tell(dialled);
+      return tell({ ok: true, leg: directLeg(dialled.connection, openHalf), ms: dialled.ms });
+    });
   }
 }
 

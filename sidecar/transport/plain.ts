@@ -49,23 +49,29 @@ export function dialPlain({ address, port }: PlainTarget, timeoutMs: number): Pr
   return promise;
 }
 
-/** Dials and makes a half of the connection, without a socket of Node's where the relay can do so. Never rejects. */
-export function openPlain(target: PlainTarget, timeoutMs: number, openHalf: OpenHalf): Promise<Opened<Leg>> {
+/**
+ * Dials and makes a half of the connection, without a socket of Node's where the relay can do so. Calls back once; a promise for each would
+ * be felt.
+ */
+export function openPlain(
+  target: PlainTarget,
+  timeoutMs: number,
+  openHalf: OpenHalf,
+  tell: (opened: Opened<Leg>) => void,
+): void {
   const { bare } = openHalf;
-  if (bare === undefined || isIP(target.address) === 0) return openSocket(target, timeoutMs, openHalf);
+  if (bare === undefined || isIP(target.address) === 0) {
+    void dialPlain(target, timeoutMs).then((dialled) =>
+      tell(dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) }, ms: dialled.ms } : dialled),
+    );
+    return;
+  }
   const startedAt = performance.now();
-  return new Promise((resolve) => {
-    bare.dial(target, timeoutMs, (dialled) => {
-      const ms = performance.now() - startedAt;
-      if (dialled.ok) resolve({ ok: true, leg: dialled, ms });
-      else resolve({ ok: false, reason: 'upstream_unreachable', detail: dialled.detail, fault: 'endpoint', ms });
-    });
+  bare.dial(target, timeoutMs, (dialled) => {
+    const ms = performance.now() - startedAt;
+    if (dialled.ok) tell({ ok: true, leg: dialled, ms });
+    else tell({ ok: false, reason: 'upstream_unreachable', detail: dialled.detail, fault: 'endpoint', ms });
   });
-}
-
-async function openSocket(target: PlainTarget, timeoutMs: number, openHalf: OpenHalf): Promise<Opened<Leg>> {
-  const dialled = await dialPlain(target, timeoutMs);
-  return dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) }, ms: dialled.ms } : dialled;
 }
 
 /** Ends a TCP socket with a reset, whatever state it is in. */

@@ -59,6 +59,6 @@ export interface OpenLimits {
 /** A way to reach endpoints that ask for mTLS. */
 export interface Transport {
   readonly name: 'direct' | 'tunnel';
-  /** Opens a half to the target. Never rejects. */
-  open(target: Target, limits: OpenLimits): Promise<Opened>;
+  /** Opens a half to the target. Calls back once: an application's connection is worth no promise. */
+  open(target: Target, limits: OpenLimits, tell: (opened: Opened) => void): void;
 }

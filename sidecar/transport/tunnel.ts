@@ -49,6 +49,16 @@ const BACKGROUND: OpenLimits = { connectTimeoutMs: 2_000, handshakeTimeoutMs: 10
 
 type Failed = Extract<Opened, { ok: false }>;
 
+/** A stream that is wanted. */
+interface Attempt {
+  readonly target: Target;
+  readonly limits: OpenLimits;
+  readonly tell: (opened: Opened) => void;
+  readonly startedAt: number;
+  /** Tunnels that ended before they answered. */
+  tries: number;
+}
+
 /** Opens streams. */
 export class TunnelTransport implements Transport {
   readonly name = 'tunnel';
@@ -69,28 +79,9 @@ export class TunnelTransport implements Transport {
     };
   }
 
-  async open(target: Target, limits: OpenLimits): Promise<Opened> {
-    if (this.#deps.limits().transport === 'Direct') return this.#direct.open(target, limits);
-    const startedAt = performance.now();
-    let detail = 'no tunnel lasted';
-    for (let tries = 0; tries < MAX_TRIES; tries += 1) {
-      const own = this.#deps.dialer.standing();
-      if (!own.ok) return { ...own, fault: 'own', ms: performance.now() - startedAt };
-      const peer = this.#peer(target);
-      const ready = peer.ready();
-      const place = ready === undefined ? await peer.find(limits) : undefined;
-      if (place?.kind === 'failed') return place.failure;
-      if (place?.kind === 'direct') return this.#openDirect(place.connection, target, limits);
-      const tunnel = ready ?? place?.tunnel;
-      if (tunnel === undefined) break;
-      const opened = await this.#openStream(tunnel, own.generation, { limits, startedAt });
-      if (opened !== undefined) return opened;
-      // Not asked a second time, whatever it says of itself.
-      peer.drop(tunnel);
-      tunnel.session.retire();
-      detail = 'the tunnel ended before the answer';
-    }
-    return this.#failure('upstream_unreachable', detail, startedAt);
+  open(target: Target, limits: OpenLimits, tell: (opened: Opened) => void): void {
+    if (this.#deps.limits().transport === 'Direct') this.#direct.open(target, limits, tell);
+    else this.#try({ target, limits, tell, startedAt: performance.now(), tries: 0 });
   }
 
   /** New credentials or another policy: tunnels are replaced, or given up. */
@@ -105,45 +96,67 @@ export class TunnelTransport implements Transport {
     return undefined;
   }
 
-  /** Undefined: not answered, another tunnel may be tried. */
-  #openStream(
-    tunnel: ClientTunnel,
-    generation: Generation,
-    { limits, startedAt }: { readonly limits: OpenLimits; readonly startedAt: number },
-  ): Promise<Opened | undefined> {
-    const verdict = generation.judgeAgain(tunnel.peer, this.#deps.clock.now());
-    if (!verdict.ok) return Promise.resolve(this.#failure(verdict.reason, verdict.detail, startedAt));
-    return new Promise((resolve) => {
-      const opening = { port: tunnel.place.port, source: limits.source, startedMs: this.#nowMs() };
-      const stream: TunnelStream = tunnel.session.open(opening, (answer) =>
-        resolve(this.#answered(tunnel, stream, { answer, startedAt })),
-      );
+  #try(attempt: Attempt): void {
+    const { target, limits, tell, startedAt } = attempt;
+    const own = this.#deps.dialer.standing();
+    if (!own.ok) return tell({ ...own, fault: 'own', ms: performance.now() - startedAt });
+    const peer = this.#peer(target);
+    const ready = peer.ready();
+    if (ready !== undefined) return this.#openStream(ready, own.generation, attempt);
+    void peer.find(limits).then((place) => {
+      switch (place.kind) {
+        case 'failed':
+          return tell(place.failure);
+        case 'direct':
+          return this.#openDirect(place.connection, attempt);
+        case 'tunnel':
+          return this.#openStream(place.tunnel, own.generation, attempt);
+      }
     });
+    return undefined;
   }
 
-  #answered(
-    { id, tls, peer, generation }: ClientTunnel,
-    half: TunnelStream,
-    { answer, startedAt }: { readonly answer: Answer; readonly startedAt: number },
-  ): Opened | undefined {
+  #openStream(tunnel: ClientTunnel, generation: Generation, attempt: Attempt): void {
+    const verdict = generation.judgeAgain(tunnel.peer, this.#deps.clock.now());
+    if (!verdict.ok) return attempt.tell(this.#failure(verdict.reason, verdict.detail, attempt.startedAt));
+    const opening = { port: tunnel.place.port, source: attempt.limits.source, startedMs: this.#nowMs() };
+    const stream: TunnelStream = tunnel.session.open(opening, (answer) =>
+      this.#answered(tunnel, stream, answer, attempt),
+    );
+    return undefined;
+  }
+
+  #answered(tunnel: ClientTunnel, half: TunnelStream, answer: Answer, attempt: Attempt): void {
+    const { tell, startedAt } = attempt;
     switch (answer.kind) {
       case 'accepted': {
-        const ownNotAfter = generation.notAfter;
-        const leg = { half, tls, peer, ownNotAfter, tunnel: { id, stream: half.id } };
-        return { ok: true, leg, ms: performance.now() - startedAt };
+        const { id, tls, peer, generation } = tunnel;
+        const leg = { half, tls, peer, ownNotAfter: generation.notAfter, tunnel: { id, stream: half.id } };
+        return tell({ ok: true, leg, ms: performance.now() - startedAt });
       }
       case 'refused':
-        return this.#failure(answer.reason, 'the far side refused the stream', startedAt);
+        return tell(this.#failure(answer.reason, 'the far side refused the stream', startedAt));
       case 'late':
-        return this.#failure('upstream_unreachable', 'no answer to the stream in time', startedAt);
+        return tell(this.#failure('upstream_unreachable', 'no answer to the stream in time', startedAt));
       case 'elsewhere':
-        return undefined;
+        return this.#again(tunnel, attempt);
     }
   }
 
-  #openDirect(connection: MeshConnection | undefined, target: Target, limits: OpenLimits): Promise<Opened> {
-    if (connection === undefined) return this.#direct.open(target, limits);
-    return Promise.resolve({ ok: true, leg: directLeg(connection, this.#deps.openHalf), ms: 0 });
+  /** Not answered: another tunnel may be tried. */
+  #again(tunnel: ClientTunnel, attempt: Attempt): void {
+    // Not asked a second time, whatever it says of itself.
+    this.#peer(attempt.target).drop(tunnel);
+    tunnel.session.retire();
+    attempt.tries += 1;
+    if (attempt.tries < MAX_TRIES) return this.#try(attempt);
+    const detail = 'the tunnel ended before the answer';
+    return attempt.tell(this.#failure('upstream_unreachable', detail, attempt.startedAt));
+  }
+
+  #openDirect(connection: MeshConnection | undefined, { target, limits, tell }: Attempt): void {
+    if (connection === undefined) this.#direct.open(target, limits, tell);
+    else tell({ ok: true, leg: directLeg(connection, this.#deps.openHalf), ms: 0 });
   }
 
   #adopt(target: Target, connection: MeshConnection): ClientTunnel | undefined {

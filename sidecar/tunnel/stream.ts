@@ -44,10 +44,11 @@ export class TunnelStream implements Half {
   #room = WINDOW_BYTES;
   /** Delivered and not granted again yet. */
   #used = 0;
-  readonly #out: Uint8Array[] = [];
+  /** Made when something has to wait: most streams need neither this nor the next. */
+  #out: Uint8Array[] | undefined;
   #outBytes = 0;
   /** Came while nobody read. */
-  readonly #in: Uint8Array[] = [];
+  #in: Uint8Array[] | undefined;
   #held = true;
   #blocked = false;
   /** Credit without which a blocked source need not go on: what it would send next. */
@@ -90,7 +91,7 @@ export class TunnelStream implements Half {
       queueMicrotask(() => events.closed(reason));
       return;
     }
-    if (this.#in.length > 0 || this.#gotEnd) queueMicrotask(() => this.resume());
+    if (this.#holdsIn || this.#gotEnd) queueMicrotask(() => this.resume());
     else this.#held = false;
   }
 
@@ -105,6 +106,7 @@ export class TunnelStream implements Half {
     // What would come next could only be copied here, and once more when it leaves.
     if (at === bytes.length) return bytes.length < DATA_BYTES || this.#port.room > 0 || this.#block();
     const rest = lent ? new Uint8Array(bytes.subarray(at)) : bytes.subarray(at);
+    this.#out ??= [];
     this.#out.push(rest);
     this.#outBytes += rest.length;
     this.#port.hold(rest.length);
@@ -127,7 +129,7 @@ export class TunnelStream implements Half {
     if (this.#destroying || this.#aborting !== undefined) return;
     if (!this.#held || this.#events === undefined || this.#phase !== 'open') return;
     this.#held = false;
-    while (this.#in.length > 0 && !this.#held) {
+    while (this.#in !== undefined && !this.#held) {
       const bytes = this.#in.shift();
       if (bytes === undefined) break;
       this.#port.hold(-bytes.length);
@@ -166,9 +168,9 @@ export class TunnelStream implements Half {
 
   /** Sends at most one frame of what waits. True: wants another turn. */
   turn(): boolean {
-    const first = this.#out[0];
+    const first = this.#out?.[0];
     if (this.#phase !== 'open') return false;
-    if (first === undefined) return this.#goOn();
+    if (this.#out === undefined || first === undefined) return this.#goOn();
     if (this.#credit === 0) return false;
     const sent = this.#send(first, Math.min(this.#credit, DATA_BYTES));
     if (sent === first.length) this.#out.shift();
@@ -189,7 +191,8 @@ export class TunnelStream implements Half {
     if (this.#phase === 'lingering' || this.#destroying) {
       // Nobody reads any more: the peer has to know, as it would of a closed socket.
       this.reset();
-    } else if (this.#held || this.#in.length > 0) {
+    } else if (this.#held || this.#holdsIn) {
+      this.#in ??= [];
       this.#in.push(lent ? new Uint8Array(bytes) : bytes);
       this.#port.hold(bytes.length);
     } else this.#deliver(bytes, lent);
@@ -202,7 +205,7 @@ export class TunnelStream implements Half {
     if (this.#gotEnd) return 'after_end';
     this.#gotEnd = true;
     if (this.#phase === 'lingering') this.#over();
-    else if (!this.#held && this.#in.length === 0) this.#tellEnd();
+    else if (!this.#held && !this.#holdsIn) this.#tellEnd();
     return undefined;
   }
 
@@ -229,6 +232,10 @@ export class TunnelStream implements Half {
   lose(reason: Reason): void {
     if (this.#phase === 'lingering') this.#over();
     else if (this.#phase !== 'closed') this.#close(reason, 'now');
+  }
+
+  get #holdsIn(): boolean {
+    return this.#in !== undefined && this.#in.length > 0;
   }
 
   #send(bytes: Uint8Array, most: number): number {
@@ -325,10 +332,10 @@ export class TunnelStream implements Half {
   #drop(): void {
     clearTimeout(this.#last);
     let held = this.#outBytes;
-    for (const bytes of this.#in) held += bytes.length;
+    for (const bytes of this.#in ?? []) held += bytes.length;
     if (held > 0) this.#port.hold(-held);
-    this.#in.length = 0;
-    this.#out.length = 0;
+    this.#in = undefined;
+    this.#out = undefined;
     this.#outBytes = 0;
   }
 }

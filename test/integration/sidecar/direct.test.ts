@@ -9,6 +9,7 @@ import { MemoryCertificateSource } from '../../../lib/runtime/credentials.ts';
 import { Generation } from '../../../sidecar/tls/generation.ts';
 import { MeshDialer } from '../../../sidecar/transport/dial.ts';
 import { DirectTransport } from '../../../sidecar/transport/direct.ts';
+import type { Opened } from '../../../sidecar/transport/transport.ts';
 import { testAuthority, testLeaf } from '../../support/pki.ts';
 import { openTestHalf } from '../../support/relays.ts';
 
@@ -48,15 +49,18 @@ const transport = (current: () => Generation | undefined): DirectTransport =>
     openHalf: openTestHalf,
   });
 
-const open = (transport: DirectTransport) =>
-  transport.open(
-    {
-      address: '127.0.0.1',
-      port: (server.address() as AddressInfo).port,
-      identity: 'spiffe://cluster.local/ns/shop/svc/api',
-      serverName: 'api.shop.svc.cluster.local',
-    },
-    { connectTimeoutMs: 10_000, handshakeTimeoutMs: 10_000 },
+const open = (transport: DirectTransport): Promise<Opened> =>
+  new Promise((resolve) =>
+    transport.open(
+      {
+        address: '127.0.0.1',
+        port: (server.address() as AddressInfo).port,
+        identity: 'spiffe://cluster.local/ns/shop/svc/api',
+        serverName: 'api.shop.svc.cluster.local',
+      },
+      { connectTimeoutMs: 10_000, handshakeTimeoutMs: 10_000 },
+      resolve,
+    ),
   );
 
 describe('a certificate that is swapped while the TCP connection is being made', () => {

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { type Door, halfDoor, type Incoming, type NearHalf } from '../../../../sidecar/incoming.ts';
-import { openPlain } from '../../../../sidecar/transport/plain.ts';
+import type { OpenHalf } from '../../../../sidecar/relay/half.ts';
+import { openPlain, type PlainTarget } from '../../../../sidecar/transport/plain.ts';
+import type { Leg, Opened } from '../../../../sidecar/transport/transport.ts';
 import { relayNames, relays } from '../../../support/relays.ts';
 
 const [SOL_SOCKET, SO_KEEPALIVE, IPPROTO_TCP, TCP_NODELAY] = [1, 9, 6, 1];
@@ -109,12 +111,12 @@ async function nowhere(): Promise<readonly { readonly address: string; readonly 
   ];
 }
 
+const open = (target: PlainTarget, openHalf: OpenHalf): Promise<Opened<Leg>> =>
+  new Promise((resolve) => openPlain(target, 10_000, openHalf, resolve));
+
 test('dialling nobody ends in the same words, with a socket or without', async () => {
   for (const target of await nowhere()) {
-    const [withSocket, without] = [
-      await openPlain(target, 10_000, relays.public),
-      await openPlain(target, 10_000, relays.fast),
-    ];
+    const [withSocket, without] = [await open(target, relays.public), await open(target, relays.fast)];
     expect({ target, ...without, ms: 0 }).toEqual({ target, ...withSocket, ms: 0 });
     expect(without).toMatchObject({ ok: false, reason: 'upstream_unreachable', fault: 'endpoint' });
   }

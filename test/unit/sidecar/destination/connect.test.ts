@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import type { Endpoint } from '../../../../lib/api/control.ts';
 import { Balancer } from '../../../../sidecar/destination/balance.ts';
-import { Connector, type EndpointChoice } from '../../../../sidecar/destination/connect.ts';
+import { Connector, type ConnectResult, type EndpointChoice } from '../../../../sidecar/destination/connect.ts';
 import { openStreamHalf, StreamHalf } from '../../../../sidecar/relay/streamhalf.ts';
 import type { Opened, SecureLeg, Target, Transport } from '../../../../sidecar/transport/transport.ts';
 import { TestClock } from '../../../support/clock.ts';
@@ -32,9 +32,9 @@ function bench(addresses: readonly string[], answers: (address: string) => Opene
   const opened: Target[] = [];
   const transport: Transport = {
     name: 'direct',
-    open: async (target) => {
+    open: (target, _, done) => {
       opened.push(target);
-      return answers(target.address);
+      done(answers(target.address));
     },
   };
   const balancer = new Balancer();
@@ -49,12 +49,15 @@ function bench(addresses: readonly string[], answers: (address: string) => Opene
   return { connector, choice, opened, clock, balancer };
 }
 
+const connect = (connector: Connector, choice: EndpointChoice): Promise<ConnectResult> =>
+  new Promise((resolve) => connector.connect(choice, limits, resolve));
+
 const active = (balancer: Balancer): number => balancer.pick(Infinity, new Set())?.active ?? -1;
 
 describe('a connector', () => {
   test('asks the transport for exactly the identity of the endpoint', async () => {
     const { connector, choice, opened, balancer } = bench(['10.0.0.1'], () => ({ ok: true, leg, ms: 1 }));
-    const result = await connector.connect(choice, limits);
+    const result = await connect(connector, choice);
     expect(opened).toEqual([
       expect.objectContaining({ address: '10.0.0.1', port: 80, identity, serverName: choice.serverName }),
     ]);
@@ -70,13 +73,13 @@ describe('a connector', () => {
     const { connector, choice, opened } = bench([bad, '10.0.0.2', '10.0.0.3'], (address) =>
       address === bad ? failure() : { ok: true, leg, ms: 1 },
     );
-    for (let i = 0; i < 30; i += 1) expect((await connector.connect(choice, limits)).ok).toBe(true);
+    for (let i = 0; i < 30; i += 1) expect((await connect(connector, choice)).ok).toBe(true);
     expect(opened.filter(({ address }) => address === bad).length).toBeLessThanOrEqual(1);
   });
 
   test('tries at most three', async () => {
     const { connector, choice, opened } = bench(['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'], () => failure());
-    const result = await connector.connect(choice, limits);
+    const result = await connect(connector, choice);
     expect(result).toMatchObject({ ok: false, failure: { reason: 'upstream_unreachable' } });
     expect(opened.length).toBe(3);
     expect(new Set(opened.map(({ address }) => address)).size).toBe(3);
@@ -85,7 +88,7 @@ describe('a connector', () => {
   test('does not try others when the fault is its own', async () => {
     const own = failure({ reason: 'own_certificate_expired', fault: 'own' });
     const { connector, choice, opened, balancer } = bench(['10.0.0.1', '10.0.0.2'], () => own);
-    expect(await connector.connect(choice, limits)).toMatchObject({ failure: { reason: 'own_certificate_expired' } });
+    expect(await connect(connector, choice)).toMatchObject({ failure: { reason: 'own_certificate_expired' } });
     expect(opened.length).toBe(1);
     expect(balancer.pick(0, new Set())?.failures).toBe(0);
   });
@@ -93,7 +96,7 @@ describe('a connector', () => {
   test('says what was wrong with the last one', async () => {
     const wrong = failure({ reason: 'identity_mismatch' });
     const { connector, choice } = bench(['10.0.0.1'], () => wrong);
-    expect(await connector.connect(choice, limits)).toEqual({
+    expect(await connect(connector, choice)).toEqual({
       ok: false,
       failure: wrong,
       endpoint: expect.objectContaining({ address: '10.0.0.1' }),
@@ -102,7 +105,7 @@ describe('a connector', () => {
 
   test('has nothing to try without endpoints', async () => {
     const { connector, choice } = bench([], () => failure());
-    expect(await connector.connect(choice, limits)).toMatchObject({
+    expect(await connect(connector, choice)).toMatchObject({
       ok: false,
       failure: { reason: 'upstream_unreachable', detail: 'the destination has no ready endpoint' },
       endpoint: undefined,

@@ -40,13 +40,14 @@ function bench() {
   const add = (facts: Partial<LiveFacts> = {}, change: Partial<LiveConnection> = {}): FakeRelay => {
     const relay = new FakeRelay();
     const atMs = clock.now().getTime() + 12 * hour;
-    live.add({
+    const watched = live.add({
       facts: { direction: 'inbound', port: 80, address: '10.0.0.9', transport: 'mutual', ...facts },
       relay,
       deadline: { atMs, quietFromMs: atMs, reason: undefined },
       idleTimeoutMs: hour,
       ...change,
     });
+    void relay.finished.then(() => live.remove(watched));
     return relay;
   };
   return { clock, live, add };

@@ -21,12 +21,14 @@ export const entryPoints = {
   aws: 'operator/delivery/aws/sdk.ts',
   /** No program: what a sidecar loads when a policy first asks for tokens. */
   jose: 'sidecar/jwt/jose.ts',
+  /** No program: what a sidecar loads when it has more than one worker. */
+  workers: 'sidecar/workers/later.ts',
   /** No program: what a sidecar loads when a rule first has a condition. */
   cel: 'lib/cel/language.ts',
 } as const;
 
 /** Those that run in the cluster; `tabard` is for the machines of people, and would only make the image larger. */
-export const imagePrograms = ['operator', 'webhook', 'sidecar', 'redirect', 'aws', 'jose', 'cel'] as const;
+export const imagePrograms = ['operator', 'webhook', 'sidecar', 'redirect', 'aws', 'jose', 'workers', 'cel'] as const;
 
 /** A program that is bundled. */
 export type Program = keyof typeof entryPoints;
@@ -91,9 +93,10 @@ const loadedLater: Plugin = {
     const files: Readonly<Record<string, string>> = {
       './sdk.ts': './aws.js',
       './jose.ts': './jose.js',
+      './workers/later.ts': './workers.js',
       '../lib/cel/language.ts': './cel.js',
     };
-    setup.onResolve({ filter: /^\.\/(?:sdk|jose)\.ts$|\/cel\/language\.ts$/ }, ({ kind, path }) =>
+    setup.onResolve({ filter: /^\.\/(?:sdk|jose|workers\/later)\.ts$|\/cel\/language\.ts$/ }, ({ kind, path }) =>
       kind === 'dynamic-import' && files[path] !== undefined ? { path: files[path], external: true } : undefined,
     );
   },

@@ -1,6 +1,17 @@
 // The sidecar's settings, from the environment that the webhook writes (lib/api/contract.ts). Read once; all faults at once.
 import { isIP } from 'node:net';
-import { env, type LogFormat, logFormats, paths, ports, type RelayWish, relayWishes } from '../lib/api/contract.ts';
+import {
+  env,
+  type LogFormat,
+  logFormats,
+  MOST_WORKERS,
+  paths,
+  ports,
+  type RelayWish,
+  relayWishes,
+  type WorkersWish,
+  workersWishes,
+} from '../lib/api/contract.ts';
 import { ConfigReader, type Environment } from '../lib/runtime/config.ts';
 import type { LogLevel } from '../lib/runtime/logger.ts';
 import type { ControlPeer } from './control/dial.ts';
@@ -15,6 +26,10 @@ export interface SidecarConfig {
   readonly logLevel: LogLevel;
   readonly logFormat?: LogFormat;
   readonly relay: RelayWish;
+  /** How many processes share the data path; `Auto` by default. */
+  readonly workers?: WorkersWish;
+  /** This process is a further worker, with that number (1 or more), of the process that started it; 0 = it is the first. */
+  readonly worker?: number;
   /** JSON of the rewritten probes, as the webhook wrote it. */
   readonly probes: string;
   readonly tlsFolder: string;
@@ -36,6 +51,9 @@ export function readConfig(environment: Environment): SidecarConfig {
     logLevel: reader.level(env.logLevel),
     logFormat: reader.choice(env.logFormat, logFormats, 'OpenTelemetry'),
     relay: reader.choice(env.relay, relayWishes, 'Auto'),
+    workers: reader.choice(env.workers, workersWishes, 'Auto'),
+    // Written by the first worker, which is the one that the container starts.
+    worker: reader.integer(env.worker, { min: 0, max: MOST_WORKERS }, 0),
     probes: reader.text(env.probes, '[]'),
     tlsFolder: reader.text('TABARD_TLS_FOLDER', paths.tls),
     stateFolder: reader.text('TABARD_STATE_FOLDER', paths.state),
@@ -47,6 +65,11 @@ export function readConfig(environment: Environment): SidecarConfig {
     // Five seconds below the usual terminationGracePeriodSeconds of 30, for what is left to do after the last connection.
     drainMs: reader.integer(env.drainSeconds, { min: 0, max: 3_600 }, 25) * 1000,
   });
+}
+
+/** The environment of a further worker: our own, with its number. */
+export function workerEnvironment(index: number): Environment {
+  return { ...process.env, [env.worker]: String(index) };
 }
 
 function readControl(reader: ConfigReader): ControlPeer {

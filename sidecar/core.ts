@@ -3,22 +3,21 @@
 import { controlPaths, type EffectivePolicy, type SelfSnapshot } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
-import { fingerprint } from '../lib/pki/bundle.ts';
-import { signerKeyId } from '../lib/pki/keyid.ts';
 import type { CertificateSource } from '../lib/runtime/credentials.ts';
 import type { Stage } from '../lib/runtime/lifecycle.ts';
 import type { Logger } from '../lib/runtime/logger.ts';
 import type { Metrics } from '../lib/runtime/metrics.ts';
 import { AccessLog } from './accesslog.ts';
 import { ChallengeAnswers } from './acme/answer.ts';
-import { type Authorizer, enforcedForm } from './authorize.ts';
+import type { Authorizer } from './authorize.ts';
 import { bookedAuthorizer } from './booking.ts';
 import { Conditions } from './conditions.ts';
 import type { SidecarConfig } from './config.ts';
-import { ControlClient } from './control/client.ts';
+import { appliedState } from './control/applied.ts';
+import { ControlClient, type ControlPort } from './control/client.ts';
 import { dialControl } from './control/dial.ts';
 import { parseSelf } from './control/parse.ts';
-import { SelfState } from './control/self.ts';
+import { firstLimits, SelfState } from './control/self.ts';
 import { type Applied, StatusReporter } from './control/status.ts';
 import { type Kept, SnapshotStore } from './control/store.ts';
 import { Conveyor } from './convey.ts';
@@ -47,6 +46,7 @@ import { CredentialKeeper } from './tls/credentials.ts';
 import type { Generation } from './tls/generation.ts';
 import { Tunnels } from './tunnels.ts';
 import { aborted } from './wait.ts';
+import type { OwnControl, Seat, StorePort } from './workers/seat.ts';
 
 /** What the data path is made of. */
 export interface CoreDeps {
@@ -65,15 +65,9 @@ export interface CoreDeps {
   readonly openHalf: OpenHalf;
   /** The edge certificate; without it the pod has none. */
   readonly edge?: EdgeSource;
+  /** Among several workers; absent = it is alone. */
+  readonly seat?: Seat;
 }
-
-/** Holds until the policy is known. */
-const firstLimits: EffectivePolicy['connections'] = {
-  maxAgeMs: 12 * 3_600_000,
-  idleTimeoutMs: 3_600_000,
-  handshakeTimeoutMs: 10_000,
-  maxConcurrent: 10_000,
-};
 
 /** REDIRECT leads what the pod sends to the loopback address, so nobody else can reach this listener. */
 const outboundHosts = ['127.0.0.1', '::1'];
@@ -88,10 +82,11 @@ export class Core {
   readonly #self = new SelfState();
   readonly #revocations: Revocations;
   readonly #keeper: CredentialKeeper;
-  readonly #control: ControlClient;
+  readonly #control: ControlPort;
   readonly #discovery: Discovery;
-  readonly #status: StatusReporter;
-  readonly #store: SnapshotStore;
+  /** Reports what this proxy applies and sees. */
+  readonly status: StatusReporter;
+  readonly #store: StorePort;
   readonly #conveyor: Conveyor;
   readonly #metrics: SidecarMetrics;
   readonly #challenges: ChallengeAnswers;
@@ -104,7 +99,7 @@ export class Core {
 
   constructor(deps: CoreDeps) {
     this.#deps = deps;
-    const { clock, logger, source, config } = deps;
+    const { clock, logger, source, config, seat } = deps;
     const policy = () => this.#self.current()?.policy;
     this.#log = new AccessLog({ clock, logger, format: config.logFormat, policy, metrics: () => this.#metrics });
     this.#conditions = new Conditions(logger);
@@ -114,7 +109,7 @@ export class Core {
       self: () => this.#self.current(),
       language: this.#conditions.language,
       metrics: () => this.#metrics,
-      status: () => this.#status,
+      status: () => this.status,
     });
     const breach = (facts: LiveFacts) => revocationBreach(facts, this.#enforcing()) ?? this.#authorizer.breach(facts);
     this.live = new LiveConnections(clock, breach);
@@ -131,17 +126,17 @@ export class Core {
       onRejected: () => this.#metrics.credentialsRejected(),
     });
     const pushedBundle = () => this.#self.current()?.trustBundle;
-    this.#control = new ControlClient({
-      clock,
-      logger,
-      dial: () => dialControl({ peer: config.control, source, clock, pushedBundle }),
-    });
-    const collect = () => this.#keep();
-    this.#store = new SnapshotStore({ folder: config.stateFolder, clock, logger, collect });
-    this.#status = new StatusReporter({
+    const dial = () => dialControl({ peer: config.control, source, clock, pushedBundle });
+    const control: OwnControl = (onConnection) => new ControlClient({ clock, logger, dial, onConnection });
+    this.#control = seat?.control(control) ?? control();
+    const collect = () => this.kept();
+    const store = () => new SnapshotStore({ folder: config.stateFolder, clock, logger, collect });
+    this.#store = seat?.store(store) ?? store();
+    this.status = new StatusReporter({
       clock,
       post: (path, body) => this.#control.post(path, body),
-      applied: () => this.#applied(),
+      applied: () => this.applied(),
+      settleMs: seat?.settleMs,
     });
     this.#discovery = new Discovery({
       clock,
@@ -152,7 +147,7 @@ export class Core {
     this.#conveyor = this.#makeConveyor();
     const { openHalf } = deps;
     const identity = () => this.#self.current()?.identity ?? '';
-    const http = new HttpFront({ clock, policy, identity, log: this.#log, status: () => this.#status });
+    const http = new HttpFront({ clock, policy, identity, log: this.#log, status: () => this.status });
     this.#delivery = new Delivery({ conveyor: this.#conveyor, openHalf, authorizer: this.#authorizer, http });
     this.#tunnels = this.#makeTunnels();
     this.#challenges = new ChallengeAnswers({ challenges: () => this.#self.current()?.challenges ?? [], logger });
@@ -175,6 +170,12 @@ export class Core {
 
   /** Takes over what an earlier container of this pod kept, and starts to listen. */
   async start(): Promise<void> {
+    await this.restore();
+    await this.listen();
+  }
+
+  /** Takes over what was kept. */
+  async restore(): Promise<void> {
     const kept = await this.#store.load();
     if (kept !== undefined) {
       if (kept.revocations !== undefined) this.#revocations.restore(kept.revocations);
@@ -183,6 +184,10 @@ export class Core {
       this.#discovery.restore(kept.destinations);
       this.#deps.logger.info({ destinations: kept.destinations.length }, 'kept snapshots are in use');
     }
+  }
+
+  /** Starts to listen. */
+  async listen(): Promise<void> {
     await Promise.all([this.inbound.listen(), this.outbound.listen()]);
   }
 
@@ -202,7 +207,7 @@ export class Core {
     background.run('control API', (signal) => this.#control.run(signal));
     background.run('destinations', (signal) => this.#discovery.run(signal));
     background.run('snapshots on disk', (signal) => this.#store.run(signal));
-    background.run('status', (signal) => this.#status.run(signal));
+    background.run('status', (signal) => this.status.run(signal));
     background.run('revocations', (signal) => this.#revocations.run(signal, () => this.#store.touch()));
   }
 
@@ -231,8 +236,8 @@ export class Core {
     this.#deps.logger.info({ version, policy: policy.source, mode: policy.mode, cut }, 'policy in use');
     this.#store.touch();
     // The operator waits for the word that challenges are answered, and the CA for the operator.
-    if (this.#challenges.tokens().length > 0) this.#status.touchNow();
-    else this.#status.touch();
+    if (this.#challenges.tokens().length > 0) this.status.touchNow();
+    else this.status.touch();
   }
 
   #applyRevocations(change: RevocationChange): void {
@@ -242,7 +247,7 @@ export class Core {
       live: { enforce: (judge) => this.#enforce(judge) },
       generation: () => this.#keeper.current(),
     });
-    this.#status.touchNow();
+    this.status.touchNow();
     this.#store.touch();
   }
 
@@ -269,42 +274,32 @@ export class Core {
         this.#enforce(({ peerFingerprint = '' }) => (lost.has(peerFingerprint) ? 'unknown_ca' : undefined));
       this.#tunnels.renewed();
     }
-    this.#status.touch();
+    this.status.touch();
   }
 
-  #keep(): Kept | undefined {
+  /** What a worker that starts has to know at once; undefined while there is no policy. */
+  kept(): Kept | undefined {
     const self = this.#self.current();
     const revocations = this.#revocations.kept();
     if (self === undefined) return undefined;
-    return { self, destinations: this.#discovery.kept(), ...(revocations === undefined ? {} : { revocations }) };
+    const own = { self, destinations: this.#discovery.kept(), ...(revocations === undefined ? {} : { revocations }) };
+    return this.#deps.seat?.kept(own) ?? own;
   }
 
-  #applied(): Applied | undefined {
-    const self = this.#self.current();
-    const generation = this.#keeper.current();
-    if (self === undefined || generation === undefined) return undefined;
-    const { podName, podUid } = this.#deps.config;
-    const { bundle, bundleFingerprint, serial, notAfter } = generation;
-    const { number } = this.#revocations;
-    const issuerKeyId = signerKeyId(generation.parts.credentials.leaf);
-    const challenges = this.#challenges.tokens();
-    return {
-      podName,
-      podUid,
-      selfVersion: self.version,
-      bundleFingerprint,
-      authorities: bundle.map(fingerprint),
-      serial,
-      ...(issuerKeyId === undefined ? {} : { issuerKeyId }),
-      notAfter: notAfter.toISOString(),
-      ...(number === undefined ? {} : { revocations: number }),
-      ...(challenges.length === 0 ? {} : { challenges }),
-      authorization: enforcedForm,
-    };
+  /** The state in force, as it is reported; undefined while there is none. */
+  applied(): Applied | undefined {
+    return appliedState({
+      config: this.#deps.config,
+      self: this.#self.current(),
+      generation: this.#keeper.current(),
+      revocations: this.#revocations.number,
+      challenges: this.#challenges.tokens(),
+    });
   }
 
   #limits(): EffectivePolicy['connections'] {
-    return this.#self.current()?.policy.connections ?? firstLimits;
+    const limits = this.#self.current()?.policy.connections ?? firstLimits;
+    return this.#deps.seat?.share(limits) ?? limits;
   }
 
   #declareMetrics(): SidecarMetrics {
@@ -356,7 +351,7 @@ export class Core {
       openHalf: this.#deps.openHalf,
       delivery: this.#delivery,
       tunnels: this.#tunnels,
-      onPlaintext: (seen) => this.#status.plaintext(seen),
+      onPlaintext: (seen) => this.status.plaintext(seen),
     });
     const handle: ListenerOptions<NearSocket>['handle'] = (captured) => inbound.handle(captured);
     return this.#listener({ direction: 'inbound', hosts: inboundHosts, door: socketDoor, handle });
@@ -388,6 +383,7 @@ export class Core {
     return new CaptureListener<N>({
       ...own,
       port: config.ports[direction],
+      reusePort: this.#deps.seat !== undefined,
       original,
       ownPorts: () => [this.inbound.port, this.outbound.port],
       ownAddresses: new Set(config.podIps),

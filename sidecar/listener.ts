@@ -32,6 +32,8 @@ export interface ListenerOptions<N extends Near> {
   /** Addresses to listen on; `any` is every address of both families. The first must work, a second one's family may be missing. */
   readonly hosts: readonly string[];
   readonly port: number;
+  /** Other processes of this proxy listen on the same port, and the kernel shares connections out (SO_REUSEPORT, socket(7)). */
+  readonly reusePort?: boolean;
   readonly original: OriginalDestinationReader;
   /** Ports of this proxy: a connection that was going there would go round in circles. */
   ownPorts(): readonly number[];
@@ -72,7 +74,7 @@ export class CaptureListener<N extends Near> {
     for (const [index, host] of this.#options.hosts.entries()) {
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...watched });
       try {
-        this.#port = await listen(server, host, this.#port);
+        this.#port = await listen(server, host, { port: this.#port, reusePort: this.#options.reusePort ?? false });
         this.#servers.push(server);
         const failed = (code: string): void => this.#acceptFailed(code);
         server.on('error', (error) => failed(systemCode(error) ?? error.message));
@@ -166,13 +168,13 @@ export class CaptureListener<N extends Near> {
   }
 }
 
-async function listen(server: Server, host: string, port: number): Promise<number> {
+async function listen(server: Server, host: string, at: { port: number; reusePort: boolean }): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   // Without a host Node takes both families, or IPv4 alone where the system has no other.
-  server.listen({ ...(host === 'any' ? {} : { host }), port, backlog: BACKLOG }, resolve);
+  server.listen({ ...(host === 'any' ? {} : { host }), ...at, backlog: BACKLOG }, resolve);
   await promise;
   server.off('error', reject);
   const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : port;
+  return typeof address === 'object' && address !== null ? address.port : at.port;
 }

@@ -121,7 +121,7 @@ export class Tunnels {
     if (inboundRule(policy, port).kind === 'untouched') {
       return { reason: 'denied', detail: `port ${port} takes no mutual TLS any more` };
     }
-    const { maxConcurrent } = policy.connections;
+    const { maxConcurrent } = this.#deps.limits();
     const open = this.#deps.live.count('inbound');
     return open < maxConcurrent ? undefined : { reason: 'overload', detail: `${open} connections are open` };
   }

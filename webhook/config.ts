@@ -1,5 +1,5 @@
 // The webhook's settings, read once from its environment.
-import { logFormats, names, ports, relayWishes } from '../lib/api/contract.ts';
+import { logFormats, names, ports, relayWishes, workersWishes } from '../lib/api/contract.ts';
 import { ConfigReader, type Environment } from '../lib/runtime/config.ts';
 import type { LogLevel } from '../lib/runtime/logger.ts';
 import { proxyLogLevels } from './annotations.ts';
@@ -20,7 +20,8 @@ export interface WebhookConfig {
   readonly drainMs: number;
   /**
    * What every injected pod gets: TABARD_NAMESPACE (Tabard's own), TABARD_IMAGE, TABARD_IMAGE_PULL_POLICY, TABARD_IMAGE_PULL_SECRETS,
-   * TABARD_TRUST_DOMAIN, TABARD_CONTROL_ADDRESS, TABARD_PROXY_CPU, TABARD_PROXY_MEMORY, TABARD_PROXY_LOG_LEVEL, TABARD_PROXY_RELAY.
+   * TABARD_TRUST_DOMAIN, TABARD_CONTROL_ADDRESS, TABARD_PROXY_CPU, TABARD_PROXY_MEMORY, TABARD_PROXY_LOG_LEVEL, TABARD_PROXY_RELAY,
+   * TABARD_PROXY_WORKERS.
    */
   readonly sidecar: SidecarConfig;
   /** TABARD_SERVING_NAMES (DNS names beside the Service's; none), TABARD_CA_LIFETIME 365d, TABARD_CERTIFICATE_LIFETIME 30d, TABARD_CA_OVERLAP 1h. */
@@ -55,6 +56,7 @@ export function readConfig(environment: Environment): WebhookConfig {
       trustDomain,
       controlAddress: reader.text('TABARD_CONTROL_ADDRESS', control),
       relay: reader.choice('TABARD_PROXY_RELAY', relayWishes, 'Auto'),
+      workers: reader.choice('TABARD_PROXY_WORKERS', workersWishes, 'Auto'),
       logFormat: reader.choice('TABARD_PROXY_LOG_FORMAT', logFormats, 'OpenTelemetry'),
       defaults: {
         cpu: share(reader, 'TABARD_PROXY_CPU', 'cpu', '20m'),

@@ -1,6 +1,16 @@
 // What injection adds to a pod: the redirect container, the sidecar, their volumes. Pure data from settings; nothing of
 // the user's text is put anywhere but as a value that annotations.ts has checked.
-import { env, type LogFormat, names, PROXY_UID, paths, ports, type RelayWish, spiffeId } from '../lib/api/contract.ts';
+import {
+  env,
+  type LogFormat,
+  names,
+  PROXY_UID,
+  paths,
+  ports,
+  type RelayWish,
+  spiffeId,
+  type WorkersWish,
+} from '../lib/api/contract.ts';
 import type { RewrittenProbe } from '../lib/api/probes.ts';
 import type { InjectionSettings, ProxyDefaults } from './annotations.ts';
 import { type Json, type JsonObject, objectAt, valueAt } from './json.ts';
@@ -21,6 +31,8 @@ export interface SidecarConfig {
   readonly controlAddress: string;
   /** Which relay sidecars use; `Auto` is not written, for it is what they do by themselves. */
   readonly relay: RelayWish;
+  /** How many processes a sidecar has; what it takes by itself (`Auto`) is not written. */
+  readonly workers?: WorkersWish;
   /** Whose names the fields of their logs have; OpenTelemetry's are what they write by themselves. */
   readonly logFormat?: LogFormat;
   readonly defaults: ProxyDefaults;
@@ -167,6 +179,9 @@ function proxyEnv({ config, service, settings, probes, graceSeconds }: SidecarRe
     { name: env.logLevel, value: settings.logLevel },
     { name: env.drainSeconds, value: String(Math.max(0, graceSeconds - stopSeconds)) },
     ...(config.relay === 'Auto' ? [] : [{ name: env.relay, value: config.relay }]),
+    ...(config.workers === undefined || config.workers === 'Auto'
+      ? []
+      : [{ name: env.workers, value: config.workers }]),
     ...(config.logFormat === 'ECS' ? [{ name: env.logFormat, value: config.logFormat }] : []),
     { name: env.probes, value: JSON.stringify(probes) },
   ];

@@ -189,6 +189,13 @@ export function rawLines(root: Logger): RawLine {
   };
 }
 
+/** Writes lines, each with its end, as they are to where a root logger writes: those of another process, which has a logger of its own. */
+export function lineWriter(root: Logger): (line: string) => void {
+  const output = outputs.get(root);
+  if (output === undefined) throw new TypeError('not a root logger of createLogger');
+  return (line) => output.destination.write(line);
+}
+
 /** Changes the level of a root logger and of all its children, at once. */
 export function setLevel(root: Logger, level: LogLevel): void {
   root.level = level;

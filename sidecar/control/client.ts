@@ -16,11 +16,23 @@ export interface SnapshotSource {
   awayMs(): number;
 }
 
+/** All that a sidecar does with the control API: over a connection of its own, or by way of another worker (sidecar/workers). */
+export interface ControlPort extends SnapshotSource {
+  /** Sends a body; false when it did not arrive. */
+  post(path: string, body: unknown): Promise<boolean>;
+  /** New credentials are there to be shown. */
+  reconnect(): void;
+  /** Works until the signal is aborted. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
 /** Settings of a ControlClient. */
 export interface ControlClientOptions {
   readonly dial: () => Promise<TLSSocket>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Called when the connection stands, before anything is asked on it, and when it is lost. */
+  readonly onConnection?: ((stands: boolean) => void) | undefined;
 }
 
 interface Subscription {
@@ -37,7 +49,7 @@ const POST_TIMEOUT_MS = 5_000;
 const retry = { initialMs: 200, maxMs: 10_000, jitter: 1 };
 
 /** One connection to the control API, for as long as `run` runs. */
-export class ControlClient implements SnapshotSource {
+export class ControlClient implements ControlPort {
   readonly #options: ControlClientOptions;
   readonly #subscriptions = new Set<Subscription>();
   readonly #backoff = new Backoff(retry);
@@ -104,7 +116,7 @@ export class ControlClient implements SnapshotSource {
   }
 
   async #once(signal: AbortSignal): Promise<void> {
-    const { clock, logger, dial } = this.#options;
+    const { clock, logger, dial, onConnection } = this.#options;
     const socket = await dial();
     const session = connectHttp2(`https://${socket.servername || 'control'}`, { createConnection: () => socket });
     const { promise: closed, resolve: close } = Promise.withResolvers<string>();
@@ -116,6 +128,7 @@ export class ControlClient implements SnapshotSource {
     // A replica that drains says so; its streams would stay open for ever.
     session.on('goaway', () => session.destroy());
     this.#session = session;
+    onConnection?.(true);
     for (const subscription of this.#subscriptions) this.#open(subscription);
     logger.info({ address: socket.remoteAddress }, 'control API connected');
     const watch = new AbortController();
@@ -125,6 +138,7 @@ export class ControlClient implements SnapshotSource {
     signal.removeEventListener('abort', stop);
     this.#session = undefined;
     this.#lostMs = clock.now().getTime();
+    onConnection?.(false);
     session.destroy();
     if (!signal.aborted) logger.info({ why }, 'control API connection lost');
   }

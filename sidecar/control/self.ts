@@ -1,5 +1,13 @@
 // What this pod has been told about itself: the newest snapshot, and who wants to know when it changes.
-import type { SelfSnapshot } from '../../lib/api/control.ts';
+import type { EffectivePolicy, SelfSnapshot } from '../../lib/api/control.ts';
+
+/** Limits that hold until the policy is known. */
+export const firstLimits: EffectivePolicy['connections'] = {
+  maxAgeMs: 12 * 3_600_000,
+  idleTimeoutMs: 3_600_000,
+  handshakeTimeoutMs: 10_000,
+  maxConcurrent: 10_000,
+};
 
 /** Holds the newest snapshot of this pod. */
 export class SelfState {

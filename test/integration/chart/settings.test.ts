@@ -97,6 +97,7 @@ describe('the webhook', () => {
         'image.repository=registry.example/tabard,image.tag=v9,image.pullPolicy=Always',
         'sidecar.imagePullSecrets={one,two}',
         'sidecar.relay=Public',
+        'sidecar.workers=4',
         'sidecar.cpu=50m/1',
         'sidecar.memory=128Mi/256Mi',
         'sidecar.logLevel=trace',
@@ -112,6 +113,7 @@ describe('the webhook', () => {
       trustDomain: 'mesh.example',
       controlAddress: 'tabard-operator.metadata.namespace.svc.k8s.example:16010',
       relay: 'Public',
+      workers: '4',
       logFormat: 'ECS',
       defaults: {
         cpu: { request: '50m', limit: '1' },

@@ -16,6 +16,8 @@ export interface SidecarSettings {
   readonly program: string;
   /** Its own choice where none is named. */
   readonly relay?: RelayName;
+  /** How many processes it is; one by default. */
+  readonly workers?: number;
   /** How long it may take to let its connections end. */
   readonly drainSeconds?: number;
   /** `debug` tells everything, and is for tests that end soon. */
@@ -186,7 +188,7 @@ export class TestPod {
   }
 
   async #startOne(settings: SidecarSettings): Promise<void> {
-    const { program, relay, drainSeconds = 60, logLevel = 'debug', options = [] } = settings;
+    const { program, relay, workers = 1, drainSeconds = 60, logLevel = 'debug', options = [] } = settings;
     const { folder, controlAddress, controlIdentity, address, name } = this.#deps;
     const tls = join(folder, 'tls');
     const state = join(folder, 'state');
@@ -206,6 +208,7 @@ export class TestPod {
         [env.logLevel]: logLevel,
         [env.relay]: relay === 'public' ? 'Public' : 'Auto',
         [env.drainSeconds]: String(drainSeconds),
+        [env.workers]: String(workers),
         TABARD_TLS_FOLDER: tls,
         TABARD_STATE_FOLDER: state,
       },

@@ -56,7 +56,7 @@ export class PodWorld {
     const folder = mkdtempSync(join(tmpdir(), 'tabard-pods-'));
     // The proxy's user has to get to its own folders in it.
     chmodSync(folder, 0o755);
-    const built = await buildBundles({ programs: ['sidecar', 'redirect'], folder });
+    const built = await buildBundles({ programs: ['sidecar', 'workers', 'redirect'], folder });
     const bundle = (name: string): string => built.find(({ program }) => program === name)?.path ?? '';
     const node = makeNetns('node');
     node.run(['ip', 'link', 'add', 'br0', 'type', 'bridge']);
@@ -120,6 +120,22 @@ export class PodWorld {
     this.#pods.push(pod);
     pod.startApplication();
     return pod;
+  }
+
+  /** From now on no packet of one pod arrives at the other, and nobody is told. */
+  drop(from: TestPod, to: TestPod): void {
+    // A table and a chain that are there are not made again.
+    const rules = [
+      'add table bridge dead',
+      'add chain bridge dead forward { type filter hook forward priority 0; }',
+      `add rule bridge dead forward ip saddr ${from.address} ip daddr ${to.address} drop`,
+    ];
+    this.#node.run(['nft', '-f', '-'], { input: `${rules.join('\n')}\n` });
+  }
+
+  /** Undoes every `drop`. */
+  heal(): void {
+    this.#node.run(['nft', 'delete', 'table', 'bridge', 'dead']);
   }
 
   control<T>(question: ControlQuestion): Promise<T> {

@@ -22,7 +22,17 @@ describe('the settings of a sidecar', () => {
       drainMs: 25_000,
       logLevel: 'info',
       relay: 'Auto',
+      workers: 'Auto',
+      worker: 0,
     });
+  });
+
+  test.each(['Auto', '1', '16'])('take %s workers', (workers) => {
+    expect(readConfig({ ...minimal, [env.workers]: workers }).workers).toBe(workers);
+  });
+
+  test.each(['0', '17', 'all'])('take no %s workers', (workers) => {
+    expect(() => readConfig({ ...minimal, [env.workers]: workers })).toThrow(env.workers);
   });
 
   test('take an IPv6 control address in brackets', () => {

@@ -34,6 +34,15 @@ const baseline = (rules: string, name?: string): string =>
 const withKeys = (jwks: string): string =>
   object('TLSPolicy', `{authentication: {jwt: [{issuer: "https://i", jwks: ${JSON.stringify(jwks)}}]}}`);
 
+/** What kubectl says of an object once that holds these words: a webhook that takes its time on a busy machine is passed over. */
+async function saying(words: string, input: string): Promise<string> {
+  let said = '';
+  await eventually(`"${words}" is said`, async () => (said = await applied(input)).includes(words)).catch(
+    () => undefined,
+  );
+  return said;
+}
+
 /** What kubectl says of an object; warnings are on lines of their own. */
 async function applied(input: string, ...args: readonly string[]): Promise<string> {
   const flags = args.length === 0 ? ['--dry-run=server', '--warnings-as-errors'] : args;
@@ -105,14 +114,14 @@ describe('refused by the word of the operator itself, with the field and what to
       'Unknown variable: nobody',
     ],
   ])('%s', async (_, input, where, what) => {
-    const said = await applied(input);
+    const said = await saying('policies.tabard.dev', input);
     expect(said).toContain('admission webhook "policies.tabard.dev" denied the request');
     expect(said).toContain(where);
     expect(said).toContain(what);
   });
 
   test('is everything that is wrong at once', async () => {
-    const said = await applied(policy('{name: a, when: "("}, {name: b, when: ")"}'));
+    const said = await saying('policies.tabard.dev', policy('{name: a, when: "("}, {name: b, when: ")"}'));
     expect(said).toMatch(/rules\[0\]\.when.*\n.*rules\[1\]\.when/);
     expect(said).toContain('The request is invalid: error when creating "STDIN"');
   });
@@ -151,7 +160,7 @@ describe('warned of, and let in,', () => {
       'no HTTP is spoken on 5432: it allows nothing there',
     ],
   ])('%s', async (_, input, what) => {
-    expect(await applied(input)).toContain(what);
+    expect(await saying(what, input)).toContain(what);
     expect(await applied(input, '--dry-run=server')).toContain('created (server dry run)');
   });
 
@@ -189,11 +198,14 @@ test('what was stored before anybody looked can be mended piece by piece, and le
     ),
   );
   await cluster.plane.kubectl(['label', 'tlspolicy', 'tried', 'team=a', '-n', 'default']);
-  expect(await applied(broken("request.path == '/'"), '--server-side')).toContain('serverside-applied');
+  const outcomes = () =>
+    replica.lines.flatMap(({ msg, outcome }) => (msg === 'policy checked' ? [String(outcome)] : []));
+  const mended = broken("request.path == '/'");
+  await eventually('one of two can be mended, with a warning of the other', async () => {
+    expect(await applied(mended, '--server-side', '--dry-run=server')).toContain('serverside-applied');
+    return outcomes().includes('warned');
+  });
+  expect(await applied(mended, '--server-side')).toContain('serverside-applied');
   expect(await cluster.plane.kubectl(['delete', 'tlspolicy', 'tried', '-n', 'default'])).toContain('deleted');
-  const lines = replica.lines.filter(({ msg }) => msg === 'policy checked');
-  expect(lines.map(({ kind, outcome }) => `${String(kind)} ${String(outcome)}`)).toEqual(
-    expect.arrayContaining(['TLSPolicy refused', 'TLSPolicy warned']),
-  );
   expect(await replica.metrics()).toContain('kind="TLSPolicy",outcome="refused"');
 });

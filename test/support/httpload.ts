@@ -114,7 +114,7 @@ export class HttpLoad {
         await client.ask(index);
         this.done += 1;
       } catch (error) {
-        this.failed.push(`${error}`);
+        this.failed.push(String(error));
       }
       if (index % 10 === worker) client.renew();
       await delay(5);
@@ -171,7 +171,7 @@ function http2Client(port: number): Client {
   return {
     ask: async (index) => {
       const { headers, body, code } = await exchange(current(), { ':path': `/${index}` });
-      check(`${headers[':status']} ${code} ${body}`, `200 0 answer to /${index}`);
+      check(`${Number(headers[':status'])} ${code} ${body.toString()}`, `200 0 answer to /${index}`);
     },
     renew: () => {
       session?.close();
@@ -187,7 +187,7 @@ function grpcClient(port: number): Client {
   return {
     ask: async (index) => {
       const { code, details, message } = await caller.unary('Get', Buffer.from(`${index}`));
-      check(`${code} ${details} ${message}`, `0 OK ${index}`);
+      check(`${code} ${details} ${message?.toString() ?? ''}`, `0 OK ${index}`);
     },
     renew: () => {
       caller.close();

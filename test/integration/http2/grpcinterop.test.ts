@@ -46,11 +46,12 @@ async function inMesh(mesh: Mesh, server: Server, rules: readonly RuleMatch[]): 
     http: { hsts: 'max-age=60' },
     ports: [{ port, mode: 'Mutual', protocol: 'GRPC' }],
     authorization: { form: 1, rules },
+    connections: { handshakeTimeoutMs: minute },
   } as const;
   const pod = await mesh.pod(server, { applicationPort: port, self });
   const published = { go: 8080, netty: 8081 }[server];
   mesh.publish(published, [pod]);
-  const shop = await mesh.pod('shop');
+  const shop = await mesh.pod('shop', { self: { connections: self.connections } });
   return { pod, port: await captured(mesh, shop, published) };
 }
 

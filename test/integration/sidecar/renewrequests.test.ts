@@ -28,6 +28,7 @@ describe.each(bothWays)('over %s', (_, way) => {
         http: { hsts: 'max-age=60' },
         ports: [{ port, mode: 'Mutual', protocol: kind === 'gRPC' ? 'GRPC' : 'HTTP' }],
         authorization: { form: 1, rules: [noAdmin] },
+        connections: { handshakeTimeoutMs: 60_000 },
       },
     });
     mesh.publish(published, [pod]);

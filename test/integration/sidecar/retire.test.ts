@@ -22,7 +22,8 @@ beforeAll(async () => {
 }, 15 * minute);
 
 /** One of the pods in front of an application. A stopping one gives streams as long as a busy machine needs. */
-async function replica(mesh: Mesh, port: number, protocol: 'HTTP' | 'GRPC', connections = {}): Promise<Pod> {
+async function replica(mesh: Mesh, port: number, protocol: 'HTTP' | 'GRPC', limits = {}): Promise<Pod> {
+  const connections = { handshakeTimeoutMs: minute, ...limits };
   const self = { http: { hsts: 'max-age=60' }, ports: [{ port, mode: 'Mutual' as const, protocol }], connections };
   return mesh.pod('api', { applicationPort: port, drainMs: 60_000, stopTimeoutMs: 80_000, self });
 }

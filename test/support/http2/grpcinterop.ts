@@ -82,7 +82,7 @@ export function startInteropServer({ command, args }: Program): Promise<Daemon &
 export function runClient(
   { command, args }: Program,
   options: readonly string[],
-  { signal, said }: { readonly signal: AbortSignal; said(text: string): void },
+  { signal, said }: { readonly signal: AbortSignal; readonly said: (text: string) => void },
 ): Promise<boolean> {
   const env = { PATH: process.env['PATH'] ?? '' };
   const child = spawn(...leashed(command, [...args, ...options]), { env, stdio: ['ignore', 'pipe', 'pipe'] });

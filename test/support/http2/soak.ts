@@ -40,7 +40,7 @@ export class Soak {
     const lines = (this.#rest + text).split('\n');
     this.#rest = lines.pop() ?? '';
     for (const line of lines) {
-      if (/ succeeded$/.test(line)) this.succeeded += 1;
+      if (line.endsWith(' succeeded')) this.succeeded += 1;
       else this.failed.push(line);
     }
   }

@@ -98,6 +98,20 @@ describe('reports', () => {
     expect(heard).toEqual(['api', 'api']);
   });
 
+  test('issuers whose keys are not known are told at once, also what another replica was told', () => {
+    const clock = new StoodClock();
+    const [here, there] = [new ReportStore(clock), new ReportStore(clock)];
+    const wanted: string[] = [];
+    const leave = here.onKeysWanted(({ namespace }, issuers) => wanted.push(`${namespace}: ${issuers.join()}`));
+    here.accept(api, report('a'));
+    here.accept(api, { ...report('a'), keysWanted: ['https://one', 'https://two'] });
+    there.accept(api, { ...report('b'), keysWanted: ['https://three'] });
+    for (const entry of there.own()) here.learn(entry);
+    leave();
+    here.accept(api, { ...report('c'), keysWanted: ['https://four'] });
+    expect(wanted).toEqual(['shop: https://one,https://two', 'shop: https://three']);
+  });
+
   test('what another replica was told is taken over when it is newer, with its own times, and not passed on', () => {
     const clock = new StoodClock();
     const [here, there] = [new ReportStore(clock), new ReportStore(clock)];

@@ -35,6 +35,7 @@ describe('the body of a status report', () => {
       },
       undefined,
     ],
+    ['may name issuers whose keys are not known', { ...good, keysWanted: ['https://login'] }, undefined],
     ['may have members of a later version', { ...good, revoked: [1] }, good],
     [
       'has its addresses made canonical',
@@ -63,6 +64,9 @@ describe('the body of a status report', () => {
     ['a rule that was hit never', { ...good, rules: [{ name: 'a', outcome: 'allowed', count: 0 }] }, 'rules'],
     ['a rule with an outcome that is none', { ...good, rules: [{ name: 'a', outcome: 'ok', count: 1 }] }, 'rules'],
     ['a rule with a name that is none', { ...good, rules: [{ name: 'A\n', outcome: 'denied', count: 1 }] }, 'rules'],
+    ['issuers that are no list', { ...good, keysWanted: 'https://login' }, 'keysWanted'],
+    ['an issuer without a name', { ...good, keysWanted: [''] }, 'keysWanted'],
+    ['more issuers than a policy may list', { ...good, keysWanted: Array(9).fill('i') }, 'keysWanted'],
     ['a time that is none', { ...good, notAfter: 'tomorrow' }, 'notAfter'],
     ['no list of plaintext', { ...good, plaintext: {} }, 'plaintext'],
     [

@@ -21,6 +21,7 @@ export const sidecarConfig: SidecarConfig = {
   trustDomain: 'cluster.local',
   controlAddress: 'tabard-operator.tabard-system.svc.cluster.local:16010',
   relay: 'Auto',
+  workers: 'Auto',
   logFormat: 'OpenTelemetry',
   defaults: {
     cpu: { request: '20m' },

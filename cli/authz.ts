@@ -148,8 +148,12 @@ export function askedRules(guard: Guard, question: Question, trustDomain: string
   });
 }
 
-/** Ports that a caller may use, in words: `all`, `-`, `8080,9090` or `all but 9090`. A star = for some requests. */
-export function portsFor(guard: Guard, caller: Pick<Call, 'identity' | 'address'>): string {
+/** Ports that a caller may use, in words: `all`, `-`, `8080,9090` or `all but 9090`. A star = for some requests. With a request: on which it is let through. */
+export function portsFor(
+  guard: Guard,
+  caller: Pick<Call, 'identity' | 'address'>,
+  { request, now }: Pick<Question, 'request' | 'now'>,
+): string {
   const inRules = guard.rules.flatMap(({ to }) => (to ?? []).flatMap((target) => target.ports ?? []));
   const read = guard.effective.ports.filter(({ protocol }) => readable.has(protocol)).map(({ port }) => port);
   const ports = [...new Set([...inRules, ...read])].sort((a, b) => a - b);
@@ -158,7 +162,7 @@ export function portsFor(guard: Guard, caller: Pick<Call, 'identity' | 'address'
     (each) => !ports.includes(each),
   );
   const may = (port: number): boolean | undefined =>
-    decisionOf(guard, { call: { ...caller, port }, request: undefined, now: new Date(0) })?.allowed;
+    decisionOf(guard, { call: { ...caller, port }, request, now })?.allowed;
   const partly = ports.filter((port) => may(port) === undefined);
   const closed = ports.filter((port) => may(port) === false);
   const open = ports

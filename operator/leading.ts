@@ -23,6 +23,7 @@ import { Notices } from './certificates/notices.ts';
 import { Outcomes } from './certificates/outcomes.ts';
 import { Owners } from './certificates/owners.ts';
 import { PolicyController } from './certificates/policies.ts';
+import { UngovernedCallers } from './certificates/ungoverned.ts';
 import type { OperatorConfig } from './config.ts';
 import type { Reports } from './control/report.ts';
 import { deliveryParts } from './delivery/parts.ts';
@@ -215,6 +216,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     tokenKeys,
     rules: stores,
   });
+  const ungoverned = new UngovernedCallers({ ...shared, reports });
   const rules = new RuleStatusController({ ...shared, events });
   return {
     'issuers at work': (signal) => registry.run(signal),
@@ -224,6 +226,7 @@ export function leaderParts(deps: LeadingDeps): Readonly<Record<string, Part>> {
     'trail of federation': (signal) => recordFederation(trust, audit, signal),
     'edge certificates': (signal) => edge.run(signal),
     policies: (signal) => policies.run(signal),
+    'callers of services without a policy': (signal) => ungoverned.run(signal),
     'token keys': (signal) => jwks.run(signal),
     'baselines and roles': (signal) => rules.run(signal),
     revocations: (signal) => revocations.run(signal),

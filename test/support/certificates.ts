@@ -21,6 +21,7 @@ import { Notices } from '../../operator/certificates/notices.ts';
 import { Outcomes } from '../../operator/certificates/outcomes.ts';
 import type { PlaintextSight } from '../../operator/certificates/plaintext.ts';
 import { PolicyController } from '../../operator/certificates/policies.ts';
+import { UngovernedCallers } from '../../operator/certificates/ungoverned.ts';
 import type { CallerSight } from '../../operator/control/callerbook.ts';
 import { Issuers } from '../../operator/issuers/issuers.ts';
 import { type IssuerFactory, IssuerRegistry } from '../../operator/issuers/registry.ts';
@@ -162,6 +163,7 @@ export class CertificateBench {
         edges: new EdgeOutcomes(),
       }).run(this.#stop.signal),
     );
+    this.#run(new UngovernedCallers({ ...common, reports }).run(this.#stop.signal));
     await settle();
     return this;
   }

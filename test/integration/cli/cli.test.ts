@@ -374,6 +374,66 @@ describe('tabard authz suggest', () => {
   });
 });
 
+describe('tabard authz suggest from requests', () => {
+  const caller = { identity: 'spiffe://cluster.local/ns/shop/svc/web', port: 8080, since: at(-300), lastSeen: at(-1) };
+  const callers = [{ ...caller, service: 'api', connections: 7 }];
+  const requests = [
+    { ...caller, service: 'api', method: 'GET', host: 'api', path: '/items/*', requests: 9 },
+    { ...caller, service: 'api', method: 'POST', path: '/shop.v1.Cart/Add', requests: 1 },
+  ];
+  const to = [
+    { ports: [8080], methods: ['GET'], paths: ['/items/*'], hosts: ['api'] },
+    { ports: [8080], grpcMethods: ['shop.v1.Cart/Add'] },
+  ];
+
+  test('writes a first policy for a service without one, which the API server takes', async () => {
+    await plane.kubectl(['create', 'namespace', 'fresh']);
+    const within = (name: string) => ({ name, namespace: 'fresh' });
+    const injected = (service: string) => ({
+      ...within(service),
+      labels: { 'tabard.dev/injected': 'true', app: service },
+      annotations: { 'tabard.dev/service': service },
+    });
+    const spec = { automountServiceAccountToken: false, containers: [{ name: 'app', image: 'app' }] };
+    const seen = { callersSince: at(-300), callers, requestsSince: at(-300), requests };
+    await apply(
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: within('default') },
+      { apiVersion: 'v1', kind: 'Pod', metadata: injected('api'), spec },
+      { apiVersion: 'v1', kind: 'Pod', metadata: injected('web'), spec },
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: within('api'),
+        spec: { selector: { app: 'api' }, ports: [{ name: 'x', port: 80, targetPort: 8080, appProtocol: 'http' }] },
+      },
+    );
+    expect((await tabard('authz suggest api -n fresh')).code).toBe(1);
+    const data = { 'seen.json': JSON.stringify(seen) };
+    await apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata: within('tabard-callers-api'), data });
+    const { code, out, err } = await tabard('authz suggest api -n fresh');
+    expect([code, err]).toEqual([0, expect.stringMatching(/^Warning: paths that end with/)]);
+    await plane.kubectl(['apply', '-f', '-'], { input: `${out}\n` });
+    const { spec: made } = JSON.parse(
+      await plane.kubectl(['get', 'tlspolicy', 'api', '-n', 'fresh', '-o', 'json']),
+    ) as { readonly spec: object };
+    expect(made).toMatchObject({
+      selector: { matchLabels: { app: 'api' } },
+      authorization: { rules: [{ name: 'shop-web', from: [{ services: ['web'], namespaces: ['shop'] }], to }] },
+    });
+  });
+
+  test('narrows a policy that is there', async () => {
+    const status = { callersSince: at(-300), callers, requestsSince: at(-300), requests };
+    await setStatus('tlspolicy', 'api', status, 'fresh');
+    const { code, out } = await tabard('authz suggest api -n fresh');
+    expect(code).toBe(0);
+    const taken = JSON.parse(
+      await plane.kubectl(['apply', '--dry-run=server', '-o', 'json', '-f', '-'], { input: `${out}\n` }),
+    ) as { readonly spec: object };
+    expect(taken.spec).toMatchObject({ authorization: { rules: [{ name: 'shop-web', to }] } });
+  });
+});
+
 describe('when it cannot', () => {
   test('a missing right is exit code 3, with the right that is missing', async () => {
     const { code, err } = await tabard('ca status', { as: viewer });

@@ -135,7 +135,10 @@ describe('what people see', () => {
     ['explain-not-http', 'authz explain web pay/till', { port: '9000', path: '/items/7' }, 1],
     ['who-can', 'authz who-can api', {}, 0],
     ['who-can-some', 'authz who-can pay/till', {}, 0],
+    ['who-can-request', 'authz who-can pay/till', { method: 'GET', path: '/items/7' }, 0],
+    ['who-can-request-denied', 'authz who-can pay/till', { method: 'GET', path: '/admin/x' }, 0],
     ['matrix', 'authz matrix', {}, 0],
+    ['matrix-request', 'authz matrix', { 'all-namespaces': true, method: 'PUT', path: '/items/7' }, 0],
     ['unused', 'authz unused', { 'all-namespaces': true }, 1],
   ])('of %s', async (name, line, options, code) => {
     const done = await run(line, options);

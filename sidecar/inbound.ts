@@ -63,7 +63,7 @@ export class Inbound {
     }
     const startedAt = performance.now();
     const { outcome, bytes } = await peek(captured.near.socket, rule.firstByteMs);
-    const leftMs = policy.connections.handshakeTimeoutMs - (performance.now() - startedAt);
+    const leftMs = left(policy.connections.handshakeTimeoutMs, startedAt);
     switch (outcome) {
       case 'closed':
         reset(captured.near.socket);
@@ -89,7 +89,7 @@ export class Inbound {
   ): Promise<void> {
     const begunAt = performance.now();
     const hello = await this.#hello(captured, allowedMs);
-    const deadlineMs = allowedMs - (performance.now() - begunAt);
+    const deadlineMs = left(allowedMs, begunAt);
     if (this.#deps.challenges.tls(captured.near.socket, hello, deadlineMs)) return undefined;
     const generation = this.#deps.generation();
     const now = this.#deps.clock.now();
@@ -185,6 +185,11 @@ export class Inbound {
     this.#deps.conveyor.refused({ direction: 'inbound', ...placesOf(captured), reason, detail, told });
     reset(captured.near.socket);
   }
+}
+
+/** Milliseconds that are left. A timer must not be given less than one: Node writes a warning past the log. */
+function left(allowedMs: number, sinceMs: number): number {
+  return Math.max(1, allowedMs - (performance.now() - sinceMs));
 }
 
 function placesOf({ source, destination }: Captured): Places {

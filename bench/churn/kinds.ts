@@ -129,7 +129,7 @@ export const everyKind: Readonly<Record<string, readonly [share: number, kind: K
   stranger: [
     1,
     async () => {
-      await say(`${STRANGERS}${1 + random(250)}`, PLAIN_PORT, 'echo\n', true);
+      await say(`${STRANGERS}${1 + random(20)}`, PLAIN_PORT, 'echo\n', true);
       return undefined;
     },
   ],

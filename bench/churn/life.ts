@@ -15,6 +15,9 @@ import type { Held } from './probe.ts';
 export const watched = ['client', 'server'] as const;
 export type Watched = (typeof watched)[number];
 
+/** Some cycles: what is remembered of a certificate has to go with it. */
+const CERTIFICATE_MS = 5 * 60_000;
+
 /** The running world. */
 export class Churn {
   readonly #world: PodWorld;
@@ -72,7 +75,8 @@ export class Churn {
     this.#cycles += 1;
     const { server, client, second, visitor } = this.#pods;
     const tls = (pod: TestPod): string => join(this.#world.folder, pod.name, 'tls');
-    const certify = (pod: TestPod) => this.#world.control({ do: 'certify', service: pod.name, folder: tls(pod) });
+    const certify = (pod: TestPod) =>
+      this.#world.control({ do: 'certify', service: pod.name, folder: tls(pod), lifetimeMs: CERTIFICATE_MS });
     const serial = this.#cycles.toString(16).toUpperCase();
     const events: readonly (() => Promise<unknown>)[] = [
       () => tell(this.#world, server, pick(serverPolicies, this.#cycles)),
@@ -135,7 +139,7 @@ export class Churn {
 }
 
 const isWatched = ({ name }: TestPod): boolean => watched.some((each) => each === name);
-const quiet = (world: PodWorld) => ({ program: world.today, logLevel: 'info' }) as const;
+const quiet = (world: PodWorld) => ({ program: world.today, logLevel: 'info', certificateMs: CERTIFICATE_MS }) as const;
 const pick = (policies: readonly Policy[], turn: number): Policy =>
   policies[turn % policies.length] ?? { transport: 'Tunnel', self: {} };
 const ask = (caller: Inside, question: CallerQuestion['do']): Promise<Called> =>

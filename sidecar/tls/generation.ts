@@ -42,7 +42,7 @@ export type RevocationView = Pick<Revocations, 'refusal' | 'revoked'>;
 
 /** Length of the key material of session tickets (node:tls). */
 const TICKET_KEY_BYTES = 48;
-/** Peer certificates remembered as verified; one costs about 300 bytes. */
+/** Peer certificates remembered as verified; one costs some kilobytes, so that those that have expired are forgotten with each change of our own. */
 const MAX_VERIFIED = 4_096;
 
 type KnownChain = Exclude<HandshakeChain, { state: 'rejected' }>;
@@ -158,7 +158,8 @@ export class Generation {
 
   /**
    * Takes over the peers that the last generation had accepted. Returns the fingerprints of those that no longer chain to the
-   * bundle: their live connections have to end. The bundle being the same, all of them stay good.
+   * bundle: their live connections have to end. The bundle being the same, all of them stay good. Those that have expired by now are
+   * left behind: their connections end for that.
    */
   inherit(last: Generation, now: Date): ReadonlySet<string> {
     const lost = new Set<string>();
@@ -167,6 +168,7 @@ export class Generation {
       last.#federation.fingerprint === this.#federation.fingerprint;
     for (const known of last.#verified.values()) {
       const { peer, certificate, chain } = known;
+      if (now >= peer.notAfter) continue;
       if (sameTrust) this.#verified.set(`${peer.fingerprint} ${chain.purpose}`, known);
       else if (this.#judgeChain(certificate, { ...chain, state: 'unchecked' }, now).ok) continue;
       else if (!this.#isRetired(known, last.bundle, now)) lost.add(peer.fingerprint);

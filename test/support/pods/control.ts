@@ -4,14 +4,14 @@ import { secretKeys } from '../../../lib/api/contract.ts';
 import type { RevokedEntry } from '../../../lib/api/revocations.ts';
 import { FakeControl, type TestDestination } from '../control.ts';
 import { project } from '../interop/projected.ts';
-import { testAuthority, testLeaf } from '../pki.ts';
+import { DAY_MS, testAuthority, testLeaf } from '../pki.ts';
 import { type SelfOptions, testSelf } from '../sidecar.ts';
 import { answering, type Line } from './inside.ts';
 
 /** What it can be asked. */
 export type ControlQuestion =
   /** Writes a new certificate of a service as the kubelet projects it. */
-  | { readonly do: 'certify'; readonly service: string; readonly folder: string }
+  | { readonly do: 'certify'; readonly service: string; readonly folder: string; readonly lifetimeMs?: number }
   | { readonly do: 'self'; readonly service: string; readonly self: SelfOptions }
   | { readonly do: 'destination'; readonly key: string; readonly destination: TestDestination }
   /** What everybody is told of revocations. */
@@ -32,8 +32,8 @@ const authority = await testAuthority();
 const control = await FakeControl.start(authority, 0, host);
 let revoked = 0;
 
-async function certify(service: string, folder: string): Promise<void> {
-  const { certificate, key, bundle } = await testLeaf(authority, { service });
+async function certify(service: string, folder: string, lifetimeMs: number = DAY_MS): Promise<void> {
+  const { certificate, key, bundle } = await testLeaf(authority, { service, lifetimeMs });
   mkdirSync(folder, { recursive: true });
   const texts = { [secretKeys.certificate]: certificate, [secretKeys.key]: key, [secretKeys.trustBundle]: bundle };
   project(folder, Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, Buffer.from(text)])));
@@ -57,7 +57,7 @@ async function get(url: string): Promise<Page> {
 function answer(asked: ControlQuestion): unknown {
   switch (asked.do) {
     case 'certify':
-      return certify(asked.service, asked.folder);
+      return certify(asked.service, asked.folder, asked.lifetimeMs);
     case 'self':
       return control.setSelf(testSelf(asked.service, authority.certificate, asked.self));
     case 'destination':

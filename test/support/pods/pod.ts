@@ -22,6 +22,8 @@ export interface SidecarSettings {
   readonly drainSeconds?: number;
   /** `debug` tells everything, and is for tests that end soon. */
   readonly logLevel?: 'debug' | 'info';
+  /** How long its certificate is good; a day. */
+  readonly certificateMs?: number;
   /** Further options of Node's. */
   readonly options?: readonly string[];
 }
@@ -188,11 +190,20 @@ export class TestPod {
   }
 
   async #startOne(settings: SidecarSettings): Promise<void> {
-    const { program, relay, workers = 1, drainSeconds = 60, logLevel = 'debug', options = [] } = settings;
+    const {
+      program,
+      relay,
+      workers = 1,
+      drainSeconds = 60,
+      logLevel = 'debug',
+      options = [],
+      certificateMs,
+    } = settings;
     const { folder, controlAddress, controlIdentity, address, name } = this.#deps;
     const tls = join(folder, 'tls');
     const state = join(folder, 'state');
-    await this.#deps.control({ do: 'certify', service: name, folder: tls });
+    const lifetime = certificateMs === undefined ? {} : { lifetimeMs: certificateMs };
+    await this.#deps.control({ do: 'certify', service: name, folder: tls, ...lifetime });
     mkdirSync(state, { recursive: true });
     chownSync(state, PROXY_UID, PROXY_UID);
     this.#sidecar = new Inside(this.netns, 'proxy', {

@@ -96,6 +96,22 @@ describe('peers across a swap', () => {
     expect(swaps[2]?.inherit(second, new Date())).toEqual(new Set([theirs?.fingerprint256]));
   });
 
+  test('are forgotten once they have expired', async () => {
+    const { keeper, swaps, offer } = bench();
+    offer(await testLeaf(authority));
+    keeper.configure(settings(authority.certificate + other.certificate));
+    const theirs = new X509Certificate((await testLeaf(other, { lifetimeMs: 60_000 })).certificate);
+    expect(swaps[0]?.judge(theirs, { state: 'unchecked' }, new Date())).toMatchObject({ ok: true });
+    offer(await testLeaf(authority));
+    keeper.configure(settings(authority.certificate));
+    const [first, second, third] = swaps;
+    if (first === undefined || second === undefined || third === undefined) throw new Error('there were three swaps');
+    expect(second.inherit(first, theirs.validToDate)).toEqual(new Set());
+    // Had it been taken over, it would be lost with its CA.
+    expect(third.inherit(second, new Date())).toEqual(new Set());
+    expect(third.inherit(first, new Date())).toEqual(new Set([theirs.fingerprint256]));
+  });
+
   test('are not lost when their CA has left in good order, but come in no more', async () => {
     const { keeper, swaps, offer } = bench();
     offer(await testLeaf(authority));

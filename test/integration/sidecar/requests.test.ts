@@ -144,6 +144,12 @@ describe.each(['Tunnel', 'Direct'] as const)('requests between sidecars by %s', 
     expect(await decisions(pod, 'no-admin', 'denied')).toBe(2);
     expect(await decisions(pod, '', 'denied')).toBe(1);
     expect(JSON.stringify(web.lines)).not.toMatch(/no-admin|Allow rule/);
+    const told = () => mesh.control.reports.flatMap(({ report }) => report.requests ?? []);
+    const count = (): number => told().reduce((sum, each) => sum + each.count, 0);
+    await until(() => count() >= 1, 'what was let through is reported');
+    const identity = 'spiffe://cluster.local/ns/shop/svc/web';
+    // Nothing of what was denied, of queries and of numbers.
+    for (const each of told()) expect(each).toMatchObject({ identity, method: 'GET', path: '/items/*' });
   });
 
   test('that are sent ahead are answered in their order', async () => {

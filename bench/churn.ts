@@ -69,6 +69,7 @@ async function connections(churn: Churn): Promise<{ readonly right: number; read
   for (const [kind, { right, wrong }] of Object.entries(kinds))
     line(`connections, ${kind}: as it should be, not`, `${right}, ${wrong}`);
   line('lasting connections that were ended and opened again', String(reopened));
+  for (const [what, lines] of churn.refusals) line(`lines of the ${what}`, String(lines));
   for (const text of why) line(text, '');
   for (const text of churn.faults.slice(0, 20)) line(text, '');
   return { right: sum('right'), wrong: sum('wrong') };

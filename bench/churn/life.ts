@@ -18,6 +18,9 @@ export type Watched = (typeof watched)[number];
 /** Some cycles: what is remembered of a certificate has to go with it. */
 const CERTIFICATE_MS = 5 * 60_000;
 
+/** Kinds of them that are told apart: details may hold anything. */
+const MOST_REFUSALS = 50;
+
 /** The running world. */
 export class Churn {
   readonly #world: PodWorld;
@@ -27,6 +30,8 @@ export class Churn {
   #cycles = 0;
   /** Lines of the watched sidecars that tell of a fault of their own. */
   readonly faults: string[] = [];
+  /** Why the watched sidecars refused or lost connections, and how often they said so. */
+  readonly refusals = new Map<string, number>();
 
   private constructor(parts: {
     world: PodWorld;
@@ -126,12 +131,23 @@ export class Churn {
     await this.#world.end();
   }
 
+  #count(what: string): void {
+    if (this.refusals.size < MOST_REFUSALS || this.refusals.has(what)) {
+      this.refusals.set(what, (this.refusals.get(what) ?? 0) + 1);
+    }
+  }
+
   /** Reads what the sidecars say, and forgets it: a day of it is much. */
   #look(): void {
     for (const name of watched) {
       const { sidecar } = this.#pods[name];
       if (sidecar.isOver) throw new Error(`the ${name}'s sidecar ended: ${JSON.stringify(sidecar.lines.at(-1))}`);
-      const bad = sidecar.lines.splice(0).filter(({ level }) => level === 'error' || level === 'fatal');
+      const lines = sidecar.lines.splice(0);
+      for (const { msg, reason, detail, cause } of lines) {
+        if (msg === 'connection refused') this.#count(`${name} refused: ${String(reason)}, ${String(detail)}`);
+        if (msg === 'tunnel ended' && cause !== 'closed') this.#count(`${name}'s tunnel ended: ${String(cause)}`);
+      }
+      const bad = lines.filter(({ level }) => level === 'error' || level === 'fatal');
       this.faults.push(...bad.map((line) => `${name}: ${JSON.stringify(line)}`));
     }
     for (const name of ['second', 'visitor'] as const) this.#pods[name].sidecar.lines.splice(0);

@@ -20,6 +20,9 @@ const claims = {
   verified: true,
   address: { country: 'NL' },
   none: null,
+  realm_access: { roles: ['admin'] },
+  'https://example.com/tier': 'gold',
+  tenant: 'a',
 };
 const facts: ConditionFacts = {
   call: { identity, address: '10.0.0.1', port: 8080 },
@@ -115,6 +118,14 @@ const table: readonly (readonly [string, boolean | undefined])[] = [
   ['request.auth.claims.email == "x"', undefined],
   ['request.auth.claims.none == null', true],
   ['request.auth.claims.sub == 1', false],
+  // As docs/authentication.md shows them.
+  ['"admin" in request.auth.claims.realm_access.roles', true],
+  ['"guest" in request.auth.claims.realm_access.roles', false],
+  ['request.auth.claims["https://example.com/tier"] == "gold"', true],
+  ['request.auth.claims.level >= 3.0', true],
+  ['has(request.auth.claims.email_verified) && request.auth.claims.email_verified == true', false],
+  ['request.auth.claims.tenant == request.headers["x-team"]', true],
+  ['request.auth.claims.tenant == request.headers["x-gone"]', undefined],
   ['now.getHours() == 17', true],
   ['now.getHours("Europe/Amsterdam") == 18', true],
   ['now.getDayOfWeek() == 0', true],

@@ -59,6 +59,8 @@ export class CrewPod {
       env: {
         ...sidecarEnvironment(mesh.control, { tls: join(folder, 'tls'), state: join(folder, 'state') }),
         [env.workers]: String(workers),
+        // Longer than any test: what ends is to end by itself.
+        [env.drainSeconds]: '600',
         [env.relay]: defaultRelay === 'public' ? 'Public' : 'Auto',
         TABARD_TEST_APPLICATION: String(applicationPort),
         TABARD_TEST_TARGET: String(targetPort),

@@ -1,11 +1,12 @@
 // A sidecar with two workers: processes that share its ports, and that are to the operator, the kubelet and whoever reads its metrics one proxy.
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { AUTHORIZATION_FORM } from '../../../lib/api/authorization.ts';
 import { CrewPod, connectionsTo, PATIENCE_MS, runs } from '../../support/crew.ts';
 import { type TestLeaf, testLeaf } from '../../support/pki.ts';
-import { ask, client, echo, Mesh, until } from '../../support/pocketmesh.ts';
+import { ask, type Behaviour, client, echo, Mesh, received, until } from '../../support/pocketmesh.ts';
 
 const TIMEOUT = 4 * PATIENCE_MS;
 /** More connections than the kernel gives to one of two workers by chance. */
@@ -26,8 +27,8 @@ interface Started {
   readonly second: number;
 }
 
-async function start(workers: number = 2): Promise<Started> {
-  const { port } = await mesh.application(echo);
+async function start(workers: number = 2, behaviour: Behaviour = echo): Promise<Started> {
+  const { port } = await mesh.application(behaviour);
   mesh.tell('web');
   const leaf = await testLeaf(mesh.authority, { service: 'web' });
   const pod = new CrewPod({ mesh, workers, leaf, applicationPort: port });
@@ -176,6 +177,32 @@ describe('two workers', () => {
       expect(runs(second)).toBe(false);
       await pod.untilLogged(({ msg, why }) => msg === 'worker is ended' && why === 'behind', 'the log says why');
       await pod.untilServed(2);
+    },
+    TIMEOUT,
+  );
+
+  test(
+    'let what is under way come to its end when they are told to stop',
+    async () => {
+      const asked: Socket[] = [];
+      const { pod, first, second } = await start(2, (socket) => void socket.once('data', () => asked.push(socket)));
+      const answers: ReturnType<typeof received>[] = [];
+      while ([first, second].some((pid) => connectionsTo(pod.ports.inbound, pid) === 0)) {
+        if (answers.length > MANY) throw new Error('one worker gets them all');
+        const socket = client(pod.knock(), caller);
+        socket.write('question');
+        answers.push(received(socket).finally(() => socket.destroy()));
+        await until(() => asked.length === answers.length, 'the question has come', PATIENCE_MS);
+      }
+      pod.child.kill('SIGTERM');
+      const stopping = () => pod.lines.filter(({ msg }) => msg === 'stopping');
+      await until(() => stopping().length === 2, 'both stop', PATIENCE_MS);
+      const answer = 'x'.repeat(32_768);
+      for (const socket of asked) socket.end(answer);
+      for (const got of await Promise.all(answers)) expect(got).toEqual({ text: answer, error: undefined });
+      expect(await pod.exit).toBe(0);
+      const drained = pod.lines.filter(({ msg }) => msg === 'connections drained');
+      expect(drained.map(({ cut }) => cut)).toEqual([0, 0]);
     },
     TIMEOUT,
   );

@@ -74,6 +74,12 @@ export const floods: readonly Flood[] = [
     begin: text(`GET / HTTP/1.1\r\n${host}X: `),
     act: () => text('x'),
   }),
+  http1('crumbs of heads', 'heads of 30 KB that go on octet by octet, 1,000 a second', {
+    connections: 20,
+    rate: 1_000,
+    begin: text(`GET / HTTP/1.1\r\n${host}X: ${'v'.repeat(30_000)}`),
+    act: () => text('x'),
+  }),
   http1('slow bodies', 'an octet of a counted body every half second each', {
     connections: 200,
     rate: 400,

@@ -3,11 +3,13 @@
 import { once } from 'node:events';
 import type { ServerHttp2Stream } from 'node:http2';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { errorCodes, flags, frameTypes } from '../../../../sidecar/http2/codes.ts';
 import { frame, goawayFrame } from '../../../../sidecar/http2/encode.ts';
 import { Farewell } from '../../../../sidecar/http2/farewell.ts';
 import { type Came, data, framesOf, good, headers, PlayedGate } from '../../../support/http2/raw.ts';
 import { answerOf, exchange, type Through, throughGate } from '../../../support/http2/throughgate.ts';
+import { runs, runsTimeout } from '../../../support/runs.ts';
 
 const ANY = 2 ** 31 - 1;
 const end = flags.endStream;
@@ -161,4 +163,41 @@ describe("Node's client", () => {
     expect(gate.phase).toBe('over');
     expect(broken).toEqual([]);
   });
+
+  test(
+    'is answered, or knows that nobody has read what it asked, whenever it is told and however octets are split',
+    () =>
+      fc.assert(
+        fc.asyncProperty(fc.nat(12), fc.nat(12), fc.integer({ min: 1, max: 64 }), async (before, after, piece) => {
+          const read: string[] = [];
+          const { client, gate, end } = throughGate(
+            (stream, headers) => {
+              read.push(String(headers[':path']));
+              stream.respond({ ':status': 200 });
+              stream.end('answer');
+            },
+            { link: { split: (length) => Math.min(length, piece) } },
+          );
+          try {
+            await once(client, 'remoteSettings');
+            const ask = (index: number) => exchange(client, { ':path': `/${index}` });
+            const early = Array.from({ length: before }, (_, index) => ask(index));
+            gate.retire();
+            const late: ReturnType<typeof ask>[] = [];
+            for (let index = before; index < before + after; index += 1) {
+              late.push(ask(index));
+              await new Promise((resolve) => setImmediate(resolve));
+            }
+            const answers = await Promise.all([...early, ...late]);
+            const statuses = answers.map(({ headers }) => Number(headers[':status'] ?? 0));
+            expect(statuses.slice(0, before)).toEqual(Array.from({ length: before }, () => 200));
+            for (const [index, status] of statuses.entries()) expect(read.includes(`/${index}`)).toBe(status === 200);
+          } finally {
+            end();
+          }
+        }),
+        runs(40),
+      ),
+    runsTimeout(60_000),
+  );
 });

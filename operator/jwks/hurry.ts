@@ -10,7 +10,8 @@ export class Hurry {
 
   /** The earliest time for another fetch, when the last one was made at `triedMs`. */
   earliestMs(triedMs: number): number {
-    return triedMs + Math.min(hurryMs.most, hurryMs.least * 2 ** this.#vain);
+    // One look too early is what a rotation looks like.
+    return triedMs + Math.min(hurryMs.most, hurryMs.least * 2 ** Math.max(0, this.#vain - 1));
   }
 
   /** A fetch for which somebody asked has ended. */

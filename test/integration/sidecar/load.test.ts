@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { type LoadPair, requireOpenFiles, startLoadPair } from '../../support/loadpair.ts';
 
-import { bothWays, usualWay } from '../../support/ways.ts';
+import { everyWay, usualWay } from '../../support/ways.ts';
 
 let through: LoadPair;
 const sockets = new Set<Socket>();
@@ -103,7 +103,7 @@ describe('idle connections', () => {
   }, 300_000);
 });
 
-describe.each(bothWays)('over %s', (_, way) => {
+describe.each(everyWay)('over %s', (_, way) => {
   beforeAll(async () => {
     through = await startLoadPair(way);
   }, 120_000);
@@ -186,7 +186,7 @@ describe.each(bothWays)('over %s', (_, way) => {
       await Promise.all([untilLive('client', 0), untilLive('server', 0)]);
     };
     // Without tunnels each of them is a handshake.
-    const first = way.transport === 'Tunnel' ? 1_000 : 200;
+    const first = way.transport === 'Tunnel' ? 1_000 : 100;
     await churn(first);
     const before = await Promise.all([through.figures('client'), through.figures('server')]);
     await churn(3 * first);

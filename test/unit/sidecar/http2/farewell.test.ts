@@ -170,7 +170,7 @@ describe("Node's client", () => {
       fc.assert(
         fc.asyncProperty(fc.nat(12), fc.nat(12), fc.integer({ min: 1, max: 64 }), async (before, after, piece) => {
           const read: string[] = [];
-          const { client, gate, end } = throughGate(
+          const linked = throughGate(
             (stream, headers) => {
               read.push(String(headers[':path']));
               stream.respond({ ':status': 200 });
@@ -179,10 +179,10 @@ describe("Node's client", () => {
             { link: { split: (length) => Math.min(length, piece) } },
           );
           try {
-            await once(client, 'remoteSettings');
-            const ask = (index: number) => exchange(client, { ':path': `/${index}` });
+            await once(linked.client, 'remoteSettings');
+            const ask = (index: number) => exchange(linked.client, { ':path': `/${index}` });
             const early = Array.from({ length: before }, (_, index) => ask(index));
-            gate.retire();
+            linked.gate.retire();
             const late: ReturnType<typeof ask>[] = [];
             for (let index = before; index < before + after; index += 1) {
               late.push(ask(index));
@@ -193,7 +193,7 @@ describe("Node's client", () => {
             expect(statuses.slice(0, before)).toEqual(Array.from({ length: before }, () => 200));
             for (const [index, status] of statuses.entries()) expect(read.includes(`/${index}`)).toBe(status === 200);
           } finally {
-            end();
+            linked.end();
           }
         }),
         runs(40),

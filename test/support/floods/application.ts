@@ -14,7 +14,8 @@ export interface FloodedApplication {
 
 /** Makes one. Below /bulk/ it answers with four megabytes. */
 export function floodedApplication(): FloodedApplication {
-  const http1 = createServer({ maxHeaderSize: 65_536 }, (asked, answer) => {
+  // A connection that rests on a busy machine is not ended in the moment in which its client goes on.
+  const http1 = createServer({ maxHeaderSize: 65_536, keepAliveTimeout: 0 }, (asked, answer) => {
     asked.on('error', () => undefined).resume();
     if (asked.url?.startsWith('/bulk/') === true) return void answer.end(large);
     // Whoever sends slowly waits for the answer.

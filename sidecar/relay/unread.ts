@@ -1,6 +1,7 @@
 // Resets of the connection under a TLS socket that no read tells of. The kernel tells a reset once, to whoever asks first. Where that is the
 // write of OpenSSL's close_notify, which tells nobody, the next read finds an end in order: what was cut would pass for whole. As long as our
-// own direction has not ended, a kernel that no more knows the peer (getpeername(2), ENOTCONN) has had a reset. What stays unnoticed is one that comes in the microseconds between the question and that write.
+// own direction has not ended, a kernel that no more knows the peer (getpeername(2), ENOTCONN) has had a reset. What stays unnoticed is one
+// that comes in the microseconds between the question and that write.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 

@@ -42,7 +42,7 @@ export type RevocationView = Pick<Revocations, 'refusal' | 'revoked'>;
 
 /** Length of the key material of session tickets (node:tls). */
 const TICKET_KEY_BYTES = 48;
-/** Peer certificates remembered as verified; one costs some kilobytes, so that those that have expired are forgotten with each change of our own. */
+/** Peer certificates remembered as verified. One costs some kilobytes: those that have expired are forgotten when we renew our own. */
 const MAX_VERIFIED = 4_096;
 
 type KnownChain = Exclude<HandshakeChain, { state: 'rejected' }>;

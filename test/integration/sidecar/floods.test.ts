@@ -119,31 +119,37 @@ describe('a flood of', () => {
   }, 150_000);
 
   test.each([
-    [
-      'trailers without end',
-      `POST / HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\n\r\n0\r\n`,
-      'X: yyyyyyyyyyyy\r\n',
-      'trailers_too_large',
-      '400 Bad Request',
-    ],
-    [
-      'an extension of a chunk without end',
-      `POST / HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\n\r\n1`,
-      ';xxxxxxxxxxxxxxx',
-      'chunk_line_too_long',
-      '400 Bad Request',
-    ],
-    [
-      'a field without end',
-      `GET / HTTP/1.1\r\n${head}X: `,
-      'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy',
-      'head_too_large',
-      '431 Request Header Fields Too Large',
-    ],
-    ['a target without end', 'GET /', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy', 'target_too_long', '414 URI Too Long'],
+    {
+      name: 'trailers without end',
+      begin: `POST / HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\n\r\n0\r\n`,
+      more: 'X: yyyyyyyyyyyy\r\n',
+      rule: 'trailers_too_large',
+      status: '400 Bad Request',
+    },
+    {
+      name: 'an extension of a chunk without end',
+      begin: `POST / HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\n\r\n1`,
+      more: ';xxxxxxxxxxxxxxx',
+      rule: 'chunk_line_too_long',
+      status: '400 Bad Request',
+    },
+    {
+      name: 'a field without end',
+      begin: `GET / HTTP/1.1\r\n${head}X: `,
+      more: 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy',
+      rule: 'head_too_large',
+      status: '431 Request Header Fields Too Large',
+    },
+    {
+      name: 'a target without end',
+      begin: 'GET /',
+      more: 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy',
+      rule: 'target_too_long',
+      status: '414 URI Too Long',
+    },
   ])(
-    '%s is ended once it is too long',
-    async (_, begin, more, rule, status) => {
+    '$name is ended once it is too long',
+    async ({ begin, more, rule, status }) => {
       const { address, all } = await attackers(20);
       const part = more.repeat(64);
       const pump = ({ socket, state }: Attacker): void => {

@@ -131,7 +131,8 @@ export class Churn {
     await this.#world.end();
   }
 
-  #count(what: string): void {
+  #count(said: string): void {
+    const what = said.replace(/\d+/g, '#');
     if (this.refusals.size < MOST_REFUSALS || this.refusals.has(what)) {
       this.refusals.set(what, (this.refusals.get(what) ?? 0) + 1);
     }

@@ -114,11 +114,13 @@ async function newOrder(
   if (reply.location === undefined) throw new AcmeError('BadAnswer', 'the ACME server made an order without a URL');
   return { url: reply.location, order: reply.object() };
 
-  /** A CA that does not know the old certificate, or had it replaced before, still makes new ones. */
+  /**
+   * A CA that does not know the old certificate, or had it replaced before, still makes new ones; and one that fails over its name
+   * (pebble, where the serial number begins with a zero octet) must not keep it from being renewed.
+   */
   function withoutReplaces(error: unknown): Promise<AcmeReply> {
-    const about =
-      error instanceof AcmeError && ['alreadyReplaced', 'malformed', 'unauthorized'].includes(error.type ?? '');
-    if (!about) throw error;
+    const mayConcernIt = ['alreadyReplaced', 'malformed', 'unauthorized', 'serverInternal'];
+    if (!(error instanceof AcmeError && mayConcernIt.includes(error.type ?? ''))) throw error;
     deps.logger.info({ replaces, why: error.message }, 'acme order made without naming the certificate it replaces');
     return post(payload);
   }

@@ -124,7 +124,9 @@ describe('a certificate', () => {
     async () => {
       const acme = await bench.acme('ari', settings(proxy));
       await acme.settled();
-      const first = await acme.order(['ari.example.test']);
+      let first = await acme.order(['ari.example.test']);
+      // Pebble loses an order whose serial number begins with a zero octet in DER, which one of 256 does.
+      while (leafOf(first.chain).serialNumber.length < 16) first = await acme.order(['ari.example.test']);
       const signal = AbortSignal.timeout(30_000);
       const usual = await acme.issuer.renewal(first.chain, signal);
       expect(usual?.renewAt.getTime()).toBeGreaterThan(Date.now() + 30 * day);

@@ -3,9 +3,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import type { AcmeRequest, AcmeTransport } from '../../../../../operator/issuers/acme/http.ts';
 import { jwkOf } from '../../../../../operator/issuers/acme/jws.ts';
+import { placeOrder } from '../../../../../operator/issuers/acme/order.ts';
 import { AcmeSession } from '../../../../../operator/issuers/acme/session.ts';
 import type { HttpsAnswer } from '../../../../../operator/issuers/https.ts';
 import { TestClock } from '../../../../support/clock.ts';
+import { kubeDeps } from '../../../../support/kubedeps.ts';
 
 const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const signer = { key, as: { jwk: jwkOf(key) } };
@@ -144,4 +146,34 @@ describe('waiting for an object', () => {
     );
     await expect(done).rejects.toMatchObject({ reason: 'Unauthorized' });
   });
+});
+
+describe('an order that names the certificate that it replaces', () => {
+  const replaces = 'aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE';
+
+  test.each(['alreadyReplaced', 'malformed', 'unauthorized', 'serverInternal'])(
+    'is made without that name when the server answers %s',
+    async (type) => {
+      const asked: object[] = [];
+      const { session, clock } = sessionWith(({ body }) => {
+        const { payload } = JSON.parse(body ?? '') as { payload: string };
+        asked.push(JSON.parse(Buffer.from(payload, 'base64url').toString()) as object);
+        // The second is answered with nothing that an order could go on with.
+        return asked.length === 1 ? { status: 500, body: `{"type":"urn:ietf:params:acme:error:${type}"}` } : {};
+      });
+      const { logger, lines } = kubeDeps();
+      const solver = (): never => {
+        throw new Error('nobody asked for a proof');
+      };
+      const order = placeOrder(
+        { session, clock, logger, signer, solvers: [], solver },
+        { dnsNames: ['a.test'], csr: Buffer.alloc(0), replaces },
+        signal,
+      );
+      await expect(order).rejects.toMatchObject({ reason: 'BadAnswer' });
+      const identifiers = [{ type: 'dns', value: 'a.test' }];
+      expect(asked).toEqual([{ identifiers, replaces }, { identifiers }]);
+      expect(lines).toEqual([expect.objectContaining({ replaces })]);
+    },
+  );
 });

@@ -1,5 +1,6 @@
 // TLSRevocations as people write and see them. Pure.
 import { createHash } from 'node:crypto';
+import { rfc3339 } from '../lib/api/time.ts';
 import {
   type RevocationReason,
   revocationReasons,
@@ -54,7 +55,7 @@ export function untilOf(text: string, now: Date): string {
   if (Number.isNaN(at))
     throw new UsageError(`--until takes a duration such as 8h or a time such as 2026-12-31T00:00:00Z, not "${text}"`);
   if (at <= now.getTime()) throw new UsageError(`--until ${text} has passed already`);
-  return new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');
+  return rfc3339(new Date(at));
 }
 
 function durationMs(text: string): number {

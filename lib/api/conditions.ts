@@ -1,4 +1,5 @@
 // Kubernetes status conditions (KEP-1623): merged so that lastTransitionTime changes only when the status flips.
+import { rfc3339 } from './time.ts';
 
 /** A condition as in meta/v1. */
 export interface Condition {
@@ -22,6 +23,6 @@ export function mergeConditions(
   return wanted.map((next) => {
     const old = before?.find((condition) => condition.type === next.type);
     const kept = old !== undefined && old.status === next.status;
-    return { ...next, lastTransitionTime: kept ? old.lastTransitionTime : now.toISOString().replace(/\.\d+Z$/, 'Z') };
+    return { ...next, lastTransitionTime: kept ? old.lastTransitionTime : rfc3339(now) };
   });
 }

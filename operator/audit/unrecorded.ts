@@ -3,6 +3,7 @@
 // certificate at least once. A line more than one is told by `again`, and by the serial.
 import { X509Certificate } from 'node:crypto';
 import { secretKeys, written } from '../../lib/api/contract.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { Secret } from '../../lib/kube/object.ts';
 import { parseAlternativeNames } from '../../lib/pki/identity.ts';
 import { keyAlgorithmOf } from '../../lib/pki/keys.ts';
@@ -97,5 +98,5 @@ export function certificateFacts(chain: string): Pick<AuditRecord, 'serial' | 'n
 
 /** The annotations by which a certificate is found again. */
 export function issuedNotes(reason: string, at: Date): Readonly<Record<string, string>> {
-  return { [written.issuedAt]: at.toISOString().replace(/\.\d+Z$/, 'Z'), [written.issuedFor]: reason };
+  return { [written.issuedAt]: rfc3339(at), [written.issuedFor]: reason };
 }

@@ -1,5 +1,6 @@
 // What a TLSIssuer says of itself: whether it can sign, until when, with which CA, and how a rotation stands. Pure.
 import { type Condition, mergeConditions, type WantedCondition } from '../../lib/api/conditions.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { AuthorityRole, RotationStatus, TLSIssuer, TLSIssuerStatus } from '../../lib/api/tlsissuer.ts';
 import type { IssuerState } from '../issuers/issuer.ts';
 import { isMeshIssuer } from '../trust/mesh.ts';
@@ -40,7 +41,7 @@ export function authorityStatus(issuer: TLSIssuer, view: AuthorityView, now: Dat
   const { authority } = ring.active;
   return {
     conditions: merged(issuer, wanted, now),
-    caNotAfter: seconds(authority.notAfter),
+    caNotAfter: rfc3339(authority.notAfter),
     caFingerprint: authority.fingerprint,
     trustBundle: view.current()?.trustBundle ?? '',
     authorities: [
@@ -59,7 +60,7 @@ export function foreignStatus(issuer: TLSIssuer, state: IssuerState | undefined,
   const conditions = merged(issuer, [wanted], now);
   if (state?.ready !== true) return { ...kept(issuer), conditions };
   // An ACME server states neither the end of its CA nor whom its callers trust.
-  const bundle = isMeshIssuer(issuer) ? { caNotAfter: seconds(state.notAfter), trustBundle: state.trustBundle } : {};
+  const bundle = isMeshIssuer(issuer) ? { caNotAfter: rfc3339(state.notAfter), trustBundle: state.trustBundle } : {};
   const { authorities, rotation } = state;
   const active = authorities?.find(({ role }) => role === 'Active');
   return {
@@ -155,8 +156,8 @@ function rotationStatus(
   return {
     phase,
     ...(reason === undefined ? {} : { reason }),
-    ...(startedAt === undefined ? {} : { startedAt: seconds(startedAt) }),
-    ...(phaseSince === undefined ? {} : { phaseSince: seconds(phaseSince) }),
+    ...(startedAt === undefined ? {} : { startedAt: rfc3339(startedAt) }),
+    ...(phaseSince === undefined ? {} : { phaseSince: rfc3339(phaseSince) }),
     ...(waiting === undefined || waiting.waitingFor.length === 0
       ? {}
       : { waitingFor: waiting.waitingFor.slice(0, mostNamed), waitingCount: waiting.waitingFor.length }),
@@ -169,12 +170,12 @@ function rotationStatus(
 function gone({ notes: { phase, retired } }: Ring) {
   if (phase !== 'Retiring' || retired === undefined) return [];
   const { keyId, anchors, notAfter } = retired;
-  return anchors.map((fingerprint) => ({ keyId, fingerprint, notAfter: seconds(notAfter), role: 'Retiring' as const }));
+  return anchors.map((fingerprint) => ({ keyId, fingerprint, notAfter: rfc3339(notAfter), role: 'Retiring' as const }));
 }
 
 function listed({ authority }: Generation, role: AuthorityRole) {
   const { keyId, fingerprint, notAfter } = authority;
-  return { keyId, fingerprint, notAfter: seconds(notAfter), role };
+  return { keyId, fingerprint, notAfter: rfc3339(notAfter), role };
 }
 
 function merged(issuer: TLSIssuer, wanted: readonly WantedCondition[], now: Date): readonly Condition[] {
@@ -189,8 +190,4 @@ function merged(issuer: TLSIssuer, wanted: readonly WantedCondition[], now: Date
 
 function no(reason: string, message: string): Verdict {
   return { status: 'False', reason, message };
-}
-
-function seconds(at: Date): string {
-  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }

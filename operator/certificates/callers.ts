@@ -1,5 +1,6 @@
 // Who was let in by the pods of a policy, as it stands in its status: what sidecars report, together with what an earlier leader had written, so
 // that the list survives restarts. Pure.
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { ObservedCaller, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import type { CallerSight } from '../control/callerbook.ts';
 
@@ -10,8 +11,8 @@ export interface ServiceCaller extends CallerSight {
 
 /** Most callers in a status; those seen longest ago go first. */
 const most = 300;
-/** What is known already is written anew only when it is older, so that busy services do not write a status every minute. */
-const refreshMs = 3_600_000;
+/** What is known already, of callers and of requests, is written anew only when it is older, so that busy services do not write a status every minute. */
+export const refreshMs = 3_600_000;
 
 /** What the status says of callers. */
 export function callersOf(
@@ -51,8 +52,4 @@ function later(known: ObservedCaller | undefined, sight: ServiceCaller): Observe
 
 function keyOf({ service, port, identity = '' }: Pick<ObservedCaller, 'service' | 'port' | 'identity'>): string {
   return `${service} ${String(port).padStart(5, '0')} ${identity}`;
-}
-
-function rfc3339(at: Date): string {
-  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }

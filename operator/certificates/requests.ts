@@ -1,17 +1,15 @@
 // What the callers of a policy's pods were let ask for, as it stands in its status: what sidecars report, together with what an earlier leader had
 // written, so that the list survives restarts. Pure.
-
 import { ShapeBook } from '../../lib/api/requestshape.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { ObservedRequest, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import { mostRequests, type RequestSight } from '../control/requestbook.ts';
+import { refreshMs } from './callers.ts';
 
 /** A request to one service. */
 export interface ServiceRequest extends RequestSight {
   readonly service: string;
 }
-
-/** What is known already is written anew only when it is older, so that busy services do not write a status every minute. */
-const refreshMs = 3_600_000;
 
 /** What the status says of requests. */
 export function requestsOf(
@@ -75,8 +73,4 @@ function groupOf({ service, identity = '', port, method, host = '' }: Omit<Obser
 
 function keyOf(request: ObservedRequest): string {
   return `${String(request.port).padStart(5, '0')} ${groupOf(request)} ${request.path ?? ''}`;
-}
-
-function rfc3339(at: Date): string {
-  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -2,6 +2,7 @@
 // matched. Pure.
 import type { WantedCondition } from '../../lib/api/conditions.ts';
 import { ports } from '../../lib/api/contract.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { TLSBaseline, TLSRole } from '../../lib/api/tlsbaseline.ts';
 import type { TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import type { Pod } from '../../lib/kube/object.ts';
@@ -138,8 +139,4 @@ function laterHit(before: string | undefined, seenMs: number): string | undefine
   if (!Number.isFinite(seenMs)) return before;
   const isFresh = before !== undefined && seenMs - Date.parse(before) < refreshMs;
   return isFresh ? before : rfc3339(new Date(seenMs));
-}
-
-function rfc3339(at: Date): string {
-  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -9,6 +9,7 @@ import {
   secretKeys,
   written,
 } from '../../lib/api/contract.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { OwnerReference } from '../../lib/api/tlspolicy.ts';
 import { formatDuration, parseDuration } from '../../lib/clock.ts';
 import { AppError, messageOf } from '../../lib/errors.ts';
@@ -138,9 +139,9 @@ export function secretInput(content: SecretContent): KubeInput & Pick<Made['inpu
   const { namespace, service, leaf, keyPem, trustBundle, wanted, renewAt, owners } = content;
   const notes = {
     [written.serial]: leaf.serial,
-    [written.notBefore]: seconds(leaf.notBefore),
-    [written.notAfter]: seconds(leaf.notAfter),
-    [written.renewAt]: seconds(renewAt),
+    [written.notBefore]: rfc3339(leaf.notBefore),
+    [written.notAfter]: rfc3339(leaf.notAfter),
+    [written.renewAt]: rfc3339(renewAt),
     [written.issuer]: wanted.issuer,
     [written.lifetime]: formatDuration(wanted.lifetimeMs),
     [annotations.service]: service,
@@ -197,9 +198,4 @@ function head(namespace: string, service: string, owners: readonly OwnerReferenc
 
 function encoded(text: string): string {
   return Buffer.from(text).toString('base64');
-}
-
-/** RFC 3339 in whole seconds, as Kubernetes writes times. */
-function seconds(at: Date): string {
-  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -2,6 +2,7 @@
 // who still comes without TLS. Built from scratch each time; pure. Only transition times and plaintext clients that an
 // earlier operator saw are taken from the status before.
 import { mergeConditions, type WantedCondition } from '../../lib/api/conditions.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { ServiceStatus, TLSPolicy, TLSPolicyStatus } from '../../lib/api/tlspolicy.ts';
 import type { Fault } from '../../lib/policy/effective.ts';
 import type { DeliveryProblem, PodCertificateSummary } from '../podcertificates/summary.ts';
@@ -129,9 +130,9 @@ function serviceStatus(service: GovernedService, now: Date): ServiceStatus {
       name,
       delivery: 'PodCertificate',
       certificates: valid,
-      ...(notBefore === undefined ? {} : { notBefore: seconds(notBefore) }),
-      ...(notAfter === undefined ? {} : { notAfter: seconds(notAfter) }),
-      ...(renewAt === undefined ? {} : { renewAt: seconds(renewAt) }),
+      ...(notBefore === undefined ? {} : { notBefore: rfc3339(notBefore) }),
+      ...(notAfter === undefined ? {} : { notAfter: rfc3339(notAfter) }),
+      ...(renewAt === undefined ? {} : { renewAt: rfc3339(renewAt) }),
       ...(issuer === undefined ? {} : { issuer }),
       pods,
       ready: isReady(service, now),
@@ -144,9 +145,9 @@ function serviceStatus(service: GovernedService, now: Date): ServiceStatus {
   return {
     name,
     serial,
-    notBefore: seconds(notBefore),
-    notAfter: seconds(notAfter),
-    ...(renewAt === undefined ? {} : { renewAt: seconds(renewAt) }),
+    notBefore: rfc3339(notBefore),
+    notAfter: rfc3339(notAfter),
+    ...(renewAt === undefined ? {} : { renewAt: rfc3339(renewAt) }),
     issuer: current.issuer,
     pods,
     ready: isReady(service, now),
@@ -229,9 +230,4 @@ function conflict({ overruledBy, services }: StatusInput): Verdict {
     return { status: 'True', reason: 'SharedService', message };
   }
   return { status: 'False', reason: 'NoConflict', message: 'no other policy governs pods that this one selects' };
-}
-
-/** RFC 3339 in whole seconds, as Kubernetes writes times. */
-function seconds(at: Date): string {
-  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -2,6 +2,7 @@
 // in the trust bundle first and used once every peer trusts it; one that was used stays in the bundle until nobody shows a certificate
 // of it any more. How far that is lies in TLSIssuer.status, so that another replica goes on from there. No I/O.
 import type { X509Certificate } from 'node:crypto';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { RotationStatus, TLSIssuerStatus } from '../../lib/api/tlsissuer.ts';
 import { bundleFingerprint, fingerprint, formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
 import { issuerFacts } from '../../lib/pki/x509.ts';
@@ -198,7 +199,7 @@ export class Staging implements WatchedAuthorities {
       anchors.map((each) => ({
         keyId,
         fingerprint: each.fingerprint,
-        notAfter: seconds(notAfter),
+        notAfter: rfc3339(notAfter),
         role: 'Retiring' as const,
       })),
     );
@@ -234,7 +235,7 @@ export class Staging implements WatchedAuthorities {
     const known = this.#all().map(({ role, ca: { keyId, fingerprint: print, notAfter } }) => ({
       keyId,
       fingerprint: print,
-      notAfter: seconds(notAfter),
+      notAfter: rfc3339(notAfter),
       role,
     }));
     return [...known, ...this.#retired];
@@ -261,10 +262,6 @@ export class Staging implements WatchedAuthorities {
       ...this.#previous.map((ca) => ({ role: 'Retiring', ca }) as const),
     ];
   }
-}
-
-function seconds(at: Date): string {
-  return at.toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
 function trustedBefore(status: TLSIssuerStatus | undefined): readonly X509Certificate[] {

@@ -1,5 +1,6 @@
 // How the key sets stand that policies name by URL, as the leader that fetches them knows it, and what the status of a policy says of that. Pure.
 import type { WantedCondition } from '../../lib/api/conditions.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { TLSPolicy } from '../../lib/api/tlspolicy.ts';
 import { sourceOf } from '../../lib/policy/authentication.ts';
 import { sourceName } from './store.ts';
@@ -66,7 +67,7 @@ function faultOf(
   }
   const { keys, fetchedAt, fault } = standing;
   if (fault === undefined) return undefined;
-  const since = fetchedAt === undefined ? 'never' : fetchedAt.toISOString().replace(/\.\d+Z$/, 'Z');
+  const since = fetchedAt === undefined ? 'never' : rfc3339(fetchedAt);
   if (keys > 0) {
     const message = `${issuer}: ${fault}; its ${keys} keys of ${since} stay in force for a day after that`;
     return { reason: 'FetchFailed', message };

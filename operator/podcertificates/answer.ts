@@ -1,6 +1,7 @@
 // The status that answers a request, within what the API server takes (kubernetes pkg/apis/certificates/validation): times that are
 // those of the leaf, a refresh between ten minutes after its beginning and ten before its end. Pure.
 import type { Condition } from '../../lib/api/conditions.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { PodCertificateRequest } from '../../lib/kube/object.ts';
 import { shortestPodCertificateMs } from '../../lib/policy/defaults.ts';
 import { renewalTime } from '../certificates/schedule.ts';
@@ -46,9 +47,9 @@ export function issuedStatus(leaf: SignedLeaf, issuer: string, times: { refreshA
   return {
     conditions: [condition('Issued', 'Issued', grantMessage(leaf.serial, issuer), now)],
     certificateChain: leaf.chain,
-    notBefore: seconds(leaf.notBefore),
-    beginRefreshAt: seconds(refreshAt),
-    notAfter: seconds(leaf.notAfter),
+    notBefore: rfc3339(leaf.notBefore),
+    beginRefreshAt: rfc3339(refreshAt),
+    notAfter: rfc3339(leaf.notAfter),
   };
 }
 
@@ -58,10 +59,5 @@ export function deniedStatus(reason: string, message: string, now: Date): Reques
 }
 
 function condition(type: 'Issued' | 'Denied', reason: string, message: string, now: Date): Condition {
-  return { type, status: 'True', reason, message, lastTransitionTime: seconds(now) };
-}
-
-/** RFC 3339 in whole seconds, as Kubernetes writes times. */
-function seconds(at: Date): string {
-  return at.toISOString().replace(/\.\d+Z$/, 'Z');
+  return { type, status: 'True', reason, message, lastTransitionTime: rfc3339(now) };
 }

@@ -2,6 +2,7 @@
 // annotations name. Whoever has an older key can go on using it until its certificate ends, so revoking a pod means all of them. Pure.
 import { X509Certificate } from 'node:crypto';
 import { secretKeys, written } from '../../lib/api/contract.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { Secret } from '../../lib/kube/object.ts';
 import { BACKDATE_MS } from '../../lib/pki/ca.ts';
 import { authorityKeyIdOf } from '../../lib/pki/x509.ts';
@@ -37,7 +38,7 @@ export function previousAnnotation(secret: Secret | undefined, now: Date): Reado
   const kept = earlier.filter(({ notAfter }) => notAfter > now).slice(0, mostPrevious);
   if (kept.length === 0) return {};
   const texts = kept.map(({ serial, authority, notAfter }) => {
-    return `${serial}/${authority ?? ''}/${notAfter.toISOString().replace(/\.\d+Z$/, 'Z')}`;
+    return `${serial}/${authority ?? ''}/${rfc3339(notAfter)}`;
   });
   return { [written.previousSerials]: texts.join(',') };
 }

@@ -1,6 +1,7 @@
 // What a TLSRevocation says of itself: what it came to, how many sidecars enforce it, who does not yet, since when all do. Built from
 // scratch each time but for what must not change any more: once every sidecar enforced it, that is a record. Pure.
 import { mergeConditions, type WantedCondition } from '../../lib/api/conditions.ts';
+import { rfc3339 } from '../../lib/api/time.ts';
 import type { TLSRevocation, TLSRevocationStatus } from '../../lib/api/tlsrevocation.ts';
 import type { Standing } from './list.ts';
 
@@ -75,7 +76,7 @@ function spreadOf({ sidecars, now, required }: RevocationStatusInput, lagging: r
   const enforcing = total - lagging.length;
   const isDone = required !== undefined && lagging.length === 0;
   return {
-    ...(isDone ? { enforcedAt: now.toISOString().replace(/\.\d+Z$/, 'Z') } : {}),
+    ...(isDone ? { enforcedAt: rfc3339(now) } : {}),
     sidecars: { total, enforcing },
     enforced: `${enforcing}/${total}`,
     lagging: lagging

@@ -1,6 +1,7 @@
 // The Secret of an edge certificate: reading what is in one, judging whose it is, and the object that is written. It has no trust bundle:
 // whom to trust is the callers' business. Pure.
 import { annotations, edgeSecretName, labels, MANAGED_BY, secretKeys, written } from '../../../lib/api/contract.ts';
+import { rfc3339 } from '../../../lib/api/time.ts';
 import type { OwnerReference } from '../../../lib/api/tlspolicy.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import type { KubeInput, KubeObject, Secret } from '../../../lib/kube/object.ts';
@@ -56,7 +57,6 @@ export interface EdgeContent {
 /** The Secret of a new edge certificate. */
 export function edgeSecretInput(content: EdgeContent): KubeInput {
   const { namespace, service, issuer, leaf, keyPem, owners, notes } = content;
-  const at = (time: Date): string => time.toISOString().replace(/\.\d+Z$/, 'Z');
   const encoded = (text: string): string => Buffer.from(text).toString('base64');
   return {
     metadata: {
@@ -65,8 +65,8 @@ export function edgeSecretInput(content: EdgeContent): KubeInput {
       labels: { [labels.managedBy]: MANAGED_BY, [labels.service]: service, [labels.edge]: 'true' },
       annotations: {
         [written.serial]: leaf.serial,
-        [written.notBefore]: at(leaf.notBefore),
-        [written.notAfter]: at(leaf.notAfter),
+        [written.notBefore]: rfc3339(leaf.notBefore),
+        [written.notAfter]: rfc3339(leaf.notAfter),
         [written.issuer]: issuer,
         [annotations.service]: service,
         ...notes,

@@ -1,6 +1,7 @@
 // The CAs that spec.kubernetesCSR.caBundle names. The API does not tell with which CA a signer signs, so all of them are trusted, and none is
 // the one; what is asked for is only that every peer trusts them before a certificate of theirs is used. No I/O.
 import type { X509Certificate } from 'node:crypto';
+import { rfc3339 } from '../../../lib/api/time.ts';
 import type { RotationStatus } from '../../../lib/api/tlsissuer.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import { bundleFingerprint, fingerprint, formatCertificates, parseCertificates } from '../../../lib/pki/bundle.ts';
@@ -62,7 +63,7 @@ export class GivenAuthorities implements WatchedAuthorities {
     return this.#all.map((ca) => ({
       keyId: ca.keyId,
       fingerprint: ca.fingerprint,
-      notAfter: ca.notAfter.toISOString().replace(/\.\d+Z$/, 'Z'),
+      notAfter: rfc3339(ca.notAfter),
       role: this.#trusted.includes(ca) ? 'Active' : 'Next',
     }));
   }

@@ -1,4 +1,5 @@
 // What a peer may not do, one rule at a time and at random: the tunnel ends with the rule's code, its streams see a reset, nothing is left.
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type Rule, rules } from '../../../../sidecar/tunnel/codes.ts';
@@ -10,6 +11,7 @@ import type { TunnelStream } from '../../../../sidecar/tunnel/stream.ts';
 import { linkedHalves } from '../../../support/linkedhalves.ts';
 import { runs } from '../../../support/runs.ts';
 import { anOpening, listenTo, settled } from '../../../support/tunnelpair.ts';
+import { piecesOf, type Violation, violations } from '../../../support/tunnelvectors.ts';
 
 interface Bench {
   readonly session: TunnelSession;
@@ -76,104 +78,93 @@ const frame = (type: number, stream: number, ...payload: readonly number[]): Fra
   stream,
   payload: Uint8Array.from(payload),
 });
-const header = (type: number, length: number): Uint8Array =>
-  Uint8Array.of(0, 0, 0, 1, type, length >> 16, length >> 8, length);
 
-const cases: readonly (readonly [string, Rule, readonly (Frame | Uint8Array)[]])[] = [
-  ['DATA that is longer than a receiver takes', 'frame_too_long', [open(1), header(types.data, 65_537)]],
-  ['a control frame that is longer than a receiver takes', 'frame_too_long', [header(types.open, 1_025)]],
-  ['DATA of nothing', 'bad_length', [open(1), header(types.data, 0)]],
-  ['a PING of seven bytes', 'bad_length', [frame(types.ping, 0, 1, 2, 3, 4, 5, 6, 7)]],
-  ['a GOAWAY without a code', 'bad_length', [frame(types.goaway, 0)]],
-  ['a WINDOW of three bytes', 'bad_length', [open(1), frame(types.window, 1, 0, 0, 1)]],
-  ['a PING on a stream', 'wrong_scope', [open(1), frame(types.ping, 1, 1, 2, 3, 4, 5, 6, 7, 8)]],
-  ['an END of the tunnel', 'wrong_scope', [frame(types.end, 0)]],
-  ['DATA of the tunnel', 'wrong_scope', [frame(types.data, 0, 1)]],
-  ['DATA of a stream that never was', 'unknown_stream', [open(1), frame(types.data, 2, 1)]],
-  ['a RESET of a stream that never was', 'unknown_stream', [frame(types.reset, 1, 0)]],
-  ['the number of a stream twice', 'bad_open', [open(3), open(3)]],
-  ['a number that falls', 'bad_open', [open(3), open(2)]],
-  ['a number beyond the last', 'bad_open', [open(0x8000_0000)]],
-  ['an OPEN of ten bytes', 'bad_open', [frame(types.open, 1, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0)]],
-  ['an OPEN to port 0', 'bad_open', [frame(types.open, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)]],
-  ['an address of five bytes', 'bad_open', [frame(types.open, 1, 0, 80, 0, 0, 0, 0, 0, 0, 5, 0, 1, 1, 2, 3, 4, 5)]],
-  ['a WINDOW of nothing', 'bad_window', [open(1), frame(types.window, 1, 0, 0, 0, 0)]],
-  ['credit beyond the most', 'bad_window', [open(1), frame(types.window, 1, 0x7f, 0xff, 0xff, 0xff)]],
-  ['DATA after END', 'after_end', [open(1), frame(types.end, 1), frame(types.data, 1, 1)]],
-  ['END after END', 'after_end', [open(1), frame(types.end, 1), frame(types.end, 1)]],
-  ['an ACCEPT from the side that dialled', 'bad_answer', [open(1), frame(types.accept, 1)]],
+/** A session of a vector's receiver, at the moment at which its peer sends the piece that breaks the rule. */
+async function brought({ receiver, answers, reads, send }: Violation, pieces: readonly Uint8Array[]) {
+  const met = bench(receiver, answers !== false);
+  const { session, streams } = met;
+  if (receiver === 'dialling') streams.push(session.open(anOpening, () => undefined));
+  const [first, ...others] = pieces.slice(0, -1);
+  if (first !== undefined) await met.send(first);
+  const ears = streams.map(listenTo);
+  if (reads === false) for (const stream of streams) stream.pause();
+  for (const piece of others) await met.send(piece);
+  expect([met.end(), send.length]).toEqual([undefined, pieces.length]);
+  return { ...met, ears: [...ears, ...streams.slice(ears.length).map(listenTo)] };
+}
+
+const named = (violation: Violation): readonly [string, string, Rule, Violation] => [
+  violation.receiver,
+  violation.name,
+  violation.rule,
+  violation,
 ];
 
 describe('a violation', () => {
-  test.each(cases)('%s ends the tunnel with %s', async (_, rule, frames) => {
-    const { session, streams, answers, end, send } = bench();
-    const before = frames.slice(0, -1);
-    await send(...before);
-    const ears = streams.map(listenTo);
-    for (const stream of streams) stream.pause();
-    await send(...frames.slice(before.length));
-    expect(end()).toMatchObject({ cause: 'violation', rule });
-    expect(answers.at(-1)).toMatchObject({ type: types.goaway, stream: 0 });
-    expect(answers.at(-1)?.payload?.[0]).toBe(rules[rule]);
-    for (const ear of ears) expect(await ear.closed).toBe('malformed');
-    expect([session.streams, session.held]).toEqual([0, 0]);
-  });
+  test.each(violations.filter(({ takes }) => takes !== false).map(named))(
+    'the %s side ends the tunnel for %s with %s, its streams are reset, and nothing is left',
+    async (_receiver, _name, rule, violation) => {
+      const pieces = piecesOf(violation);
+      const { session, answers, end, send, ears } = await brought(violation, pieces);
+      if (violation.reads === false) expect(session.held).toBe(WINDOW_BYTES);
+      expect(ears.length).toBeGreaterThan(0);
+      await send(...pieces.slice(-1));
+      expect(end()).toEqual({ cause: 'violation', reason: 'malformed', rule, streams: ears.length });
+      expect(answers.at(-1)).toMatchObject({ type: types.goaway, stream: 0 });
+      expect(answers.at(-1)?.payload?.[0]).toBe(violation.code);
+      for (const ear of ears) expect(await ear.closed).toBe('malformed');
+      expect([session.streams, session.held, session.isGone]).toEqual([0, 0, true]);
+    },
+  );
 
-  test('more than was granted, to a reader that does not read, ends the tunnel with window_exceeded', async () => {
-    const { session, streams, end, send } = bench();
-    await send(open(1));
-    const ears = streams.map(listenTo);
-    for (const stream of streams) stream.pause();
-    const payload = new Uint8Array(WINDOW_BYTES / 4);
-    for (let i = 0; i < 4; i += 1) await send({ type: types.data, stream: 1, payload });
-    expect([end(), session.held]).toEqual([undefined, WINDOW_BYTES]);
-    await send(frame(types.data, 1, 1));
-    expect(end()).toMatchObject({ cause: 'violation', rule: 'window_exceeded' });
-    for (const ear of ears) expect(await ear.closed).toBe('malformed');
-    expect([session.streams, session.held]).toEqual([0, 0]);
-  });
-
-  test.each([
-    ['DATA', frame(types.data, 1, 1)],
-    ['END', frame(types.end, 1)],
-  ])('%s before the stream was accepted ends the tunnel', async (_, early) => {
-    const { end, send } = bench('accepting', false);
-    await send(open(1), early);
-    expect(end()).toMatchObject({ cause: 'violation', rule: 'before_answer' });
-  });
-
-  test.each([
-    ['an OPEN', 'bad_open', [open(1)]],
-    ['a second ACCEPT', 'bad_answer', [frame(types.accept, 1), frame(types.accept, 1)]],
-    ['a REFUSE after an ACCEPT', 'bad_answer', [frame(types.accept, 1), frame(types.refuse, 1, 11)]],
-    ['DATA before the answer', 'before_answer', [frame(types.data, 1, 1)]],
-  ] as const)('%s to the dialling side ends the tunnel', async (_, rule, frames) => {
-    const { session, end, send } = bench('dialling');
-    session.open(anOpening, () => undefined);
-    await send(...frames);
-    expect(end()).toMatchObject({ cause: 'violation', rule });
-    expect(session.streams).toBe(0);
-  });
-
-  test('questions without end, whose answers cannot leave, end the tunnel', async () => {
-    const [half, raw] = linkedHalves({ highWater: 1 });
-    const ends: SessionEnd[] = [];
-    const session = new TunnelSession({
-      half,
-      role: 'accepting',
-      maxStreams: 10,
-      nowMs: () => 0,
-      events: { retired: () => undefined, ended: (how) => void ends.push(how) },
-    });
-    const ping = encodeFrame(frame(types.ping, 0, 1, 2, 3, 4, 5, 6, 7, 8));
-    const many = Buffer.concat(Array.from({ length: 4_096 }, () => ping));
-    // The peer never reads: only its own bytes move.
-    for (let i = 0; i < 40 && ends.length === 0; i += 1) {
-      raw.write(many, true);
+  test.each(violations.filter(({ takes }) => takes === false).map(named))(
+    'the %s side ends the tunnel for %s with %s, and holds little until then',
+    async (_receiver, _name, rule, violation) => {
+      const [half, raw] = linkedHalves({ highWater: 1 });
+      const { receiver } = violation;
+      const ends: SessionEnd[] = [];
+      const streams: TunnelStream[] = [];
+      const session: TunnelSession = new TunnelSession({
+        half,
+        role: receiver,
+        maxStreams: 10,
+        nowMs: () => 0,
+        events: {
+          opened: (stream) => {
+            streams.push(stream);
+            session.accept(stream);
+          },
+          retired: () => undefined,
+          ended: (how) => void ends.push(how),
+        },
+      });
+      if (receiver === 'dialling') streams.push(session.open(anOpening, () => undefined));
+      const [first, question] = piecesOf(violation);
+      if (first === undefined || question === undefined) throw new Error('the vector has no question');
+      raw.write(first, true);
       await settled(3);
-      expect(session.held).toBeLessThan(3_000_000);
+      const ears = streams.map(listenTo);
+      const many = Buffer.concat(Array.from({ length: 4_096 }, () => question));
+      // The peer never reads: only its own bytes move.
+      for (let i = 0; i < 40 && ends.length === 0; i += 1) {
+        raw.write(many, true);
+        await settled(3);
+        expect(session.held).toBeLessThan(3_000_000);
+      }
+      expect(ends).toEqual([{ cause: 'violation', reason: 'malformed', rule, streams: 1 }]);
+      for (const ear of ears) expect(await ear.closed).toBe('malformed');
+      expect(session.streams).toBe(0);
+    },
+  );
+
+  test('of every rule has a vector for both sides, with the code that the specification gives it', () => {
+    const specified = readFileSync(new URL('../../../../docs/tunnel-protocol.md', import.meta.url), 'utf8');
+    const table = [...specified.matchAll(/^\| (\d+) \| `(\w+)` \|/gm)].map(([, code, rule]) => [rule, Number(code)]);
+    expect(Object.fromEntries(table)).toEqual(rules);
+    for (const receiver of ['accepting', 'dialling'] as const) {
+      const seen = violations.filter((each) => each.receiver === receiver).map(({ rule, code }) => [rule, code]);
+      expect(Object.fromEntries(seen)).toEqual(rules);
     }
-    expect(ends).toMatchObject([{ cause: 'violation', rule: 'flood' }]);
   });
 });
 

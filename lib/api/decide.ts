@@ -1,8 +1,10 @@
 // May this caller connect to this port, and ask for this? The one decision of the mesh, used by sidecars on every connection and request and
 // by the CLI to explain it. Any Deny rule that matches denies; else, if there is an Allow rule, one must match; else it is allowed. Rules in
 // audit mode change nothing and are told beside. Names are compared as they are: no pattern is ever made of one. Pure.
+import type { ConditionFacts } from './condition.ts';
 import { addressWords } from './ipblock.ts';
 import type { Judge, JudgedRule } from './judge.ts';
+import { resolvedPath } from './path.ts';
 import type { RequestFacts } from './request.ts';
 import type { ClauseSet } from './ruleindex.ts';
 
@@ -71,14 +73,24 @@ export function decideRequest(
   if (!judge.hasConditions) return verdict(judge, matched(judge, scratch));
   const { namespace, service } = place;
   const facts = { call, namespace, service, request, now };
+  const other = asRead(facts);
   const failed: string[] = [];
   const holds = ({ name, effect, when }: JudgedRule): boolean => {
-    const outcome = when === undefined ? true : when(facts);
+    let outcome = when === undefined ? true : when(facts);
+    // Of two readings that one counts which lets less through.
+    if (when !== undefined && other !== undefined && outcome === (effect === 'Allow')) outcome = when(other);
     if (outcome === undefined) failed.push(name);
     return outcome ?? effect === 'Deny';
   };
   const decided = verdict(judge, matched(judge, scratch, holds));
   return failed.length === 0 ? decided : { ...decided, failed };
+}
+
+/** The same request as servers read it that resolve escapes which others keep; undefined = all read it alike. */
+function asRead(facts: ConditionFacts): ConditionFacts | undefined {
+  const { request } = facts;
+  const path = request.path === undefined ? undefined : resolvedPath(request.path);
+  return path === request.path ? undefined : { ...facts, request: { ...request, path } };
 }
 
 /** The verdict that no request can change. The judge's scratch has the clauses, too, and loses them. */

@@ -40,6 +40,20 @@ export function canonicalPath(target: string): CanonicalPath {
   return fault === undefined ? { ok: true, path: resolved } : { ok: false, why: fault };
 }
 
+/**
+ * A canonical path as those servers read it that resolve every escape: `/items%3Apurge` as `/items:purge`, and `/a|b` as `/a%7Cb`. By RFC 3986 section
+ * 2.2 an escape of a reserved character is another path than the character, and servers disagree about it; so whoever denies by path looks at this
+ * one, too, and whoever allows by path at none but the other.
+ */
+export function resolvedPath(path: string): string {
+  if (!/[%"<>[\]^`{|}]/.test(path)) return path;
+  return path.replace(/%[0-9A-F]{2}|["<>[\]^`{|}]/gi, (part) => {
+    const character = part.length === 1 ? part : String.fromCharCode(Number.parseInt(part.slice(1), 16));
+    if (/[!$&'()*+,:=@]/.test(character)) return character;
+    return part.length === 1 ? `%${part.charCodeAt(0).toString(16).toUpperCase()}` : part;
+  });
+}
+
 function escapeFault(path: string): PathAmbiguity | undefined {
   if (/%(?![0-9a-f]{2})/i.test(path)) return 'bad_escape';
   if (/%25[0-9a-f]{2}/i.test(path)) return 'twice_escaped';

@@ -1,6 +1,7 @@
 // Which clauses hold for a path: a tree of path segments, walked once per request, so that it costs as much for a thousand patterns as for
 // one. Patterns are a path as it is, or one with a final `/*`. Segments are found by a hash of their characters, worked out on the way, and then
 // compared: to cut each of them out of the path would cost more than all the rest. Pure.
+import { resolvedPath } from './path.ts';
 import { type ClauseSet, emptySet, hasAt, mixed, put, unrestricted } from './ruleindex.ts';
 
 /** One segment further, by its hash; mostly one. */
@@ -28,8 +29,8 @@ export function isPathPattern(pattern: string): boolean {
 }
 
 /**
- * Clauses by path. For Allow rules a path is compared as it is. For Deny rules (`strict`) back ends that care for neither case nor a final
- * slash are thought of: `/admin` also means `/Admin` and `/admin/`, and `/admin/*` also `/admin`.
+ * Clauses by path. For Allow rules a path is compared as it is. For Deny rules (`strict`) back ends that care for neither case, nor a final
+ * slash, nor escapes are thought of: `/admin:x` also means `/Admin:x`, `/admin:x/` and `/admin%3Ax`, and `/admin/*` also `/admin`.
  */
 export class PathIndex {
   /** Whether any clause asks for a path. */
@@ -116,7 +117,7 @@ function childOf(edges: readonly Edge[] | undefined, text: string, at: number, e
 }
 
 function folded(path: string): string {
-  const lower = path.toLowerCase();
+  const lower = resolvedPath(path).toLowerCase();
   return lower.length > 1 && lower.endsWith('/') ? lower.slice(0, -1) : lower;
 }
 

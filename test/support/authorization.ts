@@ -77,10 +77,11 @@ function isTarget(
 }
 
 function isPath(pattern: string, path: string, isDeny: boolean): boolean {
-  const ways = (text: string): string => (isDeny ? `${text.toLowerCase()}/`.replace(/\/\/$/, '/') : text);
+  const ways = (text: string): string =>
+    isDeny ? `${text.toLowerCase().replaceAll('%3a', ':')}/`.replace(/\/\/$/, '/') : text;
   if (!pattern.endsWith('/*')) return ways(pattern) === ways(path);
   const beginning = pattern.slice(0, -1);
-  return ways(path).startsWith(isDeny ? beginning.toLowerCase() : beginning);
+  return ways(path).startsWith(isDeny ? ways(beginning) : beginning);
 }
 
 function isMatch(rule: RuleMatch, call: Call, request: RequestFacts | undefined): boolean {
@@ -186,8 +187,8 @@ export class RandomRules {
 }
 
 const methods = ['GET', 'PUT', 'HEAD', 'get'];
-const patterns = ['/', '/*', '/a', '/a/', '/a/*', '/a/b', '/a/b/*', '/c/*', '/C'];
-const paths = ['/', '/a', '/A', '/a/', '/a/b', '/a/b/', '/a/B/c', '/c', '/C/d', '/e'];
+const patterns = ['/', '/*', '/a', '/a/', '/a/*', '/a/b', '/a/b/*', '/c/*', '/C', '/d:e', '/d:e/*'];
+const paths = ['/', '/a', '/A', '/a/', '/a/b', '/a/b/', '/a/B/c', '/c', '/C/d', '/e', '/d:e', '/d%3Ae', '/D%3Ae/f'];
 const hostPatterns = ['shop', '*.shop', 'a.shop', 'pay'];
 const hosts = ['shop', 'a.shop', 'b.a.shop', 'pay', 'xshop'];
 

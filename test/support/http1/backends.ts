@@ -1,10 +1,11 @@
 // What applications are made of, as back ends of a gate: nginx, HAProxy, Envoy and Node itself, each in front of an origin. Each says in
-// `x-area` whether its own reading of the path lies in /admin.
+// `x-area` in which area (areas.ts) its own reading of the path lies.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { InteropTools, Program } from '../../../hack/interop/tools.ts';
 import { listening, onFreePorts, startDaemon } from '../daemon.ts';
+import { areas } from './areas.ts';
 import { type Origin, startOrigin } from './origin.ts';
 
 /** A back end at work. */
@@ -22,6 +23,15 @@ interface Kind {
   readonly args: (config: string, scratch: string) => readonly string[];
 }
 
+const named = Object.entries(areas);
+
+function nginxAreas(pass: string): string {
+  const lines = named.flatMap(([area, { prefix, exact }]) =>
+    [prefix, `= ${exact}`].map((where) => `location ${where} { ${pass} add_header x-area ${area} always; }`),
+  );
+  return [`location / { ${pass} add_header x-area other always; }`, ...lines].join('\n    ');
+}
+
 const nginx: Kind = {
   name: 'nginx',
   program: (tools) => tools.nginx,
@@ -37,8 +47,7 @@ http {
     proxy_http_version 1.1;
     proxy_set_header Host $http_host;
     proxy_hide_header x-area;
-    location / { proxy_pass http://127.0.0.1:${origin}; add_header x-area open always; }
-    location /admin { proxy_pass http://127.0.0.1:${origin}; add_header x-area admin always; }
+    ${nginxAreas(`proxy_pass http://127.0.0.1:${origin};`)}
   }
 }
 `,
@@ -60,8 +69,8 @@ defaults
 frontend all
   bind 127.0.0.1:${port}
   http-request normalize-uri percent-decode-unreserved
-  http-request set-var(txn.area) str(open)
-  http-request set-var(txn.area) str(admin) if { path_beg /admin }
+  http-request set-var(txn.area) str(other)
+${named.map(([area, { prefix, exact }]) => `  http-request set-var(txn.area) str(${area}) if { path_beg ${prefix} } || { path ${exact} }`).join('\n')}
   http-response set-header x-area %[var(txn.area)]
   use_backend origin
 backend origin
@@ -75,19 +84,23 @@ const envoy: Kind = {
   args: (config) => ['-c', config, '--concurrency', '1', '--disable-hot-restart', '-l', 'error'],
   config: ({ port, origin }) => {
     const type = (name: string) => `type.googleapis.com/envoy.${name}`;
-    const route = (prefix: string, area: string) => ({
-      match: { prefix },
+    const route = (match: { readonly prefix: string } | { readonly path: string }, area: string) => ({
+      match,
       route: { cluster: 'origin' },
       response_headers_to_add: [
         { header: { key: 'x-area', value: area }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' },
       ],
     });
+    const routes = named.flatMap(([area, { prefix, exact }]) => [
+      route({ prefix }, area),
+      route({ path: exact }, area),
+    ]);
     const manager = {
       '@type': type('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'),
       stat_prefix: 'http',
       normalize_path: true,
       route_config: {
-        virtual_hosts: [{ name: 'all', domains: ['*'], routes: [route('/admin', 'admin'), route('/', 'open')] }],
+        virtual_hosts: [{ name: 'all', domains: ['*'], routes: [...routes, route({ prefix: '/' }, 'other')] }],
       },
       http_filters: [{ name: 'router', typed_config: { '@type': type('extensions.filters.http.router.v3.Router') } }],
     };

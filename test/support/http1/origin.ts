@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { areaOf } from './areas.ts';
 
 /** A request as it arrived. */
 export interface Arrived {
@@ -28,7 +29,7 @@ export async function startOrigin(): Promise<Origin> {
     request.on('end', () => {
       const { method = '', url: target = '' } = request;
       arrived.push({ method, target, body: Buffer.concat(chunks).toString('latin1') });
-      response.setHeader('x-area', decoded(target).startsWith('/admin') ? 'admin' : 'open');
+      response.setHeader('x-area', areaOf(decoded(target.split('?', 1).join(''))));
       response.end(`${method} ${target}\n`);
     });
   });

@@ -1,6 +1,6 @@
 // The path by which decisions are made: the same for every spelling that means the same, none where back ends disagree.
 import { describe, expect, test } from '@jest/globals';
-import { canonicalPath } from '../../../../lib/api/path.ts';
+import { canonicalPath, resolvedPath } from '../../../../lib/api/path.ts';
 
 describe('the canonical path', () => {
   test.each([
@@ -45,5 +45,19 @@ describe('the canonical path', () => {
     ['not_a_path', 'http://web/a'],
   ])('is refused as %s: %s', (why, target) => {
     expect(canonicalPath(target)).toEqual({ ok: false, why });
+  });
+});
+
+describe('a path as servers read it that resolve escapes', () => {
+  test.each([
+    ['/items:purge', '/items:purge'],
+    ['/items%3Apurge', '/items:purge'],
+    ['/u/%40me', '/u/@me'],
+    ['/%21%24%26%27%28%29%2A%2B%2C%3D', "/!$&'()*+,="],
+    ['/a|b^c`d{e}[f]', '/a%7Cb%5Ec%60d%7Be%7D%5Bf%5D'],
+    ['/a%20b%25%3F%23%C3%A9', '/a%20b%25%3F%23%C3%A9'],
+    ['/a-b/c_d.e~f', '/a-b/c_d.e~f'],
+  ])('of %s is %s', (path, read) => {
+    expect(resolvedPath(path)).toBe(read);
   });
 });

@@ -240,6 +240,25 @@ describe('a rule with a condition', () => {
     expect(asked('Deny', when).failed).toEqual(fails ? ['r'] : undefined);
   });
 
+  // The path, the condition, whether an Allow rule allows, whether a Deny rule lets pass: both readings of an escape have to agree.
+  test.each<readonly [string, string, boolean, boolean]>([
+    ['/items:purge', 'request.path == "/items:purge"', true, false],
+    ['/items%3Apurge', 'request.path == "/items:purge"', false, false],
+    ['/items%3Apurge', 'request.path == "/items%3Apurge"', false, false],
+    ['/items%3Apurge', 'request.path != "/items:purge"', false, false],
+    ['/items%3Apurge', 'request.path.startsWith("/items")', true, false],
+    ['/items%3Apurge', 'request.path == "/other"', false, true],
+    ['/items%3Apurge', 'request.headers["gone"] == "x"', false, false],
+    ['/items%3Apurge', 'request.path == "/items%3Apurge" || request.headers["gone"] == "x"', false, false],
+  ])('of %s: %s', (path, when, allows, passes) => {
+    const verdict = (effect: 'Allow' | 'Deny'): boolean => {
+      const judge = prepare({ form: 1, rules: [{ name: 'r', effect, when }] }, 'cluster.local', conditionLanguage);
+      return decideRequest(standing(judge, facts.call), { ...facts.request, path }, now).allowed;
+    };
+    expect(verdict('Allow')).toBe(allows);
+    expect(verdict('Deny')).toBe(passes);
+  });
+
   test('is not asked where its other parts do not match', () => {
     const when = 'request.headers["gone"] == "x"';
     const rules = [{ name: 'r', effect: 'Deny' as const, to: [{ paths: ['/other'] }], when }];

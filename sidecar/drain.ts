@@ -17,7 +17,7 @@ export interface DrainDeps {
 export async function drain({ clock, logger, listeners, live, drainMs }: DrainDeps): Promise<void> {
   const startedMs = clock.now().getTime();
   for (const listener of listeners) listener.close();
-  live.drain();
+  live.drain(drainMs);
   const done = new AbortController();
   const late = new AbortController();
   const timer = clock.sleep(drainMs, done.signal).then(

@@ -2,7 +2,7 @@
 // order on one half resets the other, so that an application never takes a broken transfer for a whole one.
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Half, HalfEvents } from './half.ts';
-import type { Ending, Relay, RelayEnd, StartRelay, Traffic } from './relay.ts';
+import type { Ending, Leaving, Relay, RelayEnd, StartRelay, Traffic } from './relay.ts';
 
 /** Starts a relay between two halves of which neither has been started. */
 export const join: StartRelay = (near, far, over) => new JoinedHalves(near, far, over);
@@ -16,6 +16,8 @@ class JoinedHalves implements Relay {
   #last: Traffic['last'];
   #run = 0;
   #ending: Ending | undefined;
+  /** Why the far side has been told the end. */
+  #leaving: Leaving | undefined;
   #reason: Reason | undefined;
   #open = 2;
 
@@ -38,13 +40,22 @@ class JoinedHalves implements Relay {
     const [into, out] = [this.#in, this.#out];
     const isUnderWay = into.isHeld || out.isHeld || (into.hasEnded && !out.hasEnded);
     const waits = into.source.queued + out.source.queued > 0;
-    const [last, run] = [this.#last, this.#run];
+    const last = this.#last;
+    // Who was asked has ended alone: what the other still says is as good as an answer.
+    const run = out.hasEnded && !into.hasEnded && this.#leaving === undefined ? Infinity : this.#run;
     return { bytesIn: into.bytes, bytesOut: out.bytes, last, run, isUnderWay: isUnderWay || waits };
   }
 
-  close(ending: Exclude<Ending, 'closed' | 'failed'>): void {
+  close(ending: Leaving): void {
     if (this.#ending !== undefined) return;
-    this.#ending = ending;
+    if (this.#leaving === undefined && !this.#in.hasEnded && !this.#out.hasEnded) {
+      this.#leaving = ending;
+      // What comes now would arrive nowhere.
+      this.#in.source.pause();
+      this.#out.source.end();
+      return;
+    }
+    this.#ending = this.#leaving ?? ending;
     this.#in.source.destroy();
     this.#out.source.destroy();
   }
@@ -62,6 +73,12 @@ class JoinedHalves implements Relay {
     this.#run += bytes;
   }
 
+  /** Called by a way whose source has ended its direction. */
+  ended(way: 'in' | 'out'): void {
+    // It has said all, as it was asked to. Whether the near side wants to end, too, is seen only if it is read.
+    if (way === 'out' && this.#leaving !== undefined) this.#in.source.resume();
+  }
+
   /** Called by a way whose source has room again: the other way goes on. */
   goOn(way: 'in' | 'out'): void {
     (way === 'in' ? this.#out : this.#in).goOn();
@@ -72,7 +89,11 @@ class JoinedHalves implements Relay {
     this.#open -= 1;
     if (reason !== undefined && this.#fail(reason)) sink.abort(reason);
     if (this.#open > 0) return;
-    const [bytesIn, bytesOut, ending] = [this.#in.bytes, this.#out.bytes, this.#ending ?? 'closed'];
+    const [bytesIn, bytesOut, ending] = [
+      this.#in.bytes,
+      this.#out.bytes,
+      this.#ending ?? this.#leaving ?? 'closed',
+    ] as const;
     const end =
       this.#reason === undefined ? { bytesIn, bytesOut, ending } : { bytesIn, bytesOut, ending, reason: this.#reason };
     this.#end = end;
@@ -119,6 +140,7 @@ class Way implements HalfEvents {
     // What waits is the sink's now: who has been told the end need not tell of room any more.
     this.isHeld = false;
     this.#sink.end();
+    this.#relay.ended(this.#name);
   }
 
   /** The source takes bytes, too: there is room for those of the other way. */

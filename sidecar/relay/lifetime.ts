@@ -1,7 +1,7 @@
 // When a live connection has to end: idle for too long, or at the end of its time (its maximum age, or the first expiry
 // among the certificates that it stands on). Layer 4 cannot see where a request ends, so a connection whose time is
-// nearly over is closed at the first quiet moment and only reset when no such moment came. Where requests are read it is known better: the
-// client is asked in time to go elsewhere, and the connection ends when all that was asked is answered. Pure.
+// nearly over is closed at a quiet moment and only reset when no such moment came. Where requests are read it is known better: the
+// client is asked in time to go elsewhere, and the connection ends when all that was asked is answered. Why these silences: docs/adr/0039. Pure.
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { Traffic } from './relay.ts';
 import type { RequestsPhase } from './requests.ts';
@@ -27,6 +27,10 @@ export interface Look {
   readonly quietMs: number;
   readonly idleTimeoutMs: number;
   readonly deadline: Deadline;
+  /** The process is to stop, and has so long in all; absent = it is not. */
+  readonly drainMs?: number | undefined;
+  /** Its end has been asked for, and the silence since then is what counts. */
+  readonly isLeaving?: boolean;
   /** Where requests are read, once the client was asked to go elsewhere. */
   readonly requests?: RequestsPhase | undefined;
 }
@@ -37,34 +41,58 @@ export type LifeVerdict =
   | { readonly act: 'close'; readonly ending: 'idle' | 'aged' }
   | { readonly act: 'cut'; readonly reason: Reason };
 
-/** Silence after which nothing is taken to be under way, if the last byte went towards the one who asks. */
+/** Least silence after which nothing is taken to be under way, if the last byte went towards the one who asks. */
 export const QUIET_MS = 200;
-/** An answer of more bytes than this may be one of many more, which a lost segment alone holds up for longer (RFC 6298: a second, then two). */
+/** An answer of more bytes than this may be one of many more. */
 const LONG_RUN_BYTES = 65_536;
-const QUIET_AFTER_LONG_RUN_MS = 1_500;
+/** Most silence for which the rest of a long answer is waited for: a lost segment takes a second, then two (RFC 6298), a busy machine more. */
+const LONG_RUN_MS = 5_000;
+/** Of a short time to end in, the rest of a long answer gets this part. */
+const LONG_RUN_PART = 5;
 /** Longest time before the deadline in which quiet moments are used. */
 const QUIET_WINDOW_MS = 60_000;
 
 /** Judges one connection. */
 export function lifeVerdict(look: Look): LifeVerdict {
-  const { nowMs, traffic, changedMs, idleTimeoutMs, deadline, requests } = look;
-  const silentMs = nowMs - changedMs;
+  const { nowMs, traffic, changedMs, idleTimeoutMs, deadline, drainMs, requests } = look;
   const quiet = isQuiet(look);
   if (nowMs >= deadline.atMs) {
+    if (look.isLeaving === true && !traffic.isUnderWay && traffic.run <= LONG_RUN_BYTES)
+      return { act: 'close', ending: 'aged' };
     if (deadline.reason !== undefined) return { act: 'cut', reason: deadline.reason };
     return quiet ? { act: 'close', ending: 'aged' } : { act: 'cut', reason: 'reset' };
   }
-  if ((nowMs >= deadline.quietFromMs || requests === 'over') && quiet) return { act: 'close', ending: 'aged' };
-  if (silentMs < idleTimeoutMs) return { act: 'keep' };
+  const isEnding = drainMs !== undefined || nowMs >= deadline.quietFromMs || requests === 'over';
+  if (isEnding && quiet) return { act: 'close', ending: 'aged' };
+  if (nowMs - changedMs < idleTimeoutMs) return { act: 'keep' };
   // An orderly end would make a part of a transfer look like the whole.
   return traffic.isUnderWay ? { act: 'cut', reason: 'reset' } : { act: 'close', ending: 'idle' };
 }
 
-function isQuiet({ traffic, quietMs, requests }: Look): boolean {
+function isQuiet(look: Look): boolean {
+  const { nowMs, changedMs, traffic, quietMs, requests, isLeaving } = look;
   if (traffic.isUnderWay || requests === 'busy') return false;
-  if (requests === 'over') return true;
+  if (requests === 'over') return isLeaving !== true || quietMs >= QUIET_MS;
   // The last byte went to the asking side, or none was sent yet: no answer is being waited for.
-  return traffic.last !== 'in' && quietMs >= (traffic.run > LONG_RUN_BYTES ? QUIET_AFTER_LONG_RUN_MS : QUIET_MS);
+  return traffic.last !== 'in' && quietMs >= leastQuietMs(look) && nowMs - changedMs >= pauseMs(look);
+}
+
+/** Silence that has to be listened to, whatever the hurry. */
+function leastQuietMs({ traffic, deadline, drainMs }: Look): number {
+  if (traffic.run <= LONG_RUN_BYTES) return QUIET_MS;
+  const windowMs = drainMs ?? deadline.atMs - deadline.quietFromMs;
+  return Math.max(QUIET_MS, Math.min(LONG_RUN_MS, windowMs / LONG_RUN_PART));
+}
+
+/**
+ * Silence that tells a pause in a conversation from its end, while there is time to wait for one: half of the time in which quiet moments are
+ * used at its beginning, and less with the square of what is left. A client that thinks between two statements of a transaction is
+ * silent for less than one that has nothing to ask. A process that stops has no such time.
+ */
+function pauseMs({ nowMs, deadline, drainMs }: Look): number {
+  const leftMs = deadline.atMs - nowMs;
+  const windowMs = deadline.atMs - deadline.quietFromMs;
+  return drainMs !== undefined || leftMs <= 0 ? 0 : (leftMs * leftMs) / (2 * windowMs);
 }
 
 /** What limits a connection's time. Milliseconds since the epoch. */

@@ -48,6 +48,8 @@ export interface Watched {
   bytes: number;
   changedMs: number;
   quietMs: number;
+  /** Its end has been asked for. */
+  isLeaving: boolean;
 }
 
 const LOOK_EVERY_MS = 500;
@@ -62,7 +64,7 @@ export class LiveConnections {
   readonly #admit: (facts: LiveFacts) => Reason | undefined;
   readonly #entries = new Set<Watched>();
   readonly #counts: Record<Direction, number> = { inbound: 0, outbound: 0 };
-  #draining = false;
+  #drainMs: number | undefined;
   #lookedMs: number;
 
   /**
@@ -82,7 +84,7 @@ export class LiveConnections {
 
   /** Watches a connection until it is removed, which has to be done when its relay has finished. */
   add(connection: LiveConnection): Watched {
-    const entry: Watched = { connection, bytes: 0, changedMs: this.#clock.nowMs(), quietMs: 0 };
+    const entry: Watched = { connection, bytes: 0, changedMs: this.#clock.nowMs(), quietMs: 0, isLeaving: false };
     this.#entries.add(entry);
     this.#counts[connection.facts.direction] += 1;
     const reason = this.#admit(connection.facts);
@@ -119,17 +121,17 @@ export class LiveConnections {
   /** One look at every connection. True while one of them waits for a quiet moment to end. */
   look(): boolean {
     const nowMs = this.#clock.nowMs();
+    const drainMs = this.#drainMs;
     const countedMs = Math.min(nowMs - this.#lookedMs, LOOK_COUNTS_MS);
     this.#lookedMs = nowMs;
     let waiting = false;
     for (const entry of this.#entries) {
-      const { relay, idleTimeoutMs } = entry.connection;
+      const { relay, idleTimeoutMs, deadline } = entry.connection;
       const lapsed = entry.connection.requests?.lapse(nowMs);
       if (lapsed !== undefined) {
         relay.cut(lapsed);
         continue;
       }
-      const deadline = this.#draining ? { ...entry.connection.deadline, quietFromMs: 0 } : entry.connection.deadline;
       const traffic = relay.traffic();
       const bytes = traffic.bytesIn + traffic.bytesOut;
       if (bytes === entry.bytes) entry.quietMs += countedMs;
@@ -138,12 +140,18 @@ export class LiveConnections {
         entry.changedMs = nowMs;
         entry.quietMs = 0;
       }
-      const { changedMs, quietMs } = entry;
+      const { changedMs, quietMs, isLeaving } = entry;
       const requests = this.#retire(entry, deadline, nowMs);
-      const verdict = lifeVerdict({ nowMs, traffic, changedMs, quietMs, idleTimeoutMs, deadline, requests });
-      if (verdict.act === 'close') relay.close(this.#draining ? 'drained' : verdict.ending);
-      else if (verdict.act === 'cut') relay.cut(verdict.reason);
-      else if (nowMs >= deadline.quietFromMs) waiting = true;
+      const seen = { nowMs, traffic, changedMs, quietMs, isLeaving };
+      const verdict = lifeVerdict({ ...seen, idleTimeoutMs, deadline, drainMs, requests });
+      if (verdict.act === 'cut') relay.cut(verdict.reason);
+      else if (verdict.act === 'close') {
+        relay.close(drainMs === undefined ? verdict.ending : 'drained');
+        // What is asked for its end has as long again to say the rest.
+        entry.isLeaving = true;
+        entry.quietMs = 0;
+        waiting = true;
+      } else if (drainMs !== undefined || nowMs >= deadline.quietFromMs) waiting = true;
     }
     return waiting;
   }
@@ -151,14 +159,15 @@ export class LiveConnections {
   /** Where requests are read and the time has come, clients are asked to go elsewhere. How it stands with them. */
   #retire({ connection: { requests } }: Watched, deadline: Deadline, nowMs: number): RequestsPhase | undefined {
     const { quietFromMs, retireFromMs = quietFromMs } = deadline;
-    if (requests === undefined || nowMs < Math.min(retireFromMs, quietFromMs)) return undefined;
+    const isTime = this.#drainMs !== undefined || nowMs >= Math.min(retireFromMs, quietFromMs);
+    if (requests === undefined || !isTime) return undefined;
     requests.retire();
     return requests.phase;
   }
 
-  /** From now on every connection ends at its first quiet moment. */
-  drain(): void {
-    this.#draining = true;
+  /** From now on every connection ends at its first quiet moment; there are so many milliseconds for it. */
+  drain(ms: number): void {
+    this.#drainMs = ms;
   }
 
   /** Resolves when none is left, or when the signal is aborted. */

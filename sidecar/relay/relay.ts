@@ -12,6 +12,9 @@ export type Ending =
   | 'drained' // this proxy is stopping
   | 'failed';
 
+/** How one ends that is closed. */
+export type Leaving = Exclude<Ending, 'closed' | 'failed'>;
+
 /** What a relay did. `in` is from the side that opened the connection, `out` is towards it. */
 export interface RelayEnd {
   readonly bytesIn: number;
@@ -26,7 +29,7 @@ export interface Traffic {
   readonly bytesOut: number;
   /** Way of the last byte; undefined before the first. */
   readonly last: 'in' | 'out' | undefined;
-  /** Bytes that have gone that way since the other had its turn. */
+  /** Bytes that have gone that way since the other had its turn; Infinity where the side that was asked has ended its direction alone. */
   readonly run: number;
   /** More is known to come, whatever is silent: bytes wait for a reader, or the side that asks has said all, and has not been answered to the end. */
   readonly isUnderWay: boolean;
@@ -37,9 +40,12 @@ export interface Relay {
   /** Resolves when both halves are closed; never rejects. */
   readonly finished: Promise<RelayEnd>;
   traffic(): Traffic;
-  /** Ends both halves in order, what was read is still written. The first `close` or `cut` counts. */
-  close(ending: Exclude<Ending, 'closed' | 'failed'>): void;
-  /** Resets both halves. */
+  /**
+   * Asks for the end: the far side is told that no more will come, and all that it still says goes to the near one, until it has ended, too.
+   * Where it does not, a second call ends both halves in order; what was read is still written. The first ending counts.
+   */
+  close(ending: Leaving): void;
+  /** Resets both halves, whether or not the end was asked for. */
   cut(reason: Reason): void;
 }
 

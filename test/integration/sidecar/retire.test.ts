@@ -180,7 +180,7 @@ describe('a stream that is silent for long', () => {
       const whole = answerOf(client.request({ ':path': '/watch' }));
       await until(() => streams.length === 1, 'it has begun');
       streams[0]?.write('a part');
-      pod.core.live.drain();
+      pod.core.live.drain(25_000);
       await until(() => client.closed, 'the client is told');
       expect(pod.core.live.endAll()).toBe(1);
       expect((await whole).code).not.toBe(0);

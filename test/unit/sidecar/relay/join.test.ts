@@ -36,6 +36,8 @@ function bench(): Bench {
   };
 }
 
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 /** All that a stream gives until its end. Not by `for await`: that would destroy the other direction, too. */
 function collect(stream: Duplex): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -107,13 +109,64 @@ describe('a relay', () => {
     expect(resets).toEqual(['near', 'far']);
   });
 
-  test('writes what it has read before it closes in order', async () => {
+  test('that is closed tells the far side the end, and carries all that it still has to say', async () => {
     const { relay, client, server } = bench();
+    const [heard, asked] = [collect(client), collect(server)];
     client.write('last words');
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
     relay.close('drained');
-    expect(String(await collect(server))).toBe('last words');
-    expect(await relay.finished).toMatchObject({ ending: 'drained', bytesIn: 10 });
+    expect(String(await asked)).toBe('last words');
+    server.write('a long ');
+    await turn();
+    expect(relay.traffic()).toMatchObject({ bytesOut: 7, isUnderWay: false, last: 'out' });
+    server.end('answer');
+    expect(String(await heard)).toBe('a long answer');
+    client.end();
+    expect(await relay.finished).toEqual({ bytesIn: 10, bytesOut: 13, ending: 'drained' });
+  });
+
+  test.each(['near', 'far'] as const)('that is closed ends in order when the %s side does not answer', async (deaf) => {
+    const { relay, client, server, resets } = bench();
+    const heard = [collect(client), collect(server)];
+    client.write('last words');
+    await turn();
+    relay.close('drained');
+    if (deaf === 'near') server.end();
+    await turn();
+    relay.close('aged');
+    expect(await relay.finished).toEqual({ bytesIn: 10, bytesOut: 0, ending: 'drained' });
+    expect((await Promise.all(heard)).map(String)).toEqual(['', 'last words']);
+    expect(resets).toEqual([]);
+  });
+
+  test('that is closed takes nothing more of the near side, and can still be cut', async () => {
+    const { relay, client, server, resets } = bench();
+    const asked = collect(server);
+    relay.close('drained');
+    await asked;
+    client.write('too late');
+    await turn();
+    relay.cut('revoked');
+    expect(await relay.finished).toEqual({ bytesIn: 0, bytesOut: 0, ending: 'failed', reason: 'revoked' });
+    expect(resets).toEqual(['near', 'far']);
+  });
+
+  test('that is closed passes the reset of a far side on', async () => {
+    const { relay, halves, resets } = bench();
+    relay.close('drained');
+    await turn();
+    halves.far.destroy(Object.assign(new Error('read'), { code: 'ECONNRESET' }));
+    expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'reset' });
+    expect(resets).toEqual(['near']);
+  });
+
+  test('waits longer for the rest where the side that was asked has ended alone', async () => {
+    const { relay, client, server } = bench();
+    server.end('all');
+    await collect(client);
+    expect(relay.traffic()).toMatchObject({ run: Infinity, isUnderWay: false });
+    relay.close('aged');
+    expect(await relay.finished).toMatchObject({ ending: 'aged' });
   });
 
   test('counts as it goes and knows the way of the last byte', async () => {
@@ -131,7 +184,6 @@ describe('a relay', () => {
 
   test('knows that more is to come while a reader stands still, and while who asks has ended and is not answered to the end', async () => {
     const { relay, client, server } = bench();
-    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
     client.write(Buffer.alloc(200_000));
     client.end();
     for (let turns = 0; turns < 20; turns += 1) await turn();

@@ -17,7 +17,13 @@ const base: Look = {
 const nearlyOver: Partial<Look> = {
   changedMs: 999_000,
   quietMs: 1_000,
-  deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' },
+  nowMs: 1_000_000,
+  deadline: { atMs: 1_001_000, quietFromMs: 996_000, reason: 'expired' },
+};
+
+/** At the beginning of the last minute. */
+const aWindow: Partial<Look> = {
+  deadline: { atMs: 1_060_000, quietFromMs: 1_000_000, reason: 'expired' },
 };
 
 describe('lifeVerdict', () => {
@@ -30,12 +36,12 @@ describe('lifeVerdict', () => {
     ],
     [
       'is ended at a quiet moment near the end of its time',
-      { changedMs: 999_000, quietMs: 1_000, deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' } },
+      { changedMs: 999_000, quietMs: 1_000, deadline: { atMs: 1_001_000, quietFromMs: 996_000, reason: 'expired' } },
       { act: 'close', ending: 'aged' },
     ],
     [
       'is left alone near the end of its time while bytes flow',
-      { deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' } },
+      { deadline: { atMs: 1_001_000, quietFromMs: 996_000, reason: 'expired' } },
       { act: 'keep' },
     ],
     [
@@ -44,7 +50,7 @@ describe('lifeVerdict', () => {
         changedMs: 999_000,
         quietMs: 1_000,
         traffic: { ...traffic, bytesOut: 0, last: 'in' },
-        deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' },
+        deadline: { atMs: 1_001_000, quietFromMs: 996_000, reason: 'expired' },
       },
       { act: 'keep' },
     ],
@@ -88,7 +94,7 @@ describe('lifeVerdict', () => {
         changedMs: 999_000,
         quietMs: 1_000,
         traffic: { ...traffic, bytesIn: 0, bytesOut: 0, last: undefined, run: 0 },
-        deadline: { atMs: 1_005_000, quietFromMs: 1_000_000, reason: 'expired' },
+        deadline: { atMs: 1_001_000, quietFromMs: 996_000, reason: 'expired' },
       },
       { act: 'close', ending: 'aged' },
     ],
@@ -103,14 +109,78 @@ describe('lifeVerdict', () => {
       { act: 'keep' },
     ],
     [
-      'is left alone for longer after a long run, which a lost segment can interrupt',
-      { ...nearlyOver, traffic: { ...traffic, run: 65_537 } },
+      'is left alone for longer after a long run, of which the rest may be late',
+      { ...aWindow, nowMs: 1_059_000, changedMs: 1_054_001, quietMs: 4_999, traffic: { ...traffic, run: 65_537 } },
       { act: 'keep' },
     ],
     [
       'is ended after a long run, too, when nothing came for long',
-      { ...nearlyOver, quietMs: 1_500, traffic: { ...traffic, run: 65_537 } },
+      { ...aWindow, nowMs: 1_059_000, changedMs: 1_054_000, quietMs: 5_000, traffic: { ...traffic, run: 65_537 } },
       { act: 'close', ending: 'aged' },
+    ],
+    [
+      'that has little time for all has little for the rest of a long run',
+      { ...nearlyOver, traffic: { ...traffic, run: 65_537 } },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is ended by a process that stops 200 ms after a short answer, however much time there is',
+      { changedMs: 999_800, quietMs: 200, drainMs: 25_000 },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is left alone by a process that stops while the rest of a long answer may be late',
+      { changedMs: 995_001, quietMs: 4_999, drainMs: 25_000, traffic: { ...traffic, run: 65_537 } },
+      { act: 'keep' },
+    ],
+    [
+      'is ended by a process that stops when nothing came after a long answer',
+      { changedMs: 995_000, quietMs: 5_000, drainMs: 25_000, traffic: { ...traffic, run: 65_537 } },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is ended sooner by a process that has to stop soon',
+      { changedMs: 999_000, quietMs: 1_000, drainMs: 5_000, traffic: { ...traffic, run: 65_537 } },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'has half of its last minute to be silent for at the beginning of it',
+      { ...aWindow, changedMs: 970_001, quietMs: 9_999 },
+      { act: 'keep' },
+    ],
+    [
+      'is ended at the beginning of its last minute after half a minute of silence',
+      { ...aWindow, changedMs: 970_000, quietMs: 9_999 },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is left alone in a pause of a few seconds in the middle of its last minute',
+      { ...aWindow, nowMs: 1_030_000, changedMs: 1_022_501, quietMs: 7_499 },
+      { act: 'keep' },
+    ],
+    [
+      'is ended in its last seconds in any pause of 200 ms',
+      { ...aWindow, nowMs: 1_056_000, changedMs: 1_055_800, quietMs: 200 },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'whose end was asked for is ended at its deadline in order, for nobody has anything to say',
+      { isLeaving: true, deadline: { atMs: 1_000_000, quietFromMs: 0, reason: 'expired' } },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'whose end was asked for is cut at its deadline while more may come',
+      {
+        isLeaving: true,
+        traffic: { ...traffic, run: 65_537 },
+        deadline: { atMs: 1_000_000, quietFromMs: 0, reason: 'expired' },
+      },
+      { act: 'cut', reason: 'expired' },
+    ],
+    [
+      'whose end was asked for has a moment to answer, where all requests are answered',
+      { isLeaving: true, quietMs: 199, requests: 'over' },
+      { act: 'keep' },
     ],
     [
       'is cut after the idle timeout in the middle of a transfer, so that it is not taken for complete',

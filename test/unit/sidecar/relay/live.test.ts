@@ -10,6 +10,9 @@ class FakeRelay implements Relay {
   readonly #resolve: (end: RelayEnd) => void;
   seen: Traffic = { bytesIn: 1, bytesOut: 1, last: 'out', run: 1, isUnderWay: false };
   ended: string | undefined;
+  /** Nobody answers when it is asked for its end. */
+  isDeaf = false;
+  asked = 0;
 
   constructor() {
     const { promise, resolve } = Promise.withResolvers<RelayEnd>();
@@ -22,6 +25,8 @@ class FakeRelay implements Relay {
   }
 
   close(ending: Exclude<Ending, 'closed' | 'failed'>): void {
+    this.asked += 1;
+    if (this.isDeaf && this.asked === 1) return;
     this.ended ??= ending;
     this.#resolve({ bytesIn: 1, bytesOut: 1, ending });
   }
@@ -91,7 +96,59 @@ describe('live connections', () => {
       await clock.advance(300);
     }
     expect(talking.ended).toBe('aged');
-    expect(clock.now().getTime() - start).toBeLessThan(6_000);
+    expect(clock.now().getTime() - start).toBeLessThan(10_000);
+    stop.abort();
+  });
+
+  test('are closed between two transactions and not in the middle of one, where a client thinks', async () => {
+    const { clock, live, add } = bench();
+    const stop = new AbortController();
+    void live.run(stop.signal);
+    const start = clock.now().getTime();
+    const deadline = { atMs: start + 120_000, quietFromMs: start + 60_000, reason: undefined };
+    const [idle, talking] = [add({}, { deadline }), add({}, { deadline })];
+    const statement = async (thinkMs: number): Promise<void> => {
+      talking.seen = { ...talking.seen, bytesIn: talking.seen.bytesIn + 1, bytesOut: talking.seen.bytesOut + 1 };
+      for (let ms = 0; ms < thinkMs && talking.ended === undefined; ms += 50) await clock.advance(50);
+    };
+    let isInside = false;
+    while (talking.ended === undefined && clock.now().getTime() < deadline.atMs) {
+      isInside = true;
+      for (let statements = 0; statements < 4 && talking.ended === undefined; statements += 1) await statement(600);
+      if (talking.ended !== undefined) break;
+      isInside = false;
+      await statement(3_000);
+    }
+    expect([talking.ended, isInside, idle.ended]).toEqual(['aged', false, 'aged']);
+    stop.abort();
+  });
+
+  test('are asked for their end, and ended when nobody answers', async () => {
+    const { clock, live, add } = bench();
+    const stop = new AbortController();
+    void live.run(stop.signal);
+    const pass = async (ms: number): Promise<void> => {
+      for (let passed = 0; passed < ms; passed += 50) await clock.advance(50);
+    };
+    const [deaf, long] = [add(), add()];
+    deaf.isDeaf = true;
+    long.isDeaf = true;
+    long.seen = { ...long.seen, run: 1_000_000 };
+    live.drain(25_000);
+    await pass(750);
+    expect([deaf.asked, long.asked]).toEqual([1, 0]);
+    await pass(1_000);
+    expect([deaf.ended, long.asked]).toEqual(['drained', 0]);
+    await pass(5_000);
+    expect([long.asked, long.ended]).toEqual([1, undefined]);
+    // It says the rest after all, for so long.
+    for (let second = 0; second < 6; second += 1) {
+      long.seen = { ...long.seen, bytesOut: long.seen.bytesOut + 1 };
+      await pass(1_000);
+    }
+    expect(long.ended).toBeUndefined();
+    await pass(6_000);
+    expect(long.ended).toBe('drained');
     stop.abort();
   });
 
@@ -140,7 +197,7 @@ describe('live connections', () => {
     const quiet = add();
     const waiting = add();
     waiting.seen = { ...waiting.seen, bytesOut: 0, last: 'in' };
-    live.drain();
+    live.drain(25_000);
     await clock.advance(1_500);
     expect([quiet.ended, waiting.ended]).toEqual(['drained', undefined]);
     const late = new AbortController();

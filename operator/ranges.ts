@@ -2,7 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { KubeObject, Node, Pod, Service, ServiceCIDR } from '../lib/kube/object.ts';
 import type { Store } from '../lib/kube/store.ts';
-import { aborted } from '../lib/runtime/signals.ts';
+import { orAborted } from '../lib/runtime/signals.ts';
 import { clusterRanges } from './cidr.ts';
 
 export interface RangesDeps {
@@ -51,11 +51,10 @@ export class ClusterRanges {
       services.subscribe((...change) => this.#note(change, ({ spec }) => spec?.clusterIPs)),
       pods.subscribe((...change) => this.#note(change, addressesOf)),
     ];
-    const stopped = aborted(signal);
     while (!signal.aborted) {
       this.#changed = Promise.withResolvers();
       this.#work();
-      await Promise.race([this.#changed.promise, stopped]);
+      await orAborted(this.#changed.promise, signal).catch(() => undefined);
       if (!signal.aborted) await clock.sleep(gatherMs, signal).catch(() => undefined);
     }
     for (const end of undo) end();

@@ -6,6 +6,7 @@ import type { SelfSnapshot } from '../../lib/api/control.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { AppError, systemCode } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/runtime/logger.ts';
+import { orAborted } from '../../lib/runtime/signals.ts';
 import type { KeptDestination } from '../destination/discovery.ts';
 import { parseRevocations } from '../revocation/parse.ts';
 import type { KeptRevocations } from '../revocation/revocations.ts';
@@ -60,10 +61,10 @@ export class SnapshotStore {
 
   /** Writes after changes until the signal is aborted; one last time then. */
   async run(signal: AbortSignal): Promise<void> {
-    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     while (!signal.aborted) {
-      await Promise.race([this.#changed.promise, stopped]);
-      await this.#options.clock.sleep(SETTLE_MS, signal).catch(() => undefined);
+      // Not raced against one promise of the signal: it would remember each change for as long as the process lives.
+      await orAborted(this.#changed.promise, signal).catch(() => undefined);
+      if (!signal.aborted) await this.#options.clock.sleep(SETTLE_MS, signal).catch(() => undefined);
       this.#changed = Promise.withResolvers();
       await this.write();
     }

@@ -59,7 +59,6 @@ export interface Fronted {
 }
 
 interface Edits {
-  readonly policy: EffectivePolicy;
   readonly plan: HeaderPlan;
   readonly answerFields: AnswerFields | undefined;
   readonly requestFields: RequestFields;
@@ -69,8 +68,12 @@ interface Edits {
 export class HttpFront {
   readonly #deps: HttpFrontDeps;
   readonly #authenticator: Authenticator;
-  /** Made once for each client that stands, and for those without a name by their transport. */
-  readonly #edits = new WeakMap<object, Edits>();
+  /**
+   * Made once for each client that stands, and for those without a name by their transport; anew with each policy, so that a client who does not
+   * come back keeps none of before.
+   */
+  #edits = new WeakMap<object, Edits>();
+  #editsOf: EffectivePolicy | undefined;
   readonly #nameless = { anonymous: {}, plaintext: {} };
 
   constructor(deps: HttpFrontDeps) {
@@ -139,11 +142,13 @@ export class HttpFront {
 
   #editsFor(policy: EffectivePolicy, { transport, peer }: ToApplication): Edits {
     const key = peer ?? this.#nameless[transport === 'anonymous' ? 'anonymous' : 'plaintext'];
+    if (this.#editsOf !== policy) this.#edits = new WeakMap();
+    this.#editsOf = policy;
     const known = this.#edits.get(key);
-    if (known?.policy === policy) return known;
+    if (known !== undefined) return known;
     const plan = headerPlan(policy, { transport, peer, identity: this.#deps.identity() });
     const answerFields = plan.answers.length === 0 ? undefined : new AnswerFields(plan.answers);
-    const edits = { policy, plan, answerFields, requestFields: new RequestFields(plan) };
+    const edits = { plan, answerFields, requestFields: new RequestFields(plan) };
     this.#edits.set(key, edits);
     return edits;
   }

@@ -1,16 +1,14 @@
 // Conditions of rules (`when`) in CEL. What can be said is closed: the variables of environment.ts, operators, and a list of functions without regular
-// expressions; one comprehension deep. So the cost of a condition is bounded by its size and that of one request, and nothing of a request
-// becomes a program. Loaded only where rules have conditions. Pure.
+// expressions; one comprehension deep, over no more than cost.ts says. So the cost of a condition is bounded, and nothing of a request becomes a
+// program. Loaded only where rules have conditions. Pure.
 import type { ASTNode } from '@marcbachmann/cel-js';
 import type { Condition, ConditionLanguage } from '../api/condition.ts';
 import { messageOf } from '../errors.ts';
+import { comprehensions, isTooMuch, nodesPerElement } from './cost.ts';
 import { environment } from './environment.ts';
 import { isNode, wholeCondition } from './library.ts';
 import { compileTest } from './program.ts';
 import { Sheet } from './sheet.ts';
-
-/** Walk over a list with an expression for each of its elements. */
-const comprehensions: readonly string[] = ['all', 'exists', 'exists_one'];
 
 const functions = new Set([
   ...comprehensions,
@@ -65,8 +63,11 @@ function compiler(): (text: string) => Condition | undefined {
 }
 
 function conditionOf(text: string, sheet: Sheet): Condition {
-  const test = compileTest(environment.parse(text).ast, sheet) ?? wholeCondition(text);
+  const { ast } = environment.parse(text);
+  const test = compileTest(ast, sheet) ?? wholeCondition(text);
+  const nodes = nodesPerElement(ast);
   return (facts) => {
+    if (isTooMuch(nodes, facts)) return undefined;
     sheet.turnTo(facts);
     return test(facts);
   };

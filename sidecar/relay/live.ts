@@ -3,6 +3,7 @@
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { RevocationSubject } from '../../lib/api/revocations.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { Crowd } from '../crowd.ts';
 import { type Deadline, lifeVerdict } from './lifetime.ts';
 import type { Relay } from './relay.ts';
 import type { RequestsPhase, RequestsUnderWay } from './requests.ts';
@@ -50,6 +51,8 @@ export interface Watched {
   quietMs: number;
   /** Its end has been asked for. */
   isLeaving: boolean;
+  /** Kept by the crowd of all. */
+  place: number;
 }
 
 const LOOK_EVERY_MS = 500;
@@ -62,7 +65,7 @@ const LOOK_COUNTS_MS = 100;
 export class LiveConnections {
   readonly #clock: Clock;
   readonly #admit: (facts: LiveFacts) => Reason | undefined;
-  readonly #entries = new Set<Watched>();
+  readonly #entries = new Crowd<Watched>();
   readonly #counts: Record<Direction, number> = { inbound: 0, outbound: 0 };
   #drainMs: number | undefined;
   #lookedMs: number;
@@ -84,7 +87,14 @@ export class LiveConnections {
 
   /** Watches a connection until it is removed, which has to be done when its relay has finished. */
   add(connection: LiveConnection): Watched {
-    const entry: Watched = { connection, bytes: 0, changedMs: this.#clock.nowMs(), quietMs: 0, isLeaving: false };
+    const entry: Watched = {
+      connection,
+      bytes: 0,
+      changedMs: this.#clock.nowMs(),
+      quietMs: 0,
+      isLeaving: false,
+      place: -1,
+    };
     this.#entries.add(entry);
     this.#counts[connection.facts.direction] += 1;
     const reason = this.#admit(connection.facts);

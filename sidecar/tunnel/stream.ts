@@ -4,6 +4,7 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
 import type { Rule } from './codes.ts';
 import { BLOCK_BYTES, DATA_BYTES, MAX_CREDIT, WINDOW_BYTES } from './frame.ts';
+import type { Answer } from './table.ts';
 
 /** From this size on a block leaves by itself and uncopied; smaller ones cost less when they leave together. */
 const LARGE_BYTES = 32_768;
@@ -34,6 +35,8 @@ export class TunnelStream implements Half {
   readonly id: number;
   /** Waits for a turn; kept by the session. */
   isQueued = false;
+  /** Since when an answer to its OPEN is waited for, and by whom; kept by the session. */
+  unanswered: { readonly sinceMs: number; readonly answer: (answer: Answer) => void } | undefined;
   /** When it began to linger; kept by the session. */
   lingersSinceMs = 0;
   readonly #port: StreamPort;

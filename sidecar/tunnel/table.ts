@@ -1,5 +1,6 @@
 // The streams of one tunnel by their numbers: which there are, which have no answer yet, and what frames of streams mean for them.
 import type { Reason } from '../../lib/api/reasons.ts';
+import { ByNumber } from '../bynumber.ts';
 import { ELSEWHERE, type Rule, reasonOf } from './codes.ts';
 import { frameTypes, MAX_STREAM, readUint32 } from './frame.ts';
 import type { Outbox } from './outbox.ts';
@@ -26,15 +27,11 @@ export interface StreamTableOptions {
 /** Longest wait for the end of a stream whose relay is done. */
 const LINGER_STREAM_MS = 60_000;
 
-interface Unanswered {
-  readonly sinceMs: number;
-  readonly answer: (answer: Answer) => void;
-}
-
 /** Streams. */
 export class StreamTable {
-  readonly #streams = new Map<number, TunnelStream>();
-  readonly #unanswered = new Map<number, Unanswered>();
+  readonly #streams = new ByNumber<TunnelStream>();
+  /** How many have no answer. */
+  #asking = 0;
   readonly #turns = new Turns();
   readonly #port: StreamPort;
   readonly #outbox: Outbox;
@@ -79,13 +76,14 @@ export class StreamTable {
 
   /** Whether there is an OPEN without an answer. */
   get isAsking(): boolean {
-    return this.#unanswered.size > 0;
+    return this.#asking > 0;
   }
 
   /** The next stream of our own. */
   ask(nowMs: number, answer: (answer: Answer) => void): TunnelStream {
     const stream = this.#add(this.#next);
-    this.#unanswered.set(stream.id, { sinceMs: nowMs, answer });
+    stream.unanswered = { sinceMs: nowMs, answer };
+    this.#asking += 1;
     return stream;
   }
 
@@ -131,11 +129,12 @@ export class StreamTable {
 
   /** Waits no longer for answers to what was asked up to then: takes this one for them. */
   giveUp(askedMs: number, instead: Answer): void {
-    for (const [id, { sinceMs, answer }] of this.#unanswered) {
-      if (sinceMs > askedMs) return;
-      this.#unanswered.delete(id);
-      this.#streams.get(id)?.reset();
-      answer(instead);
+    if (this.#asking === 0) return;
+    for (const stream of this.#streams.values()) {
+      if (stream.unanswered === undefined || stream.unanswered.sinceMs > askedMs) continue;
+      const answer = this.#take(stream);
+      stream.reset();
+      answer?.(instead);
     }
   }
 
@@ -167,19 +166,27 @@ export class StreamTable {
 
   #add(id: number): TunnelStream {
     const stream = new TunnelStream(this.#port, id);
-    this.#streams.set(id, stream);
+    this.#streams.add(id, stream);
     this.#next = id + 1;
     return stream;
   }
 
   #answered(stream: TunnelStream, answer: Answer): Rule | undefined {
-    const waiting = this.#unanswered.get(stream.id);
-    if (waiting === undefined) return 'bad_answer';
-    this.#unanswered.delete(stream.id);
+    const tell = this.#take(stream);
+    if (tell === undefined) return 'bad_answer';
     if (answer.kind === 'accepted') stream.accepted();
     else stream.lose('reset');
-    waiting.answer(answer);
+    tell(answer);
     return undefined;
+  }
+
+  /** Who waits for the answer to this one, who waits for it no longer. */
+  #take(stream: TunnelStream): ((answer: Answer) => void) | undefined {
+    const { unanswered } = stream;
+    if (unanswered === undefined) return undefined;
+    stream.unanswered = undefined;
+    this.#asking -= 1;
+    return unanswered.answer;
   }
 
   /** Frames of a stream that has ended may still be under way; of one that never was there are none. */
@@ -189,9 +196,7 @@ export class StreamTable {
 
   #forget(stream: TunnelStream): void {
     if (!this.#streams.delete(stream.id)) return;
-    const waiting = this.#unanswered.get(stream.id);
-    this.#unanswered.delete(stream.id);
-    waiting?.answer({ kind: 'elsewhere' });
+    this.#take(stream)?.({ kind: 'elsewhere' });
     if (this.#streams.size === 0) this.#onEmpty();
   }
 }

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Netns, Who } from '../../test/support/capture/netns.ts';
 import { applicationPort, type Contestant, dnsNameOf, type Place, type Proxy } from './contestant.ts';
-import { type Command, cpuMicroseconds, end, Lines, residentMb, start } from './program.ts';
+import { type Command, cpuMicroseconds, end, family, Lines, ownMicroseconds, residentMb, start } from './program.ts';
 
 /** One of the pods. */
 export interface PairPod {
@@ -30,6 +30,8 @@ export interface Sample extends Loaded {
   /** Processor time of both proxies, and of the server's alone, in microseconds. */
   readonly cpu: number;
   readonly serverCpu: number;
+  /** Of the latter each process's. */
+  readonly serverCpus: readonly number[];
 }
 
 /** What the load generator does (its flags). */
@@ -92,6 +94,11 @@ export class Pair {
     return this.start();
   }
 
+  /** The processes of one of the proxies, the one that was started first. */
+  processes(role: Place['role']): readonly number[] {
+    return family(this.#pid(role));
+  }
+
   memory(): Memory {
     return { client: residentMb(this.#pid('client')), server: residentMb(this.#pid('server')) };
   }
@@ -100,12 +107,14 @@ export class Pair {
   async load(load: Load): Promise<Sample> {
     const held = await this.#generator(load);
     try {
-      const before = this.#cpu();
+      const servers = this.processes('server');
+      const [before, each] = [this.#cpu(), servers.map(ownMicroseconds)];
       held.go();
       const loaded = JSON.parse(await held.lines.next()) as Loaded;
       const after = this.#cpu();
+      const serverCpus = servers.map((pid, index) => ownMicroseconds(pid) - (each[index] ?? 0));
       const cpu = after.client + after.server - before.client - before.server;
-      return { ...loaded, cpu, serverCpu: after.server - before.server };
+      return { ...loaded, cpu, serverCpu: after.server - before.server, serverCpus };
     } finally {
       await held.end();
     }

@@ -67,21 +67,24 @@ export class Lines {
   }
 }
 
-/** A process with its children's, as nginx has them. */
-function family(pid: number): readonly number[] {
+/** A process and its children, as nginx has them. */
+export function family(pid: number): readonly number[] {
   const children = readText(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number);
   return [pid, ...children.flatMap(family)];
 }
 
-/** Processor time of a process, all its threads and children, in microseconds; exact, where /proc/PID/stat counts in hundredths of a second. */
-export function cpuMicroseconds(pid: number): number {
+/** Processor time of a process with all its threads, in microseconds; exact, where /proc/PID/stat counts in hundredths of a second. */
+export function ownMicroseconds(pid: number): number {
   let nanoseconds = 0;
-  for (const each of family(pid)) {
-    for (const task of foldersIn(`/proc/${each}/task`)) {
-      nanoseconds += Number(readText(`/proc/${each}/task/${task}/schedstat`).split(' ')[0] ?? 0);
-    }
+  for (const task of foldersIn(`/proc/${pid}/task`)) {
+    nanoseconds += Number(readText(`/proc/${pid}/task/${task}/schedstat`).split(' ')[0] ?? 0);
   }
   return nanoseconds / 1_000;
+}
+
+/** The same with its children's. */
+export function cpuMicroseconds(pid: number): number {
+  return family(pid).reduce((sum, each) => sum + ownMicroseconds(each), 0);
 }
 
 /** Resident memory of a process and its children, in megabytes. */

@@ -73,6 +73,19 @@ const pair = (
 
 const { connections } = defaultPolicy;
 
+/** A pair that carries bytes in one of the two ways, by sidecars of so many workers each. */
+export function workersPair(
+  name: string,
+  transport: NonNullable<EffectivePolicy['connections']['transport']>,
+  workers: Readonly<Record<Place['role'], number>>,
+): Contestant {
+  const proxy = (place: Place): Proxy => {
+    const made = sidecar(place);
+    return { ...made, env: { ...made.env, [env.workers]: String(workers[place.role]) } };
+  };
+  return { ...pair(name, 'L4', { connections: { ...connections, transport } }), proxy };
+}
+
 /** HSTS and two rules by path, as for Envoy: the server's sidecar reads every request and decides about it. */
 const http: Partial<EffectivePolicy> = {
   http: { hsts: 'max-age=31536000; includeSubDomains' },

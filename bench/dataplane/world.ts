@@ -48,7 +48,7 @@ export class World {
     const children: ChildProcess[] = [];
     let network: Network | undefined;
     try {
-      const bundles = await buildBundles({ programs: ['sidecar', 'redirect'], folder });
+      const bundles = await buildBundles({ programs: ['sidecar', 'workers', 'redirect'], folder });
       const bundle = (program: string): string => bundles.find((each) => each.program === program)?.path ?? '';
       network = new Network();
       const parts = {

@@ -7,9 +7,11 @@ import { contestants, floor } from '../../../bench/dataplane/contestants.ts';
 import type { Results } from '../../../bench/dataplane/figures.ts';
 import type { Load, Pair, Sample } from '../../../bench/dataplane/pair.ts';
 import { markdown } from '../../../bench/dataplane/report.ts';
+import { workersPair } from '../../../bench/dataplane/tabard.ts';
 import { workloads } from '../../../bench/dataplane/workloads.ts';
 import { World } from '../../../bench/dataplane/world.ts';
 import { silentProgress } from '../../../hack/cluster/progress.ts';
+import { until } from '../../support/until.ts';
 
 const minute = 60_000;
 /** Units of each kind of work. */
@@ -21,11 +23,14 @@ const loads: readonly Load[] = [
   ).values(),
 ];
 
+/** As the benchmark of cores has them. */
+const crew = workersPair('two workers', 'Tunnel', { client: 1, server: 2 });
+
 let world: World;
 const seen = new Map<string, Map<string, Sample>>();
 
 beforeAll(async () => {
-  world = await World.make(contestants, silentProgress());
+  world = await World.make([...contestants, crew], silentProgress());
 }, 20 * minute);
 afterAll(() => world?.remove(), minute);
 
@@ -67,6 +72,21 @@ test.each(contestants.filter(({ proxy }) => proxy !== undefined).map(({ name }) 
     const load: Load = { shape: 'handshake', connections: 1, units: 1, anonymous: true };
     const { done, errors } = await pairOf(name).load(load);
     expect({ done, errors }).toEqual({ done: 0, errors: 1 });
+  },
+  2 * minute,
+);
+
+test(
+  'sidecars of several workers carry work, and each of their processes is accounted for',
+  async () => {
+    const pair = pairOf(crew.name);
+    await pair.start();
+    await until(() => pair.processes('server').length === 2, 'the second worker is there', minute);
+    const { done, serverCpu, serverCpus } = await pair.load({ shape: 'keepalive', connections: 4, units });
+    expect(done).toBe(units);
+    expect(serverCpus).toHaveLength(2);
+    expect(serverCpu).toBeGreaterThan(0);
+    expect(pair.processes('client')).toHaveLength(1);
   },
   2 * minute,
 );

@@ -40,6 +40,8 @@ export interface EffectivePolicy {
   readonly http?: { readonly hsts: string };
   /** Further fields for answers over TLS where a port speaks HTTP, unless the application says them itself. Absent = none. */
   readonly securityHeaders?: readonly { readonly name: string; readonly value: string }[];
+  /** Requests may have field names with `_`, but for those behind which one hides that no client may send. Absent = they may not. */
+  readonly underscoresInHeaders?: 'Pass';
   /** The application is told which certificate a client has proved. Absent = it is not. */
   readonly clientCertificate?: {
     readonly headers: readonly ForwardedHeader[];

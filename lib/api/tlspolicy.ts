@@ -70,6 +70,8 @@ export interface TLSPolicySpec {
       readonly trustedForwarders?: readonly string[];
     };
     readonly accessLog?: 'None' | 'Denied' | 'All';
+    /** Requests with a field name that has `_` in it. Absent = Refuse. */
+    readonly underscoresInHeaders?: 'Refuse' | 'Pass';
     /** With All: one in so many of what went well gets a line. */
     readonly accessLogOneIn?: number;
   };

@@ -103,10 +103,15 @@ function headersAndSampling({
   securityHeaders = [],
   clientCertificate,
   accessLogOneIn = 1,
-}: HttpSpec = {}): Pick<EffectivePolicy, 'securityHeaders' | 'clientCertificate' | 'accessLogOneIn'> {
+  underscoresInHeaders = 'Refuse',
+}: HttpSpec = {}): Pick<
+  EffectivePolicy,
+  'securityHeaders' | 'clientCertificate' | 'accessLogOneIn' | 'underscoresInHeaders'
+> {
   const { headers = ['Client-Cert'], trustedForwarders = [] } = clientCertificate ?? {};
   return {
     ...(accessLogOneIn > 1 ? { accessLogOneIn } : {}),
+    ...(underscoresInHeaders === 'Pass' ? { underscoresInHeaders } : {}),
     ...(securityHeaders.length === 0 ? {} : { securityHeaders }),
     ...(clientCertificate === undefined ? {} : { clientCertificate: { headers, trustedForwarders } }),
   };

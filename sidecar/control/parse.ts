@@ -100,6 +100,7 @@ function parsePolicy(value: unknown): EffectivePolicy {
     ...parseOneIn(policy['accessLogOneIn']),
     ...parseHttp(policy['http']),
     ...parseHeaders(policy['securityHeaders']),
+    ...(policy['underscoresInHeaders'] === 'Pass' ? { underscoresInHeaders: 'Pass' as const } : {}),
     ...parseClientCertificate(policy['clientCertificate']),
     ...(authentication === undefined ? {} : { authentication }),
     ...(authorization === undefined ? {} : { authorization }),

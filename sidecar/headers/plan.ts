@@ -25,6 +25,15 @@ export interface HeaderPlan {
 /** Fields by which a proxy tells the next one whose certificate it has seen (RFC 9440; Envoy). Never the word of somebody unknown. */
 export const forwardedNames: readonly string[] = ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert'];
 
+const disguised: ReadonlySet<string> = new Set(
+  [...forwardedNames, 'content-length', 'transfer-encoding'].map((name) => name.replaceAll('-', '_')),
+);
+
+/** A name with underscores that CGI and its heirs take for a field which says whose certificate was seen, or where a message ends. */
+export function isDisguised(name: string): boolean {
+  return disguised.has(name.toLowerCase().replaceAll('-', '_'));
+}
+
 /** What is known of the connection. */
 export interface Connection {
   readonly transport: LiveFacts['transport'];

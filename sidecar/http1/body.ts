@@ -11,7 +11,10 @@ const longestLine = 4_096;
 const longestTrailers = 8_192;
 /** Hexadecimal digits of a chunk size: 2^52 octets, beyond which a number is no longer exact. */
 const mostDigits = 13;
-/** What must not come after a body (RFC 9110 section 6.5.1): it says where messages end or go, or who the client is. */
+/**
+ * What must not come after a body (RFC 9110 section 6.5.1): it says where messages end or go, or who the client is. Nor with `_` for `-`, which
+ * CGI and its heirs take for the same.
+ */
 const framing = ['content-length', 'transfer-encoding', 'host', 'trailer', 'te', 'connection'];
 const notInTrailers = new Set([...framing, ...forwardedNames]);
 const longestNotInTrailers = Math.max(...Array.from(notInTrailers, (name) => name.length));
@@ -139,7 +142,8 @@ export class Body {
         break;
       case 'trailer_name':
         if (code === octet.colon) {
-          if (notInTrailers.has(this.#name.toLowerCase())) return this.#break('framing_field_in_trailers');
+          if (notInTrailers.has(this.#name.toLowerCase().replaceAll('_', '-')))
+            return this.#break('framing_field_in_trailers');
           this.#state = 'trailer_value';
         } else if (tokenOctet[code] === 0) return this.#break('bad_field_name');
         else if (this.#name.length <= longestNotInTrailers) this.#name += String.fromCharCode(code);

@@ -1,6 +1,6 @@
 // The field section of an HTTP/1 message as a proxy must know it: framing, Host, Connection; everything else is only checked to be what
 // RFC 9110 section 5 and RFC 9112 section 5 allow, so that no two parsers read it differently. Nothing is allocated per message.
-import { forwardedNames } from '../headers/plan.ts';
+import { forwardedNames, isDisguised } from '../headers/plan.ts';
 import { octet, tokenOctet, valueOctet } from './octets.ts';
 import { isNamed, type WatchedNames } from './watched.ts';
 
@@ -39,8 +39,11 @@ export interface HeadLimits {
   /** Octets from the first line to the blank one. */
   readonly octets: number;
   readonly fields: number;
-  /** Field names with `_` are refused: CGI and its heirs read them as `-`, so that one name hides behind another. */
-  readonly refuseUnderscores: boolean;
+  /**
+   * Field names with `_` are refused: CGI and its heirs read them as `-`, so that one name hides behind another. `disguised`: only those behind which
+   * a field hides that no client may send.
+   */
+  readonly refuseUnderscores: boolean | 'disguised';
 }
 
 /** Limits unless a policy says otherwise (Envoy and Node bound heads at 60 and 16 KiB). */
@@ -127,7 +130,7 @@ export class Fields {
     for (; tokenOctet[bytes[at] ?? 0] === 1; at += 1) if (bytes[at] === octet.underscore) underscore = true;
     const colon = at;
     if (colon === start || bytes[colon] !== octet.colon) return this.#breaks(nameFault(bytes, start, colon));
-    if (underscore && limits.refuseUnderscores) return this.#breaks('underscore_in_field_name');
+    if (underscore && isRefused(bytes, start, colon, limits)) return this.#breaks('underscore_in_field_name');
     for (at += 1; valueOctet[bytes[at] ?? 0] === 1; ) at += 1;
     if (bytes[at] !== octet.cr || bytes[at + 1] !== octet.lf) {
       return this.#breaks(bytes[at] === octet.cr || bytes[at] === octet.lf ? 'bare_line_ending' : 'bad_field_value');
@@ -221,6 +224,11 @@ export class Fields {
     this.chunked = true;
     return this.contentLength >= 0 ? 'content_length_with_transfer_encoding' : undefined;
   }
+}
+
+/** Of a name with underscores. */
+function isRefused(bytes: Buffer, start: number, colon: number, { refuseUnderscores }: HeadLimits): boolean {
+  return refuseUnderscores === 'disguised' ? isDisguised(bytes.toString('latin1', start, colon)) : refuseUnderscores;
 }
 
 function nameFault(bytes: Buffer, start: number, at: number): Rule {

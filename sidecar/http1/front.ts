@@ -19,7 +19,7 @@ import { portSettings } from '../rule.ts';
 import type { TlsFacts } from '../tls/facts.ts';
 import type { PeerFacts } from '../tls/peer.ts';
 import { AnswerFields, RequestFields } from './edits.ts';
-import { defaultHeadLimits } from './fields.ts';
+import { defaultHeadLimits, type HeadLimits } from './fields.ts';
 import { Http1Gate } from './gate.ts';
 import { type Authenticate, judged } from './judged.ts';
 
@@ -101,11 +101,12 @@ export class HttpFront {
     const authenticate: Authenticate = (fields) => this.#authenticator.authenticate(destination.port, fields);
     const refused = ({ reason, detail }: Pick<Refusal, 'reason' | 'detail'>): void =>
       log.refused({ direction: 'inbound', reason, ...(detail === undefined ? {} : { detail }), source, destination });
+    const limits = limitsOf(policy);
     const lapsed = (): void => refused({ reason: 'token_invalid', detail: 'expired' });
     const http1 = (inner: Half): GateHalf => {
       const judge = judged(requests, authenticate, refused, lapsed);
       const gate = new Http1Gate(inner, {
-        limits: defaultHeadLimits,
+        limits,
         headTimeoutMs: HEAD_TIMEOUT_MS,
         bodyTimeoutMs: BODY_TIMEOUT_MS,
         now: () => this.#deps.clock.now(),
@@ -124,7 +125,7 @@ export class HttpFront {
     };
     const http2 = (inner: Half): GateHalf => {
       const gate = new Http2Gate(inner, {
-        limits: defaultHeadLimits,
+        limits,
         headTimeoutMs: HEAD_TIMEOUT_MS,
         plan,
         judge: judgedStreams(requests, authenticate, refused),
@@ -153,6 +154,12 @@ export class HttpFront {
     return edits;
   }
 }
+
+function limitsOf({ underscoresInHeaders }: EffectivePolicy): HeadLimits {
+  return underscoresInHeaders === 'Pass' ? underscoresPass : defaultHeadLimits;
+}
+
+const underscoresPass: HeadLimits = { ...defaultHeadLimits, refuseUnderscores: 'disguised' };
 
 /** What goes into answers over TLS is no reason to read plaintext. */
 function wantsHttp(policy: EffectivePolicy, transport: LiveFacts['transport']): boolean {

@@ -4,10 +4,10 @@
 import type { Reason } from '../../lib/api/reasons.ts';
 import { type Exchange, traceContext } from '../exchange.ts';
 import type { HeaderPlan } from '../headers/plan.ts';
+import type { HeadLimits } from '../http1/fields.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
 import type { RequestsPhase } from '../relay/requests.ts';
 import { type ConnectionRule, codeOf, errorCodes, frameTypes, type MessageRule, reasonOf } from './codes.ts';
-import type { ListLimits } from './decoder.ts';
 import { frame, goawayFrame } from './encode.ts';
 import type { RequestHead } from './head.ts';
 import { Outlet } from './outlet.ts';
@@ -26,7 +26,7 @@ export interface Http2Broken {
 
 /** What a gate is told. */
 export interface Http2GateOptions {
-  readonly limits: ListLimits;
+  readonly limits: HeadLimits;
   /** How long a frame that has to be whole, or a header block, may take from its first octet to its last. */
   readonly headTimeoutMs: number;
   /** What is taken out of messages and put in. */

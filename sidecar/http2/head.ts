@@ -1,5 +1,7 @@
 // Heads of HTTP/2 messages (RFC 9113 sections 8.2 and 8.3) out of their field lines: what rules ask for, and whatever makes a message
 // malformed, with the same words as for HTTP/1.1. A reader is reused: what it holds is of the last head.
+import { isDisguised } from '../headers/plan.ts';
+import type { HeadLimits } from '../http1/fields.ts';
 import { hostOctet, targetOctet, tokenOctet } from '../http1/octets.ts';
 import type { MessageRule } from './codes.ts';
 import { type Field, kinds, LAST_PSEUDO } from './field.ts';
@@ -28,8 +30,15 @@ export class RequestHead {
   #ambiguous = false;
   #traces = 0;
 
-  /** Reads the lines. Returns the rule that is broken, or undefined. `connectProtocol`: the application has allowed extended CONNECT. */
-  read(fields: readonly Field[], { connectProtocol }: { readonly connectProtocol: boolean }): MessageRule | undefined {
+  /**
+   * Reads the lines. Returns the rule that is broken, or undefined. `connectProtocol`: the application has allowed extended CONNECT.
+   * `refuseUnderscores`: see HeadLimits.
+   */
+  read(
+    fields: readonly Field[],
+    { connectProtocol }: { readonly connectProtocol: boolean },
+    refuseUnderscores: HeadLimits['refuseUnderscores'],
+  ): MessageRule | undefined {
     this.#clear(fields);
     let ordinary = false;
     for (const field of fields) {
@@ -41,7 +50,7 @@ export class RequestHead {
         if (broken !== undefined) return broken;
       } else if (kind === kinds.ordinary) {
         ordinary = true;
-        if (field.ambiguous) this.#ambiguous = true;
+        if (field.ambiguous && (refuseUnderscores === true || isDisguised(field.name))) this.#ambiguous = true;
       } else if (ordinary || !this.#pseudo(field)) return 'bad_pseudo_field';
     }
     // Metadata of gRPC may have underscores (its specification, "Requests"), and CGI has no part in it.

@@ -255,13 +255,13 @@ export class Requests implements FrameSink {
 
   #request(block: Block): Verdict {
     const head = this.#head;
-    const { streams, requests, application, floods, farewell } = this.#state;
+    const { streams, requests, application, floods, farewell, refuseUnderscores } = this.#state;
     if (!farewell.takes(block.stream)) return this.#tooLate(block);
     const { overflow, fields } = requests.decoder;
     // A malformed request is not asked about twice.
     if (this.#waiting === undefined) {
       if (overflow !== undefined) return this.#tooLarge(block, overflow);
-      const broken = head.read(fields, application) ?? bodyFault(head, block);
+      const broken = head.read(fields, application, refuseUnderscores) ?? bodyFault(head, block);
       if (broken !== undefined) return this.#refuse(block, broken, errorCodes.protocolError);
       if (streams.size >= MAX_STREAMS) return this.#refuse(block, 'too_many_streams', errorCodes.refusedStream);
     }

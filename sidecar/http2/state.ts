@@ -1,9 +1,10 @@
 // What both directions of a connection have in common: streams, what either side has said of itself, and how much the client has left of its
 // patience.
 import type { HeaderPlan } from '../headers/plan.ts';
+import type { HeadLimits } from '../http1/fields.ts';
 import { Blocks } from './blocks.ts';
 import { settingIds } from './codes.ts';
-import { Decoder, type ListLimits } from './decoder.ts';
+import { Decoder } from './decoder.ts';
 import type { Line } from './encode.ts';
 import { Farewell } from './farewell.ts';
 import { Floods } from './floods.ts';
@@ -40,7 +41,11 @@ export class ConnectionState {
   readonly requests: Blocks;
   readonly answers: Blocks;
 
-  constructor(limits: ListLimits, plan: HeaderPlan, nowMs: () => number) {
+  /** See HeadLimits. */
+  readonly refuseUnderscores: HeadLimits['refuseUnderscores'];
+
+  constructor(limits: HeadLimits, plan: HeaderPlan, nowMs: () => number) {
+    this.refuseUnderscores = limits.refuseUnderscores;
     this.plan = plan;
     this.answerLines = plan.answers.map(lowerCase);
     this.floods = new Floods(nowMs);

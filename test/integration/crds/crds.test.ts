@@ -155,7 +155,7 @@ describe('the API server', () => {
         sinks: [],
       },
       revocation: { mode: 'Soft', maxAge: '1h' },
-      http: { accessLog: 'Denied', accessLogOneIn: 1 },
+      http: { accessLog: 'Denied', accessLogOneIn: 1, underscoresInHeaders: 'Refuse' },
       connections: {
         maxAge: '12h',
         idleTimeout: '1h',

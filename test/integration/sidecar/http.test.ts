@@ -135,6 +135,19 @@ describe.each(['Tunnel', 'Direct'] as const)('HTTP between sidecars by %s', (tra
   });
 });
 
+test.each([
+  ['refuses names of fields with underscores', {}, 400],
+  ['passes them where the policy says so', { underscoresInHeaders: 'Pass' }, 200],
+] as const)('%s', async (_, self, status) => {
+  const pod = await web(self);
+  const shop = await mesh.pod('shop');
+  const got = await ask(shop.dial(8080), 'GET /a HTTP/1.1\r\nHost: web\r\nX_Tenant: a\r\nConnection: close\r\n\r\n');
+  expect(got).toContain(`HTTP/1.1 ${status} `);
+  const disguised = await ask(shop.dial(8080), 'GET / HTTP/1.1\r\nHost: web\r\nClient_Cert: :a:\r\n\r\n');
+  expect(disguised).toContain('malformed: underscore_in_field_name\n');
+  await until(() => refusals(pod).length > 0, 'the refusal is logged');
+});
+
 test('never says Strict-Transport-Security over plaintext (RFC 6797 section 7.2)', async () => {
   const pod = await web({ mode: 'Permissive' });
   const socket = pod.knock();

@@ -152,7 +152,7 @@ export function responseBy(octets: string, asked: string): Said {
 }
 
 const guardedTrailers =
-  /^(?:content-length|transfer-encoding|host|trailer|te|connection|client-cert|client-cert-chain|x-forwarded-client-cert)$/i;
+  /^(?:content[-_]length|transfer[-_]encoding|host|trailer|te|connection|client[-_]cert|client[-_]cert[-_]chain|x[-_]forwarded[-_]client[-_]cert)$/i;
 
 /** Where chunks end in the octets; undefined when they do not, or are none. */
 export function chunksBy(octets: string): number | undefined {

@@ -18,7 +18,7 @@ import { LinkDuplex } from './linkduplex.ts';
 
 /** What a gate of a test has unless the test says otherwise. */
 export const gateOptions: Http2GateOptions = {
-  limits: { octets: 32_768, fields: 100 },
+  limits: { octets: 32_768, fields: 100, refuseUnderscores: true },
   headTimeoutMs: 10_000,
   plan: { removed: [], proved: [], answers: [] },
 };

@@ -99,6 +99,7 @@ const policy: Whole<TLSPolicySpec> = {
     clientCertificate: { headers: ['Client-Cert'], trustedForwarders: [''] },
     accessLog: 'All',
     accessLogOneIn: 1,
+    underscoresInHeaders: 'Pass',
   },
   connections: { maxAge: '', idleTimeout: '', handshakeTimeout: '', maxConcurrent: 1, transport: 'Tunnel' },
 };

@@ -30,6 +30,8 @@ describe('what holds for a pod', () => {
       { connections: { transport: 'Direct' } },
       { connections: { ...defaultPolicy.connections, transport: 'Direct' } },
     ],
+    ['names with underscores', { http: { underscoresInHeaders: 'Pass' } }, { underscoresInHeaders: 'Pass' }],
+    ['no names with underscores', { http: { underscoresInHeaders: 'Refuse' } }, {}],
     ['HSTS', { http: { hsts: { maxAge: '1m' } } }, { http: { hsts: 'max-age=60' } }],
     [
       'durations in milliseconds',

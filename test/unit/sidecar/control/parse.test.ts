@@ -58,6 +58,14 @@ describe('a snapshot of this pod', () => {
     expect(parseSelf(secure)).toEqual(secure);
   });
 
+  test.each([
+    ['Pass', { underscoresInHeaders: 'Pass' }],
+    ['a word of a later version', {}],
+  ])('refuses names with underscores unless it says otherwise: %s', (told, expected) => {
+    const { policy } = parseSelf(changed(self, 'policy.underscoresInHeaders', told));
+    expect(policy).toEqual({ ...self.policy, ...expected });
+  });
+
   test('lets nobody in where its authorization rules cannot be read', () => {
     const newer = { ...self, policy: { ...self.policy, authorization: { form: 2 } } };
     expect(parseSelf(newer).policy.authorization?.rules).toEqual([{ name: 'unreadable-rules', effect: 'Deny' }]);

@@ -52,6 +52,7 @@ describe('a body', () => {
     ['chunk_line_too_long', 'an extension without end', `1;${'a'.repeat(5_000)}`],
     ['trailers_too_large', 'trailers without end', `0\r\nX: ${'a'.repeat(9_000)}`],
     ['framing_field_in_trailers', 'Content-Length in a trailer', '0\r\ncontent-LENGTH: 5\r\n\r\n'],
+    ['framing_field_in_trailers', 'Content-Length with an underscore', '0\r\ncontent_length: 5\r\n\r\n'],
     ['framing_field_in_trailers', 'Transfer-Encoding in a trailer', '0\r\nTransfer-Encoding: x\r\n\r\n'],
     ['bad_field_name', 'a folded trailer', '0\r\nX: a\r\n b\r\n\r\n'],
     ['bad_field_value', 'a lone LF in a trailer', '0\r\nX: a\nY: b\r\n\r\n'],

@@ -18,6 +18,7 @@ import {
   settings,
   settingsAck,
 } from '../../../support/http2/raw.ts';
+import { gateOptions } from '../../../support/http2/throughgate.ts';
 
 const { protocolError, frameSizeError, streamClosed, compressionError, flowControlError, enhanceYourCalm } = errorCodes;
 const end = flags.endStream;
@@ -274,6 +275,18 @@ describe('a stream is reset for', () => {
     expect(played?.broken).toEqual([]);
     expect(played?.passed).toHaveLength(1);
   });
+
+  test.each([
+    ['x_y: z', []],
+    ['client_cert: z', ['underscore_in_field_name']],
+    ['x-forwarded_client_cert: z', ['underscore_in_field_name']],
+  ])(
+    'of names with underscores, where the policy lets them pass, those behind which nothing hides: %s',
+    (line, rules) => {
+      opened({ limits: { ...gateOptions.limits, refuseUnderscores: 'disguised' } }).sends(headers(1, [...good, line]));
+      expect(played?.broken.map(({ rule }) => rule)).toEqual(rules);
+    },
+  );
 
   test('extended CONNECT passes where the application has allowed it (RFC 8441)', () => {
     opened().says(settings([settingIds.enableConnectProtocol, 1]));

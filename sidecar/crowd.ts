@@ -26,7 +26,7 @@ export class Crowd<T extends Placed> {
   delete(member: T): boolean {
     const members = this.#members;
     const { place } = member;
-    if (members[place] !== member) return false;
+    if (place < 0 || members[place] !== member) return false;
     member.place = -1;
     const last = members.pop();
     if (last === undefined || last === member) return true;

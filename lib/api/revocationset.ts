@@ -11,7 +11,8 @@ export class RevocationSet {
   readonly #identities = new Map<string, number>();
   readonly #serials = new Map<string, number>();
   readonly #lists = new Map<string, ReadonlySet<string>>();
-  readonly #isEmpty: boolean;
+  /** It revokes nothing. */
+  readonly isEmpty: boolean;
 
   constructor({ entries, lists }: Revoked) {
     for (const entry of entries) {
@@ -20,7 +21,7 @@ export class RevocationSet {
       else keepLater(this.#serials, plainSerial(entry.serial), untilMs);
     }
     for (const { issuer, serials } of lists) this.#lists.set(issuer, new Set(serials.map(plainSerial)));
-    this.#isEmpty = entries.length === 0 && lists.length === 0;
+    this.isEmpty = entries.length === 0 && lists.length === 0;
   }
 
   /** How many identities and serials are revoked, those whose end has passed among them. */
@@ -33,7 +34,7 @@ export class RevocationSet {
   /** What of a certificate's holder is revoked, for a log line; undefined when nothing is. */
   find({ identity, serial, issuer }: RevocationSubject, nowMs: number): string | undefined {
     // Asked several times for each connection, and nearly always of nothing.
-    if (this.#isEmpty) return undefined;
+    if (this.isEmpty) return undefined;
     if (nowMs < (this.#identities.get(identity) ?? -Infinity)) return `identity ${identity}`;
     const plain = plainSerial(serial);
     if (nowMs < (this.#serials.get(plain) ?? -Infinity)) return `serial ${serial}`;

@@ -25,6 +25,8 @@ export interface StatusDeps {
 }
 
 type Seen = StatusReport['plaintext'][number];
+/** A caller that is still being counted. */
+type Counted = CallerSeen & { count: number };
 
 const EVERY_MS = 30_000;
 /** A first plaintext connection and a change are told soon, a burst of them in one report. */
@@ -42,7 +44,9 @@ export class StatusReporter {
   readonly #deps: StatusDeps;
   #seen = new Map<string, Seen>();
   #rules = new Map<string, RuleHits>();
-  #callers = new Map<string, CallerSeen>();
+  #callers = new Map<string, Counted>();
+  /** The caller that came last: of a tunnel it is always the same. */
+  #lastCaller: Counted | undefined;
   readonly #requests = new RequestNotes();
   /** Rules and callers that were told of once: what is new is told soon, in case that this pod does not live long. */
   readonly #told = new Set<string>();
@@ -86,11 +90,21 @@ export class StatusReporter {
 
   /** Counts a connection of a caller that was let in. */
   caller({ identity, port }: Omit<CallerSeen, 'count'>): void {
+    const last = this.#lastCaller;
+    if (last?.identity === identity && last.port === port) {
+      last.count += 1;
+      return;
+    }
     const key = `${port} ${identity}`;
-    const known = this.#callers.get(key);
-    if (known === undefined && this.#callers.size >= MAX_SEEN) return;
-    this.#callers.set(key, { identity, port, count: (known?.count ?? 0) + 1 });
-    if (known === undefined) this.#tellSoon(key);
+    let seen = this.#callers.get(key);
+    if (seen === undefined) {
+      if (this.#callers.size >= MAX_SEEN) return;
+      seen = { identity, port, count: 0 };
+      this.#callers.set(key, seen);
+      this.#tellSoon(key);
+    }
+    seen.count += 1;
+    this.#lastCaller = seen;
   }
 
   /** Counts a request that was let through. It is told with the next report. */
@@ -130,6 +144,7 @@ export class StatusReporter {
     this.#seen = new Map();
     this.#rules = new Map();
     this.#callers = new Map();
+    this.#lastCaller = undefined;
     this.#keysWanted = new Set();
     const rules = hits.size === 0 ? {} : { rules: [...hits.values()] };
     const callers = came.size === 0 ? {} : { callers: [...came.values()] };
@@ -143,6 +158,7 @@ export class StatusReporter {
       this.#seen = added(seen, this.#seen);
       this.#rules = added(hits, this.#rules);
       this.#callers = added(came, this.#callers);
+      this.#lastCaller = undefined;
       this.#keysWanted = new Set([...issuers, ...this.#keysWanted]);
       this.#requests.putBack(asked);
     }

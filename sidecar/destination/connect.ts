@@ -47,7 +47,6 @@ const nothingThere: Failed = {
   reason: 'upstream_unreachable',
   detail: 'the destination has no ready endpoint',
   fault: 'endpoint',
-  ms: 0,
 };
 
 /** Reaches endpoints. */

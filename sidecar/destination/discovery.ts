@@ -58,6 +58,8 @@ const SWEEP_EVERY_MS = 30_000;
 export class Discovery {
   readonly #deps: DiscoveryDeps;
   readonly #entries: Lru<Entry>;
+  /** What was known of the address that was asked for last: nearly always the same, and its name need not be put together each time. */
+  #last: { readonly address: string; readonly port: number; readonly entry: Entry } | undefined;
 
   constructor(deps: DiscoveryDeps) {
     this.#deps = deps;
@@ -66,8 +68,11 @@ export class Discovery {
 
   /** What is known of an address that was asked for before; undefined when there is nothing but to `lookup`. */
   known(address: string, port: number): Lookup | undefined {
-    const entry = this.#entries.get(destinationKey(address, port));
+    const last = this.#last;
+    const isLast = last?.address === address && last.port === port;
+    const entry = isLast ? last.entry : this.#entries.get(destinationKey(address, port));
     if (entry?.answer === undefined) return undefined;
+    if (!isLast) this.#last = { address, port, entry };
     entry.usedMs = this.#deps.clock.nowMs();
     return entry.answer;
   }
@@ -142,6 +147,7 @@ export class Discovery {
       usedMs: this.#deps.clock.nowMs(),
     };
     if (snapshot !== undefined) this.#take(entry, snapshot);
+    this.#last = undefined;
     const evicted = this.#entries.set(key, entry);
     if (evicted !== undefined) this.#drop(evicted);
     return entry;
@@ -166,6 +172,7 @@ export class Discovery {
   }
 
   #drop(entry: Entry): void {
+    this.#last = undefined;
     this.#entries.delete(entry.key);
     entry.unsubscribe();
     entry.first.resolve();

@@ -3,15 +3,26 @@
 // `server._handle` with its `onconnection`, and of `tcp_wrap` and `stream_wrap` the TCP handle and its requests (handles.ts).
 import { isIP, type Server } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import { Crowd, type Placed } from '../crowd.ts';
 import type { BareDialled, BareHalves, BareIncoming, BareTarget } from './bare.ts';
 import type { Half } from './half.ts';
 import type { HandleOwner, OwnerEvents } from './handleowner.ts';
 import { type HandleParts, listeningHandleOf, type SocketName, type TcpHandle } from './handles.ts';
+import { later } from './later.ts';
 
 /** libuv's "there is no connection any more". */
 const UV_ENOTCONN = -107;
 /** As `keepAlive` asks for without a delay: the system's own times. */
 const KEEP_ALIVE_SECONDS = 0;
+
+/** How exactly the time of a connection that is dialled is kept: it is given up so much later at most. */
+const TICK_MS = 250;
+
+/** A connection that does not stand yet. */
+interface Dialling extends Placed {
+  ticksLeft: number;
+  readonly late: () => void;
+}
 
 /** Makes the half of a connection. */
 type MakeHalf = (owner: HandleOwner) => Half;
@@ -20,6 +31,9 @@ type MakeHalf = (owner: HandleOwner) => Half;
 export class BareConnections implements BareHalves {
   readonly #parts: HandleParts;
   readonly #makeHalf: MakeHalf;
+  /** One timer for all of them: nearly every one stands at once. */
+  readonly #dialling = new Crowd<Dialling>();
+  #ticking: NodeJS.Timeout | undefined;
 
   constructor(parts: HandleParts, makeHalf: MakeHalf) {
     this.#parts = parts;
@@ -45,20 +59,22 @@ export class BareConnections implements BareHalves {
 
   dial({ address, port }: BareTarget, timeoutMs: number, done: (dialled: BareDialled) => void): void {
     const handle = this.#parts.newTcp();
-    let isOver = false;
     const fail = (detail: string): void => {
-      isOver = true;
-      clearTimeout(timer);
+      this.#dialling.delete(dialling);
       handle.close();
       done({ ok: false, detail });
     };
-    const timer = setTimeout(() => fail('connect timeout'), timeoutMs);
+    // The tick that comes next may be about to.
+    const ticksLeft = Math.ceil(timeoutMs / TICK_MS) + 1;
+    const dialling: Dialling = { ticksLeft, late: () => fail('connect timeout'), place: -1 };
+    this.#dialling.add(dialling);
+    this.#ticking ??= setInterval(() => this.#tick(), TICK_MS);
     const request = this.#parts.newConnect();
     request.oncomplete = (status) => {
       // Given up before.
-      if (isOver) return;
+      if (dialling.place < 0) return;
       if (status !== 0) return fail(codeOf(status));
-      clearTimeout(timer);
+      this.#dialling.delete(dialling);
       handle.setNoDelay(true);
       handle.setKeepAlive(true, KEEP_ALIVE_SECONDS);
       done({ ok: true, half: this.#makeHalf(new BareConnection(handle, this.#parts)) });
@@ -67,9 +83,18 @@ export class BareConnections implements BareHalves {
     const error = isV6 ? handle.connect6(request, address, port) : handle.connect(request, address, port);
     if (error !== 0) fail(codeOf(error));
   }
-}
 
-const resolved = Promise.resolve();
+  /** Stops when there is nothing to wait for, so that it holds up no process that ends. */
+  #tick(): void {
+    for (const dialling of this.#dialling) {
+      dialling.ticksLeft -= 1;
+      if (dialling.ticksLeft <= 0) dialling.late();
+    }
+    if (this.#dialling.size > 0) return;
+    clearInterval(this.#ticking);
+    this.#ticking = undefined;
+  }
+}
 
 /** The system's name of an error, as a socket's error would have it. */
 function codeOf(error: number): string {
@@ -143,8 +168,7 @@ class BareConnection implements HandleOwner {
   }
 
   #isOver(): void {
-    // Node's queueMicrotask makes a resource for asynchronous hooks each time.
-    void resolved.then(() => {
+    later(() => {
       this.onGone?.();
       this.#events?.gone();
     });

@@ -119,6 +119,8 @@ export class Revocations {
 
   /** Why a holder of a certificate is not to be trusted; undefined when nothing is known against it. */
   revoked(subject: RevocationSubject): RevocationRefusal | undefined {
+    // Asked several times for each connection: not even for the time, then.
+    if (this.#set.isEmpty) return undefined;
     const detail = this.#set.find(subject, this.#nowMs());
     return detail === undefined ? undefined : { reason: 'revoked', detail: `${detail} is revoked` };
   }

@@ -47,9 +47,7 @@ export interface MeshConnection {
 }
 
 /** The outcome of dialling. */
-export type MeshDialled =
-  | { readonly ok: true; readonly connection: MeshConnection; readonly ms: number }
-  | Extract<Opened, { ok: false }>;
+export type MeshDialled = { readonly ok: true; readonly connection: MeshConnection } | Extract<Opened, { ok: false }>;
 
 /** What this proxy stands with now, or why with nothing. */
 export type Standing = { readonly ok: true; readonly generation: Generation } | ({ readonly ok: false } & Refusal);
@@ -73,7 +71,7 @@ export class MeshDialer {
   /** Connects and does the handshake, offering these application protocols, the best first. Never rejects. */
   async dial(target: Target, limits: OpenLimits, protocols: readonly string[]): Promise<MeshDialled> {
     const before = this.standing();
-    if (!before.ok) return { ...before, fault: 'own', ms: 0 };
+    if (!before.ok) return { ...before, fault: 'own' };
     const connected = await dialPlain(target, limits.connectTimeoutMs);
     if (!connected.ok) return connected;
     const startedAt = performance.now();
@@ -82,7 +80,7 @@ export class MeshDialer {
     const own = this.standing();
     if (!own.ok) {
       reset(raw);
-      return { ...own, fault: 'own', ms: connected.ms };
+      return { ...own, fault: 'own' };
     }
     const { generation } = own;
     const started = this.#deps.clock.now();
@@ -91,11 +89,11 @@ export class MeshDialer {
     const ms = performance.now() - startedAt;
     if (!('reason' in outcome)) {
       this.#deps.onHandshake({ target, made: outcome, ms });
-      return { ok: true, connection: outcome, ms };
+      return { ok: true, connection: outcome };
     }
     reset(raw);
     this.#deps.onHandshake({ target, refusal: outcome, ms });
-    return { ok: false, ...outcome, fault: 'endpoint', ms };
+    return { ok: false, ...outcome, fault: 'endpoint' };
   }
 
   /** The newest credentials, whether they can be used or not. */

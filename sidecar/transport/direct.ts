@@ -24,7 +24,7 @@ export class DirectTransport implements Transport {
     const { dialer, openHalf } = this.#deps;
     void dialer.dial(target, limits, [ALPN_DIRECT]).then((dialled) => {
       if (!dialled.ok) return tell(dialled);
-      return tell({ ok: true, leg: directLeg(dialled.connection, openHalf), ms: dialled.ms });
+      return tell({ ok: true, leg: directLeg(dialled.connection, openHalf) });
     });
   }
 }

@@ -17,13 +17,10 @@ export interface PlainTarget {
 }
 
 /** A connected socket that nobody reads yet, or why there is none. */
-export type Dialled =
-  | { readonly ok: true; readonly socket: Socket; readonly ms: number }
-  | Extract<Opened<Leg>, { ok: false }>;
+export type Dialled = { readonly ok: true; readonly socket: Socket } | Extract<Opened<Leg>, { ok: false }>;
 
 /** Dials; `ok: false` with `upstream_unreachable` when there is no connection in time. Never rejects. */
 export function dialPlain({ address, port }: PlainTarget, timeoutMs: number): Promise<Dialled> {
-  const startedAt = performance.now();
   const { promise, resolve } = Promise.withResolvers<Dialled>();
   const socket = connect({
     host: address,
@@ -36,15 +33,14 @@ export function dialPlain({ address, port }: PlainTarget, timeoutMs: number): Pr
   const fail = (detail: string): void => {
     clearTimeout(timer);
     socket.destroy();
-    const ms = performance.now() - startedAt;
-    resolve({ ok: false, reason: 'upstream_unreachable', detail, fault: 'endpoint', ms });
+    resolve({ ok: false, reason: 'upstream_unreachable', detail, fault: 'endpoint' });
   };
   const timer = setTimeout(() => fail('connect timeout'), timeoutMs);
   // Stays for the life of the socket: a lost connection must find a listener at any time.
   socket.on('error', (error) => fail(systemCode(error) ?? 'connect failed'));
   socket.once('connect', () => {
     clearTimeout(timer);
-    resolve({ ok: true, socket, ms: performance.now() - startedAt });
+    resolve({ ok: true, socket });
   });
   return promise;
 }
@@ -62,15 +58,13 @@ export function openPlain(
   const { bare } = openHalf;
   if (bare === undefined || isIP(target.address) === 0) {
     void dialPlain(target, timeoutMs).then((dialled) =>
-      tell(dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) }, ms: dialled.ms } : dialled),
+      tell(dialled.ok ? { ok: true, leg: { half: openHalf(dialled.socket) } } : dialled),
     );
     return;
   }
-  const startedAt = performance.now();
   bare.dial(target, timeoutMs, (dialled) => {
-    const ms = performance.now() - startedAt;
-    if (dialled.ok) tell({ ok: true, leg: dialled, ms });
-    else tell({ ok: false, reason: 'upstream_unreachable', detail: dialled.detail, fault: 'endpoint', ms });
+    if (dialled.ok) tell({ ok: true, leg: dialled });
+    else tell({ ok: false, reason: 'upstream_unreachable', detail: dialled.detail, fault: 'endpoint' });
   });
 }
 

@@ -38,14 +38,13 @@ export interface TunnelPlace {
 
 /** The outcome of opening. No application byte has been sent when it failed, so another endpoint may be tried. */
 export type Opened<L extends Leg = SecureLeg> =
-  | { readonly ok: true; readonly leg: L; readonly ms: number }
+  | { readonly ok: true; readonly leg: L }
   | {
       readonly ok: false;
       readonly reason: Reason;
       readonly detail: string;
       /** `own`: no other endpoint can do better. */
       readonly fault: 'endpoint' | 'own';
-      readonly ms: number;
     };
 
 /** Bounds of one attempt in milliseconds, and for whom it is. */

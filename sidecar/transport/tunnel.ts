@@ -54,7 +54,6 @@ interface Attempt {
   readonly target: Target;
   readonly limits: OpenLimits;
   readonly tell: (opened: Opened) => void;
-  readonly startedAt: number;
   /** Tunnels that ended before they answered. */
   tries: number;
 }
@@ -65,6 +64,8 @@ export class TunnelTransport implements Transport {
   readonly #deps: TunnelTransportDeps;
   readonly #direct: DirectTransport;
   readonly #peers = new Map<string, PeerTunnels>();
+  /** Who was asked for last: of a few it is nearly always the same, by the same object. */
+  #last: { readonly target: Target; readonly peer: PeerTunnels } | undefined;
   readonly #peerDeps: PeerTunnelsDeps;
 
   constructor(deps: TunnelTransportDeps) {
@@ -81,7 +82,7 @@ export class TunnelTransport implements Transport {
 
   open(target: Target, limits: OpenLimits, tell: (opened: Opened) => void): void {
     if (this.#deps.limits().transport === 'Direct') this.#direct.open(target, limits, tell);
-    else this.#try({ target, limits, tell, startedAt: performance.now(), tries: 0 });
+    else this.#try({ target, limits, tell, tries: 0 });
   }
 
   /** New credentials or another policy: tunnels are replaced, or given up. */
@@ -97,9 +98,9 @@ export class TunnelTransport implements Transport {
   }
 
   #try(attempt: Attempt): void {
-    const { target, limits, tell, startedAt } = attempt;
+    const { target, limits, tell } = attempt;
     const own = this.#deps.dialer.standing();
-    if (!own.ok) return tell({ ...own, fault: 'own', ms: performance.now() - startedAt });
+    if (!own.ok) return tell({ ...own, fault: 'own' });
     const peer = this.#peer(target);
     const ready = peer.ready();
     if (ready !== undefined) return this.#openStream(ready, own.generation, attempt);
@@ -118,7 +119,7 @@ export class TunnelTransport implements Transport {
 
   #openStream(tunnel: ClientTunnel, generation: Generation, attempt: Attempt): void {
     const verdict = generation.judgeAgain(tunnel.peer, this.#deps.clock.now());
-    if (!verdict.ok) return attempt.tell(this.#failure(verdict.reason, verdict.detail, attempt.startedAt));
+    if (!verdict.ok) return attempt.tell(failure(verdict.reason, verdict.detail));
     const opening = { port: tunnel.place.port, source: attempt.limits.source, startedMs: this.#nowMs() };
     const stream: TunnelStream = tunnel.session.open(opening, (answer) =>
       this.#answered(tunnel, stream, answer, attempt),
@@ -127,17 +128,17 @@ export class TunnelTransport implements Transport {
   }
 
   #answered(tunnel: ClientTunnel, half: TunnelStream, answer: Answer, attempt: Attempt): void {
-    const { tell, startedAt } = attempt;
+    const { tell } = attempt;
     switch (answer.kind) {
       case 'accepted': {
         const { id, tls, peer, generation } = tunnel;
         const leg = { half, tls, peer, ownNotAfter: generation.notAfter, tunnel: { id, stream: half.id } };
-        return tell({ ok: true, leg, ms: performance.now() - startedAt });
+        return tell({ ok: true, leg });
       }
       case 'refused':
-        return tell(this.#failure(answer.reason, 'the far side refused the stream', startedAt));
+        return tell(failure(answer.reason, 'the far side refused the stream'));
       case 'late':
-        return tell(this.#failure('upstream_unreachable', 'no answer to the stream in time', startedAt));
+        return tell(failure('upstream_unreachable', 'no answer to the stream in time'));
       case 'elsewhere':
         return this.#again(tunnel, attempt);
     }
@@ -150,13 +151,12 @@ export class TunnelTransport implements Transport {
     tunnel.session.retire();
     attempt.tries += 1;
     if (attempt.tries < MAX_TRIES) return this.#try(attempt);
-    const detail = 'the tunnel ended before the answer';
-    return attempt.tell(this.#failure('upstream_unreachable', detail, attempt.startedAt));
+    return attempt.tell(failure('upstream_unreachable', 'the tunnel ended before the answer'));
   }
 
   #openDirect(connection: MeshConnection | undefined, { target, limits, tell }: Attempt): void {
     if (connection === undefined) this.#direct.open(target, limits, tell);
-    else tell({ ok: true, leg: directLeg(connection, this.#deps.openHalf), ms: 0 });
+    else tell({ ok: true, leg: directLeg(connection, this.#deps.openHalf) });
   }
 
   #adopt(target: Target, connection: MeshConnection): ClientTunnel | undefined {
@@ -216,16 +216,20 @@ export class TunnelTransport implements Transport {
   }
 
   #peer(target: Target): PeerTunnels {
+    if (this.#last?.target === target) return this.#last.peer;
     const key = `${target.address} ${target.port} ${target.identity}`;
-    const known = this.#peers.get(key);
-    if (known !== undefined) return known;
-    if (this.#peers.size >= MAX_PEERS) this.#sweep();
-    const peer = new PeerTunnels(this.#peerDeps, target);
-    this.#peers.set(key, peer);
+    let peer = this.#peers.get(key);
+    if (peer === undefined) {
+      if (this.#peers.size >= MAX_PEERS) this.#sweep();
+      peer = new PeerTunnels(this.#peerDeps, target);
+      this.#peers.set(key, peer);
+    }
+    this.#last = { target, peer };
     return peer;
   }
 
   #sweep(): void {
+    this.#last = undefined;
     for (const [key, peer] of this.#peers) if (peer.isEmpty) this.#peers.delete(key);
   }
 
@@ -240,11 +244,11 @@ export class TunnelTransport implements Transport {
     return verdict.ok ? undefined : verdict.reason;
   }
 
-  #failure(reason: Reason, detail: string, startedAt: number): Failed {
-    return { ok: false, reason, detail, fault: 'endpoint', ms: performance.now() - startedAt };
-  }
-
   #nowMs(): number {
     return this.#deps.clock.nowMs();
   }
+}
+
+function failure(reason: Reason, detail: string): Failed {
+  return { ok: false, reason, detail, fault: 'endpoint' };
 }

@@ -2,6 +2,7 @@
 // bytes of frames are the session's business. Never more than a window waits here for a reader that does not read.
 import type { Reason } from '../../lib/api/reasons.ts';
 import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
+import { later } from '../relay/later.ts';
 import type { Rule } from './codes.ts';
 import { BLOCK_BYTES, DATA_BYTES, MAX_CREDIT, WINDOW_BYTES } from './frame.ts';
 import type { Answer } from './table.ts';
@@ -91,10 +92,10 @@ export class TunnelStream implements Half {
     this.#events = events;
     if (this.#lost !== undefined) {
       const { reason } = this.#lost;
-      queueMicrotask(() => events.closed(reason));
+      later(() => events.closed(reason));
       return;
     }
-    if (this.#holdsIn || this.#gotEnd) queueMicrotask(() => this.resume());
+    if (this.#holdsIn() || this.#gotEnd) later(() => this.resume());
     else this.#held = false;
   }
 
@@ -194,7 +195,7 @@ export class TunnelStream implements Half {
     if (this.#phase === 'lingering' || this.#destroying) {
       // Nobody reads any more: the peer has to know, as it would of a closed socket.
       this.reset();
-    } else if (this.#held || this.#holdsIn) {
+    } else if (this.#held || this.#holdsIn()) {
       this.#in ??= [];
       this.#in.push(lent ? new Uint8Array(bytes) : bytes);
       this.#port.hold(bytes.length);
@@ -208,7 +209,7 @@ export class TunnelStream implements Half {
     if (this.#gotEnd) return 'after_end';
     this.#gotEnd = true;
     if (this.#phase === 'lingering') this.#over();
-    else if (!this.#held && !this.#holdsIn) this.#tellEnd();
+    else if (!this.#held && !this.#holdsIn()) this.#tellEnd();
     return undefined;
   }
 
@@ -237,7 +238,7 @@ export class TunnelStream implements Half {
     else if (this.#phase !== 'closed') this.#close(reason, 'now');
   }
 
-  get #holdsIn(): boolean {
+  #holdsIn(): boolean {
     return this.#in !== undefined && this.#in.length > 0;
   }
 
@@ -314,7 +315,7 @@ export class TunnelStream implements Half {
     this.#drop();
     this.#phase = 'lingering';
     const events = this.#events;
-    queueMicrotask(() => events?.closed());
+    later(() => events?.closed());
     return undefined;
   }
 
@@ -324,7 +325,7 @@ export class TunnelStream implements Half {
     this.#lost = { reason };
     const events = this.#events;
     if (when === 'now') events?.closed(reason);
-    else queueMicrotask(() => events?.closed(reason));
+    else later(() => events?.closed(reason));
   }
 
   #over(): void {

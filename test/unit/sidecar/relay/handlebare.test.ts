@@ -140,7 +140,7 @@ describe('dialling', () => {
     try {
       const { connections, handle, owners } = bench();
       const dialled = dial(connections, '10.0.0.1', 2_000);
-      jest.advanceTimersByTime(2_000);
+      jest.advanceTimersByTime(2_250);
       handle.request?.oncomplete(UV_ECANCELED);
       expect(await dialled).toEqual({ ok: false, detail: 'connect timeout' });
       expect(handle.calls).toEqual(['connect 10.0.0.1 80', 'close']);

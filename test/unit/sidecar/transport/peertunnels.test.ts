@@ -18,7 +18,6 @@ const failure: MeshDialled = {
   reason: 'upstream_unreachable',
   detail: 'ECONNREFUSED',
   fault: 'endpoint',
-  ms: 1,
 };
 
 function aTunnel(): ClientTunnel {
@@ -58,7 +57,7 @@ function bench(outcomes: readonly ('tunnel' | 'direct' | 'failed')[]) {
         state.dials += 1;
         await settled(2);
         next = left.shift() ?? 'failed';
-        return next === 'failed' ? failure : { ok: true, connection: {} as MeshConnection, ms: 1 };
+        return next === 'failed' ? failure : { ok: true, connection: {} as MeshConnection };
       },
       adopt: () => {
         if (next === 'direct') return undefined;

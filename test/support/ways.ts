@@ -1,4 +1,5 @@
-// The ways in which bytes travel between two sidecars: every transport over every relay. Suites that run over all of them print the matrix.
+// The ways in which bytes travel between two sidecars: every transport over every relay. `make test` prints the matrix of what ran over which, and runs
+// suites that name no relay once for each (hack/bothrelays.ts).
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import { defaultRelay, type RelayName, relayNames } from './relays.ts';
 

@@ -1,5 +1,6 @@
 // What was negotiated on a TLS connection, for the log.
 import type { TLSSocket } from 'node:tls';
+import { groupOfSession } from './group.ts';
 
 /** Facts of one finished handshake. */
 export interface TlsFacts {
@@ -7,7 +8,7 @@ export interface TlsFacts {
   readonly version: string;
   /** IANA name of the cipher suite. */
   readonly cipher: string;
-  /** Key exchange group; Node shows it on the side that opened the connection only. */
+  /** Key exchange group. */
   readonly group: string | undefined;
   readonly resumed: boolean;
   /** Serial of the certificate that this proxy stood with. */
@@ -22,7 +23,7 @@ export function tlsFacts(socket: TLSSocket, { serial, started }: { serial: strin
   return {
     version: socket.getProtocol() ?? 'unknown',
     cipher: socket.getCipher().standardName,
-    group: groupOf(socket.getEphemeralKeyInfo()),
+    group: groupOf(socket.getEphemeralKeyInfo()) ?? groupOfSession(socket.getSession()),
     resumed: socket.isSessionReused(),
     serial,
     started: started.toISOString(),

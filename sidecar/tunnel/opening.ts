@@ -21,9 +21,8 @@ const nothing = new Uint8Array();
 /** The payload. An address that is neither IPv4 nor IPv6 (a link-local one with its zone) is left out. */
 export function encodeOpening({ port, source, startedMs }: Opening): Uint8Array {
   const { address: text = '', port: from = 0 } = source ?? {};
-  const isV4 = isIPv4(text);
-  const address = isV4 ? nothing : addressBytes(text);
-  const length = isV4 ? 4 : address.length;
+  const address = knownBytes(text);
+  const { length } = address;
   const bytes = new Uint8Array(FIXED_BYTES + length);
   // Once for each connection: plain stores cost a fraction of a DataView.
   bytes[0] = port >>> 8;
@@ -39,8 +38,7 @@ export function encodeOpening({ port, source, startedMs }: Opening): Uint8Array 
   bytes[8] = length;
   bytes[9] = from >>> 8;
   bytes[10] = from;
-  if (isV4) quad(bytes, text);
-  else bytes.set(address, FIXED_BYTES);
+  for (let at = 0; at < length; at += 1) bytes[FIXED_BYTES + at] = address[at] ?? 0;
   return bytes;
 }
 
@@ -53,8 +51,33 @@ export function decodeOpening(bytes: Uint8Array): Opening | undefined {
   if (port === 0 || !isKnown || bytes.length < FIXED_BYTES + length) return undefined;
   const startedMs = (readUint32(bytes, 0) & 65_535) * 2 ** 32 + readUint32(bytes, 4);
   if (length === NO_ADDRESS) return { port, startedMs, source: undefined };
-  const address = bytes.subarray(FIXED_BYTES, FIXED_BYTES + length);
-  return { port, startedMs, source: { address: addressText(address), port: readUint32(bytes, 9) >>> 16 } };
+  const address =
+    length === 4
+      ? quadText(readUint32(bytes, FIXED_BYTES))
+      : formatIPv6(bytes.subarray(FIXED_BYTES, FIXED_BYTES + length));
+  return { port, startedMs, source: { address, port: readUint32(bytes, 9) >>> 16 } };
+}
+
+/** Applications of one pod have one address or two: the last one's bytes are remembered. */
+let lastText = '';
+let lastBytes: Uint8Array = nothing;
+
+function knownBytes(text: string): Uint8Array {
+  if (text === lastText) return lastBytes;
+  lastBytes = isIPv4(text) ? Uint8Array.from(text.split('.'), Number) : addressBytes(text);
+  lastText = text;
+  return lastBytes;
+}
+
+/** And so is the last one's text. */
+let lastQuad = 0;
+let lastQuadText = '0.0.0.0';
+
+function quadText(quad: number): string {
+  if (quad === lastQuad) return lastQuadText;
+  lastQuad = quad;
+  lastQuadText = `${quad >>> 24}.${(quad >>> 16) & 255}.${(quad >>> 8) & 255}.${quad & 255}`;
+  return lastQuadText;
 }
 
 function addressBytes(address: string): Uint8Array {
@@ -66,23 +89,6 @@ function addressBytes(address: string): Uint8Array {
   return Uint8Array.from([...front, ...zeros, ...back].flatMap((group) => [group >> 8, group & 255]));
 }
 
-/** Writes the bytes of an IPv4 address that is known to be one. */
-function quad(bytes: Uint8Array, address: string): void {
-  let byte = 0;
-  let to = FIXED_BYTES;
-  for (let at = 0; at < address.length; at += 1) {
-    const digit = address.charCodeAt(at) - 48;
-    if (digit >= 0) {
-      byte = byte * 10 + digit;
-      continue;
-    }
-    bytes[to] = byte;
-    to += 1;
-    byte = 0;
-  }
-  bytes[to] = byte;
-}
-
 /** The 16-bit groups of one side of an IPv6 address; an IPv4 address at its end is two. */
 function groupsOf(text: string): readonly number[] {
   return text.split(':').flatMap((group) => {
@@ -91,8 +97,4 @@ function groupsOf(text: string): readonly number[] {
     const [a = 0, b = 0, c = 0, d = 0] = group.split('.').map(Number);
     return [(a << 8) | b, (c << 8) | d];
   });
-}
-
-function addressText(bytes: Uint8Array): string {
-  return bytes.length === 4 ? `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` : formatIPv6(bytes);
 }

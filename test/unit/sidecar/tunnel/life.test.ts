@@ -149,6 +149,24 @@ describe('an opening', () => {
     },
   );
 
+  test('carries each its own address, whatever the one before had', () => {
+    for (const address of [
+      '10.0.0.1',
+      '10.0.0.2',
+      '::1',
+      '10.0.0.2',
+      '',
+      '255.255.255.255',
+      '10.0.0.1',
+      '0.0.0.0',
+      '::2',
+      '::1',
+    ]) {
+      const source = address === '' ? undefined : { address, port: 7 };
+      expect(decodeOpening(encodeOpening({ ...anOpening, source }))?.source).toEqual(source);
+    }
+  });
+
   test.each(['', 'fe80::1%eth0', 'not an address'])('leaves out "%s"', (address) => {
     const opening = { ...anOpening, source: { address, port: 1 } };
     expect(decodeOpening(encodeOpening(opening))).toEqual({ ...anOpening, source: undefined });

@@ -34,6 +34,8 @@ export interface Refusal {
   readonly destination: Place;
   /** Outbound: the endpoint that was tried last. */
   readonly endpoint?: Place;
+  /** Inbound: who the caller has proved to be. */
+  readonly peer?: Entry['peer'];
   /** Inbound: the stream that was refused. */
   readonly tunnel?: TunnelFacts;
 }
@@ -108,10 +110,10 @@ export class AccessLog {
 
   /** One line, unless one of the same reason about the same peer was written in the last ten seconds. */
   refused(refusal: Refusal): void {
-    const { direction, reason, source, endpoint, destination } = refusal;
+    const { direction, reason, source, endpoint, destination, peer } = refusal;
     if (this.#mode() === 'None' && byPolicy.has(reason)) return;
-    const peer = direction === 'inbound' ? source.address : placeText(endpoint ?? destination);
-    this.#limited(`${direction} ${reason} ${peer}`, refusal, 'connection refused');
+    const who = direction === 'inbound' ? (peer?.identity ?? source.address) : placeText(endpoint ?? destination);
+    this.#limited(`${direction} ${reason} ${who}`, refusal, 'connection refused');
   }
 
   /** One line for a handshake that failed, limited as refusals are; for others if the policy asks for it. */

@@ -176,7 +176,10 @@ export class Inbound {
       ...placesOf(captured),
       ...near,
       accepted: () => true,
-      refuse: (reason, detail) => this.#refuse(captured, reason, detail),
+      refuse: (reason, detail) => {
+        this.#deps.conveyor.refused({ direction: 'inbound', ...placesOf(captured), peer: near.peer, reason, detail });
+        reset(captured.near.socket);
+      },
       failed: (error) => captured.failed(error),
     });
   }

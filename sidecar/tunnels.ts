@@ -152,8 +152,15 @@ export class Tunnels {
     });
   }
 
-  #refused({ source, destination, id }: AcceptedTunnel, stream: number, refused: Refused): void {
-    this.#deps.conveyor.refused({ direction: 'inbound', source, destination, ...refused, tunnel: { id, stream } });
+  #refused({ source, destination, peer, id }: AcceptedTunnel, stream: number, refused: Refused): void {
+    this.#deps.conveyor.refused({
+      direction: 'inbound',
+      source,
+      destination,
+      peer,
+      ...refused,
+      tunnel: { id, stream },
+    });
   }
 }
 

@@ -93,14 +93,21 @@ export class HttpFront {
   before(application: Half, to: ToApplication, requests?: RequestJudge): Fronted {
     const policy = this.#deps.policy();
     if (policy === undefined || requests === undefined) return { half: application };
-    const { source, destination } = to;
+    const { source, destination, peer } = to;
     const wanted = requests.needed || this.#authenticator.looksAt(destination.port) || wantsHttp(policy, to.transport);
     if (!wanted) return { half: application };
     const { log } = this.#deps;
     const { answerFields, requestFields, plan } = this.#editsFor(policy, to);
     const authenticate: Authenticate = (fields) => this.#authenticator.authenticate(destination.port, fields);
     const refused = ({ reason, detail }: Pick<Refusal, 'reason' | 'detail'>): void =>
-      log.refused({ direction: 'inbound', reason, ...(detail === undefined ? {} : { detail }), source, destination });
+      log.refused({
+        direction: 'inbound',
+        reason,
+        ...(detail === undefined ? {} : { detail }),
+        source,
+        destination,
+        peer,
+      });
     const limits = limitsOf(policy);
     const lapsed = (): void => refused({ reason: 'token_invalid', detail: 'expired' });
     const http1 = (inner: Half): GateHalf => {

@@ -75,6 +75,7 @@ describe.each(['Tunnel', 'Direct'] as const)('between sidecars by %s', (transpor
     await until(() => denials(pod).length === 1, 'the refusal is logged');
     expect(denials(pod)[0]).toMatchObject({
       direction: 'inbound',
+      'source.identity': batch.identity,
       detail: 'spiffe://cluster.local/ns/shop/svc/batch: no Allow rule matches',
       destination: expect.stringContaining(`:${pod.applicationPort}`),
     });

@@ -67,6 +67,22 @@ describe('refused connections', () => {
     expect(lines[1]).toMatchObject({ suppressed: 49 });
   });
 
+  test('of a caller who has proved who it is name it, and are limited by that, wherever it calls from', () => {
+    const { log, lines } = bench();
+    const peer = { identity: 'spiffe://cluster.local/ns/shop/svc/web', serial: 'AA' };
+    log.refused({ ...refusal, reason: 'denied', peer });
+    log.refused({ ...refusal, reason: 'denied', peer, source: { address: '10.0.0.10', port: 1 } });
+    log.refused({
+      ...refusal,
+      reason: 'denied',
+      peer: { ...peer, identity: 'spiffe://cluster.local/ns/shop/svc/job' },
+    });
+    expect(lines.map((line) => line['source.identity'])).toEqual([
+      peer.identity,
+      'spiffe://cluster.local/ns/shop/svc/job',
+    ]);
+  });
+
   test('of another reason or another peer have lines of their own', () => {
     const { log, lines } = bench();
     log.refused(refusal);

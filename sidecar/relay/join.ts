@@ -40,10 +40,9 @@ class JoinedHalves implements Relay {
     const [into, out] = [this.#in, this.#out];
     const isUnderWay = into.isHeld || out.isHeld || (into.hasEnded && !out.hasEnded);
     const waits = into.source.queued + out.source.queued > 0;
-    const last = this.#last;
-    // Who was asked has ended alone: what the other still says is as good as an answer.
-    const run = out.hasEnded && !into.hasEnded && this.#leaving === undefined ? Infinity : this.#run;
-    return { bytesIn: into.bytes, bytesOut: out.bytes, last, run, isUnderWay: isUnderWay || waits };
+    const isAnswered = out.hasEnded;
+    const [last, run] = [this.#last, this.#run];
+    return { bytesIn: into.bytes, bytesOut: out.bytes, last, run, isUnderWay: isUnderWay || waits, isAnswered };
   }
 
   close(ending: Leaving): void {

@@ -45,10 +45,10 @@ export type LifeVerdict =
 export const QUIET_MS = 200;
 /** An answer of more bytes than this may be one of many more. */
 const LONG_RUN_BYTES = 65_536;
-/** Most silence for which the rest of a long answer is waited for: a lost segment takes a second, then two (RFC 6298), a busy machine more. */
-const LONG_RUN_MS = 5_000;
-/** Of a short time to end in, the rest of a long answer gets this part. */
-const LONG_RUN_PART = 5;
+/** Most silence for which what may be late is waited for: a lost segment takes a second, then two (RFC 6298), a busy machine more. */
+const LATE_MS = 5_000;
+/** Of a short time to end in it gets this part. */
+const LATE_PART = 5;
 /** Longest time before the deadline in which quiet moments are used. */
 const QUIET_WINDOW_MS = 60_000;
 
@@ -78,10 +78,18 @@ function isQuiet(look: Look): boolean {
 }
 
 /** Silence that has to be listened to, whatever the hurry. */
-function leastQuietMs({ traffic, deadline, drainMs }: Look): number {
-  if (traffic.run <= LONG_RUN_BYTES) return QUIET_MS;
-  const windowMs = drainMs ?? deadline.atMs - deadline.quietFromMs;
-  return Math.max(QUIET_MS, Math.min(LONG_RUN_MS, windowMs / LONG_RUN_PART));
+function leastQuietMs(look: Look): number {
+  if (!mayHaveMore(look)) return QUIET_MS;
+  const windowMs = look.drainMs ?? look.deadline.atMs - look.deadline.quietFromMs;
+  return Math.max(QUIET_MS, Math.min(LATE_MS, windowMs / LATE_PART));
+}
+
+/** Whether it would be no wonder if somebody who is silent went on. */
+function mayHaveMore({ traffic, isLeaving }: Look): boolean {
+  // Who is told that no more will be asked ends its direction at once, if it has nothing to say.
+  if (isLeaving === true) return !traffic.isAnswered;
+  // Where who was asked has ended alone, the other may be in the middle of what it has to say.
+  return traffic.run > LONG_RUN_BYTES || traffic.isAnswered;
 }
 
 /**

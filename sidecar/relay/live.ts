@@ -157,7 +157,7 @@ export class LiveConnections {
       if (verdict.act === 'cut') relay.cut(verdict.reason);
       else if (verdict.act === 'close') {
         relay.close(drainMs === undefined ? verdict.ending : 'drained');
-        // What is asked for its end has as long again to say the rest.
+        // From here on the silence counts that follows the question.
         entry.isLeaving = true;
         entry.quietMs = 0;
         waiting = true;

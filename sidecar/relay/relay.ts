@@ -29,10 +29,12 @@ export interface Traffic {
   readonly bytesOut: number;
   /** Way of the last byte; undefined before the first. */
   readonly last: 'in' | 'out' | undefined;
-  /** Bytes that have gone that way since the other had its turn; Infinity where the side that was asked has ended its direction alone. */
+  /** Bytes that have gone that way since the other had its turn. */
   readonly run: number;
   /** More is known to come, whatever is silent: bytes wait for a reader, or the side that asks has said all, and has not been answered to the end. */
   readonly isUnderWay: boolean;
+  /** The side that was dialled has ended its direction: it has said all. */
+  readonly isAnswered: boolean;
 }
 
 /** A running relay. */

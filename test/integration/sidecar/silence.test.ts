@@ -32,6 +32,12 @@ function standing(socket: Socket): void {
   socket.once('data', () => void socket.write(part('a')));
 }
 
+/** Has said little, and takes its time with the rest when it hears that no more is asked. */
+function slow(socket: Socket): void {
+  socket.on('end', () => setTimeout(() => socket.end(part('b')), 1_000));
+  socket.once('data', () => void socket.write('a'));
+}
+
 describe.each(everyWay)('over %s', (_, way) => {
   let mesh: Mesh;
 
@@ -48,18 +54,23 @@ describe.each(everyWay)('over %s', (_, way) => {
   }
 
   /** What arrives of an answer, of which the first part has arrived when one of the two sidecars begins to drain. */
-  async function answered(who: 'web' | 'api', ms: number, pair: { readonly web: Pod; readonly api: Pod }) {
+  async function answered(
+    who: 'web' | 'api',
+    ms: number,
+    pair: { readonly web: Pod; readonly api: Pod },
+    first = part('a'),
+  ) {
     const socket = pair.web.dial(8080);
     let bytes = 0;
     socket.on('data', (chunk: Buffer) => void (bytes += chunk.length));
     const answer = received(socket);
     socket.write('?');
-    await until(() => bytes >= part('a').length, 'the first part is here', minute);
+    await until(() => bytes >= first.length, 'the first part is here', minute);
     pair[who].core.live.drain(ms);
     const outcome = await answer;
     socket.end();
     await until(() => carried(pair.web).length === 1 && carried(pair.api).length === 1, 'both are logged', minute);
-    return { ...outcome, text: outcome.text === whole ? 'whole' : `${outcome.text.length} bytes` };
+    return { ...outcome, text: outcome.text === first + part('b') ? 'whole' : `${outcome.text.length} bytes` };
   }
 
   test.each(['web', 'api'] as const)(

@@ -118,7 +118,7 @@ describe('a relay', () => {
     expect(String(await asked)).toBe('last words');
     server.write('a long ');
     await turn();
-    expect(relay.traffic()).toMatchObject({ bytesOut: 7, isUnderWay: false, last: 'out' });
+    expect(relay.traffic()).toMatchObject({ bytesOut: 7, isUnderWay: false, last: 'out', isAnswered: false });
     server.end('answer');
     expect(String(await heard)).toBe('a long answer');
     client.end();
@@ -160,24 +160,45 @@ describe('a relay', () => {
     expect(resets).toEqual(['near']);
   });
 
-  test('waits longer for the rest where the side that was asked has ended alone', async () => {
+  test('knows that the side that was dialled has ended alone, and is closed at once then', async () => {
     const { relay, client, server } = bench();
     server.end('all');
     await collect(client);
-    expect(relay.traffic()).toMatchObject({ run: Infinity, isUnderWay: false });
+    expect(relay.traffic()).toMatchObject({ isUnderWay: false, isAnswered: true });
     relay.close('aged');
     expect(await relay.finished).toMatchObject({ ending: 'aged' });
   });
 
   test('counts as it goes and knows the way of the last byte', async () => {
     const { relay, client, server } = bench();
-    expect(relay.traffic()).toEqual({ bytesIn: 0, bytesOut: 0, last: undefined, run: 0, isUnderWay: false });
+    expect(relay.traffic()).toEqual({
+      bytesIn: 0,
+      bytesOut: 0,
+      last: undefined,
+      run: 0,
+      isUnderWay: false,
+      isAnswered: false,
+    });
     client.write('abc');
     await new Promise((resolve) => setImmediate(resolve));
-    expect(relay.traffic()).toEqual({ bytesIn: 3, bytesOut: 0, last: 'in', run: 3, isUnderWay: false });
+    expect(relay.traffic()).toEqual({
+      bytesIn: 3,
+      bytesOut: 0,
+      last: 'in',
+      run: 3,
+      isUnderWay: false,
+      isAnswered: false,
+    });
     server.write('de');
     await new Promise((resolve) => setImmediate(resolve));
-    expect(relay.traffic()).toEqual({ bytesIn: 3, bytesOut: 2, last: 'out', run: 2, isUnderWay: false });
+    expect(relay.traffic()).toEqual({
+      bytesIn: 3,
+      bytesOut: 2,
+      last: 'out',
+      run: 2,
+      isUnderWay: false,
+      isAnswered: false,
+    });
     relay.cut('reset');
     await relay.finished;
   });

@@ -3,7 +3,7 @@ import { deadlineOf, type Look, lifeVerdict } from '../../../../sidecar/relay/li
 import type { Traffic } from '../../../../sidecar/relay/relay.ts';
 
 const hour = 3_600_000;
-const traffic: Traffic = { bytesIn: 1, bytesOut: 1, last: 'out', run: 1, isUnderWay: false };
+const traffic: Traffic = { bytesIn: 1, bytesOut: 1, last: 'out', run: 1, isUnderWay: false, isAnswered: false };
 const base: Look = {
   nowMs: 1_000_000,
   changedMs: 1_000_000,
@@ -162,6 +162,26 @@ describe('lifeVerdict', () => {
       'is ended in its last seconds in any pause of 200 ms',
       { ...aWindow, nowMs: 1_056_000, changedMs: 1_055_800, quietMs: 200 },
       { act: 'close', ending: 'aged' },
+    ],
+    [
+      'whose end was asked for is left alone while the application may have something to say',
+      { isLeaving: true, changedMs: 900_000, quietMs: 4_999, drainMs: 25_000 },
+      { act: 'keep' },
+    ],
+    [
+      'whose end was asked for is ended when the application does not answer',
+      { isLeaving: true, changedMs: 900_000, quietMs: 5_000, drainMs: 25_000 },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'whose end was asked for is ended soon after the application has ended its direction',
+      { isLeaving: true, changedMs: 900_000, quietMs: 200, drainMs: 25_000, traffic: { ...traffic, isAnswered: true } },
+      { act: 'close', ending: 'aged' },
+    ],
+    [
+      'is left alone for longer where the application has ended its direction alone',
+      { changedMs: 900_000, quietMs: 4_999, drainMs: 25_000, traffic: { ...traffic, isAnswered: true } },
+      { act: 'keep' },
     ],
     [
       'whose end was asked for is ended at its deadline in order, for nobody has anything to say',

@@ -5,6 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Reason } from '../../lib/api/reasons.ts';
 import type { HalfOptions } from './half.ts';
 import type { StreamHandle } from './handles.ts';
+import { resetSocket } from './reset.ts';
 import { UnreadReset } from './unread.ts';
 
 /** What an owner tells. */
@@ -84,8 +85,6 @@ export class SocketOwner implements HandleOwner {
   }
 
   reset(): void {
-    const resettable = this.#options.under ?? this.#socket;
-    // A socket under this one that is being destroyed already takes it along.
-    if (!this.#socket.destroyed && !resettable.destroyed) resettable.resetAndDestroy();
+    resetSocket(this.#options.under ?? this.#socket, this.#socket);
   }
 }

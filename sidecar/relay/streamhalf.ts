@@ -3,21 +3,17 @@
 import type { Duplex } from 'node:stream';
 import type { Reason } from '../../lib/api/reasons.ts';
 import { type Half, type HalfEvents, LINGER_MS, type OpenHalf } from './half.ts';
+import { resetSocket } from './reset.ts';
 import { UnreadReset } from './unread.ts';
 
 /** A half over a socket that nobody reads. */
-export const openStreamHalf: OpenHalf = (socket, { explain, under } = {}) => {
-  const resettable = under ?? socket;
-  return new StreamHalf(socket, {
-    reset: () => {
-      // A socket under this one that is being destroyed already takes it along.
-      if (!resettable.destroyed) resettable.resetAndDestroy();
-    },
+export const openStreamHalf: OpenHalf = (socket, { explain, under } = {}) =>
+  new StreamHalf(socket, {
+    reset: () => resetSocket(under ?? socket, socket),
     unread: new UnreadReset(socket, under),
     ...(explain === undefined ? {} : { explain }),
     ...(under === undefined ? {} : { under }),
   });
-};
 
 /** What a half over a stream is made of. */
 export interface StreamHalfOptions {
@@ -99,7 +95,7 @@ export class StreamHalf implements Half {
 
   reset(): void {
     this.#failure ??= 'reset';
-    this.#released = true;
+    this.#release();
     if (!this.#stream.destroyed) this.#options.reset();
   }
 

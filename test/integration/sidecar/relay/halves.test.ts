@@ -303,3 +303,21 @@ test.each(kinds)(
     }
   },
 );
+
+test.each(kinds)('%s, %s: is gone when it is reset in the moment in which it was ended', async (kind, name) => {
+  for (const times of [1, 2]) {
+    const link = await links.make(kind);
+    const half = link.half(relays[name]);
+    const ignore = (): void => undefined;
+    const closed = new Promise((resolve) => {
+      half.start({ data: ignore, drained: ignore, ended: ignore, closed: resolve });
+    });
+    await turn();
+    half.write(Buffer.from('an answer'), false);
+    await turn();
+    half.end();
+    for (let time = 0; time < times; time += 1) half.reset();
+    expect(await closed).toBe('reset');
+    link.peer.destroy();
+  }
+});

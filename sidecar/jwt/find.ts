@@ -46,8 +46,10 @@ export function findToken(
   return found;
 }
 
+/** A tab behind the scheme is no blank (RFC 9110 section 11.4), but there are applications that take it for one. */
 function startsWith(value: string, header: Required<TokenHeader>): boolean {
-  return value.slice(0, header.prefix.length).toLowerCase() === prefixOf(header) && value.length > header.prefix.length;
+  const before = value.slice(0, header.prefix.length).toLowerCase().replaceAll('\t', ' ');
+  return before === prefixOf(header) && value.length > header.prefix.length;
 }
 
 function prefixOf({ prefix }: Required<TokenHeader>): string {

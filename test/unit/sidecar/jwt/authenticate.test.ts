@@ -97,6 +97,8 @@ describe('a request', () => {
   test.each<readonly [string, Readonly<Record<string, string | readonly string[]>>, string]>([
     ['the scheme in other letters', { authorization: `bEARER ${token(key, good)}` }, 'ok'],
     ['more than one blank behind the scheme', { authorization: `Bearer   ${token(key, good)}` }, 'ok'],
+    ['a tab behind the scheme', { authorization: `Bearer\t${token(key, good)}` }, 'ok'],
+    ['a tab behind the scheme of a bad one', { authorization: 'Bearer\tx' }, '401 token_invalid malformed'],
     ['credentials of another kind', { authorization: 'Basic YTpi' }, 'ok'],
     [
       'two values of the header',

@@ -20,12 +20,12 @@ export interface RequestFacts {
 
 /**
  * The name in a Host field or `:authority`, by which hosts are compared: in lower case, without port and the final dot of a full name.
- * Undefined for an empty one.
+ * Undefined for an empty one, and for one with escapes: whoever reads it as a URL resolves them (the URL Standard, section 3.5), others do not.
  */
 export function hostOf(authority: string): string | undefined {
   // In brackets an IPv6 address has colons of its own.
   const colon = authority.indexOf(':', authority.startsWith('[') ? authority.indexOf(']') : 0);
   const host = (colon < 0 ? authority : authority.slice(0, colon)).toLowerCase();
   const name = host.endsWith('.') ? host.slice(0, -1) : host;
-  return name === '' ? undefined : name;
+  return name === '' || name.includes('%') ? undefined : name;
 }

@@ -142,6 +142,8 @@ describe('a host', () => {
     ['*.shop.example', 'a.example', false, false],
     ['[::1]', '[::1]:80', true, true],
     ['shop', '', false, true],
+    ['shop', 'sh%6fp', false, true],
+    ['*.example', 'shop%2eexample:80', false, true],
     ['shop.*', 'shop.example', false, true],
   ])('by %s is "%s"', (pattern, authority, allowed, denied) => {
     const request = get('/', { host: hostOf(authority) });

@@ -91,6 +91,15 @@ describe.each(everyWay)('over %s', (_, way) => {
     2 * minute,
   );
 
+  test.each(['web', 'api'] as const)(
+    'a short beginning of an answer is followed by the rest when the sidecar of %s drains, however late the application hears the question',
+    async (who) => {
+      const pair = await pods(slow);
+      expect(await answered(who, DRAIN_MS, pair, 'a')).toEqual({ text: 'whole', error: undefined });
+    },
+    2 * minute,
+  );
+
   test(
     'a connection that is idle between short exchanges ends in order, and so does one whose application never ends it',
     async () => {

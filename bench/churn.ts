@@ -1,5 +1,5 @@
-// Whether a sidecar grows: `node bench/churn.ts [--minutes 60] [--hours 24] [--rate 20] [--pause 2]`. Two real sidecars in network namespaces
-// live through every kind of connection and event (bench/churn/life.ts), are looked at once a cycle, and every figure's growth after the
+// Whether a sidecar grows: `node bench/churn.ts [--minutes 60] [--hours 24] [--rate 20] [--pause 2] [--certificates 300]` (connections a second,
+// seconds between events, seconds that a certificate lives). Two real sidecars in network namespaces live through every kind of connection and event (bench/churn/life.ts), are looked at once a cycle, and every figure's growth after the
 // warm-up is judged by its slope. Prints a line per figure; the last line is {"bars":[...]}. Needs root.
 import { parseArgs } from 'node:util';
 import { progressOn } from '../hack/cluster/progress.ts';
@@ -14,6 +14,7 @@ const { values } = parseArgs({
     hours: { type: 'string' },
     rate: { type: 'string', default: '20' },
     pause: { type: 'string', default: '2' },
+    certificates: { type: 'string', default: '300' },
   },
 });
 const HOUR = 3_600_000;
@@ -21,6 +22,9 @@ const wholeMs = values.hours === undefined ? Number(values.minutes ?? '60') * 60
 /** Code is compiled, caches fill, buffers find their size: a quarter of the time, an hour at most. */
 const warmUpMs = Math.min(HOUR, wholeMs / 4);
 const progress = progressOn((text) => process.stderr.write(`${text}\n`));
+
+/** What goes on in an hour at the usual pace, on a machine that is not busy: a faster run may carry a day's worth. */
+const usual = { connections: 20 * 3_600, cycles: 90 } as const;
 
 /** What may come in an hour and is no leak yet: of the memory, a dozen megabytes in a day. */
 const allowed: readonly (readonly [figure: keyof Held, unit: string, perHour: number])[] = [
@@ -39,6 +43,9 @@ interface Sample {
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+
+/** Of the last samples one at least has to be without a socket that is adrift: for a moment every one is that is closed. */
+const LAST_SAMPLES = 10;
 
 const pause = (): Promise<void> =>
   new Promise((resolve) => {
@@ -108,17 +115,33 @@ function rounded({ perHour, low, high }: Slope): Slope {
   return { perHour: round(perHour), low: round(low), high: round(high) };
 }
 
+/** Sockets of a sidecar that stay open when nobody is at either end: each is lost for good, and a slope does not see three in an hour. */
+function adriftIn(samples: readonly Sample[], name: Watched): number {
+  return Math.min(...samples.slice(-LAST_SAMPLES).map(({ held }) => held[name].adrift));
+}
+
+function tellEvents(cycles: number, connections: number): void {
+  const events =
+    'policies of each side, renewals of each, revocations, their end, neighbours killed and started (two), endpoints gone and back, losses of the control API';
+  line(events, String(cycles));
+  const hours = [connections / usual.connections, cycles / usual.cycles].map((each) => each.toFixed(1));
+  line('hours of the usual pace, by connections and by events', hours.join(', '));
+}
+
 async function main(): Promise<void> {
-  const churn = await progress.step('pods', () => Churn.start({ perSecond: Number(values.rate), lasting: 8 }));
+  const pace = { perSecond: Number(values.rate), lasting: 8, certificateMs: Number(values.certificates) * 1_000 };
+  const churn = await progress.step('pods', () => Churn.start(pace));
   try {
     const samples = await live(churn);
     const { right, wrong } = await connections(churn);
     const ended = await churn.metric('client', 'tabard_tunnels_active{direction="outbound"}');
     line('tunnels of the client at the end', ended);
     line('connections, as they should be', right);
+    tellEvents(churn.cycles, right + wrong);
     const none = (name: string, value: number) => ({ name, value, limit: 0, unit: '', ok: value === 0 });
     const bars = [
       ...judge(samples),
+      ...watched.map((name) => none(`${name}, sockets that were never closed`, adriftIn(samples, name))),
       none('connections that did not come out as they should', wrong),
       none('faults in the logs', churn.faults.length),
     ];

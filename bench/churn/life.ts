@@ -15,15 +15,23 @@ import type { Held } from './probe.ts';
 export const watched = ['client', 'server'] as const;
 export type Watched = (typeof watched)[number];
 
-/** Some cycles: what is remembered of a certificate has to go with it. */
-const CERTIFICATE_MS = 5 * 60_000;
-
 /** Kinds of them that are told apart: details may hold anything. */
 const MOST_REFUSALS = 50;
+
+/** How much goes on. */
+export interface Pace {
+  /** Connections of the client in a second. */
+  readonly perSecond: number;
+  /** Connections that stay. */
+  readonly lasting: number;
+  /** How long certificates live: some cycles, as what is remembered of one has to go with it. */
+  readonly certificateMs: number;
+}
 
 /** The running world. */
 export class Churn {
   readonly #world: PodWorld;
+  readonly #certificateMs: number;
   readonly #pods: Readonly<Record<Watched | 'second' | 'visitor', TestPod>>;
   readonly #callers: { client: Inside; visitor: Inside };
   readonly #programs: Inside[];
@@ -35,18 +43,20 @@ export class Churn {
 
   private constructor(parts: {
     world: PodWorld;
+    certificateMs: number;
     pods: Readonly<Record<Watched | 'second' | 'visitor', TestPod>>;
     callers: { client: Inside; visitor: Inside };
     programs: Inside[];
   }) {
     this.#world = parts.world;
+    this.#certificateMs = parts.certificateMs;
     this.#pods = parts.pods;
     this.#callers = parts.callers;
     this.#programs = parts.programs;
   }
 
-  /** Everything up, with `perSecond` connections a second and `lasting` ones that stay. */
-  static async start({ perSecond, lasting }: { readonly perSecond: number; readonly lasting: number }): Promise<Churn> {
+  /** Everything up. */
+  static async start({ perSecond, lasting, certificateMs }: Pace): Promise<Churn> {
     const world = await PodWorld.start();
     try {
       const probe = join(world.folder, 'probe.mjs');
@@ -61,18 +71,30 @@ export class Churn {
       const programs = [run(server, 'server.ts'), run(second, 'server.ts')];
       for (const pod of Object.values(pods)) {
         await tell(world, pod, { transport: 'Tunnel', self: {} });
-        await pod.startSidecar(isWatched(pod) ? { ...quiet(world), options: ['--import', probe] } : quiet(world));
+        const settings = quiet(world, certificateMs);
+        await pod.startSidecar(isWatched(pod) ? { ...settings, options: ['--import', probe] } : settings);
       }
       await publish(world, pods, true);
       const callers = {
         client: run(client, 'caller.ts', String(perSecond), String(lasting)),
         visitor: run(visitor, 'caller.ts', '1', '1'),
       };
-      return new Churn({ world, pods, callers, programs: [...programs, callers.client, callers.visitor] });
+      return new Churn({
+        world,
+        certificateMs,
+        pods,
+        callers,
+        programs: [...programs, callers.client, callers.visitor],
+      });
     } catch (error) {
       await world.end();
       throw error;
     }
+  }
+
+  /** How often every event has had its turn. */
+  get cycles(): number {
+    return this.#cycles;
   }
 
   /** Every event once, with a pause after each; the connections go on meanwhile. */
@@ -81,7 +103,8 @@ export class Churn {
     const { server, client, second, visitor } = this.#pods;
     const tls = (pod: TestPod): string => join(this.#world.folder, pod.name, 'tls');
     const certify = (pod: TestPod) =>
-      this.#world.control({ do: 'certify', service: pod.name, folder: tls(pod), lifetimeMs: CERTIFICATE_MS });
+      this.#world.control({ do: 'certify', service: pod.name, folder: tls(pod), lifetimeMs: this.#certificateMs });
+    const again = (pod: TestPod) => pod.startSidecar(quiet(this.#world, this.#certificateMs));
     const serial = this.#cycles.toString(16).toUpperCase();
     const events: readonly (() => Promise<unknown>)[] = [
       () => tell(this.#world, server, pick(serverPolicies, this.#cycles)),
@@ -90,9 +113,9 @@ export class Churn {
       () => publish(this.#world, this.#pods, false),
       () => this.#world.control({ do: 'revoke', entries: [{ identity: visitor.identity }, { serial }] }),
       () => tell(this.#world, client, pick(clientPolicies, this.#cycles)),
-      () => visitor.startSidecar(quiet(this.#world)),
+      () => again(visitor),
       () => certify(client),
-      () => second.startSidecar(quiet(this.#world)),
+      () => again(second),
       // In plaintext, and past every sidecar but the server's.
       () => this.#world.control({ do: 'get', url: `http://${server.address}:${PLAIN_PORT}/` }),
       () => publish(this.#world, this.#pods, true),
@@ -156,7 +179,8 @@ export class Churn {
 }
 
 const isWatched = ({ name }: TestPod): boolean => watched.some((each) => each === name);
-const quiet = (world: PodWorld) => ({ program: world.today, logLevel: 'info', certificateMs: CERTIFICATE_MS }) as const;
+const quiet = (world: PodWorld, certificateMs: number) =>
+  ({ program: world.today, logLevel: 'info', certificateMs }) as const;
 const pick = (policies: readonly Policy[], turn: number): Policy =>
   policies[turn % policies.length] ?? { transport: 'Tunnel', self: {} };
 const ask = (caller: Inside, question: CallerQuestion['do']): Promise<Called> =>

@@ -1,6 +1,6 @@
 // Loaded into a sidecar before its own program (`--import`): answers each line of standard input with what the process holds. It is read as
 // text, stripped of its types and given to Node as a module: a loader of TypeScript in the sidecar would be a part of what is measured.
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { queryObjects } from 'node:v8';
 
@@ -16,11 +16,34 @@ export interface Held {
   readonly objects: number;
   /** Open files, sockets among them. */
   readonly files: number;
+  /** Open sockets that no table of the kernel has: over for both sides, and never closed by this one. */
+  readonly adrift: number;
   /** Timers, sockets and requests that Node would wait for. */
   readonly resources: number;
 }
 
 const megabyte = 2 ** 20;
+/** The standard streams are sockets of another namespace. */
+const FIRST_OWN = 3;
+/** Of /proc/net/tcp and its like. */
+const INODE_COLUMN = 9;
+
+function adrift(): number {
+  const tables = ['tcp', 'tcp6', 'udp', 'udp6'].map((name) => readFileSync(`/proc/self/net/${name}`, 'utf8'));
+  const lines = tables.flatMap((table) => table.split('\n'));
+  const known = new Set(lines.map((line) => `socket:[${line.trim().split(/\s+/)[INODE_COLUMN]}]`));
+  const own = readdirSync('/proc/self/fd').filter((descriptor) => Number(descriptor) >= FIRST_OWN);
+  return own.map(target).filter((name) => name.startsWith('socket:') && !known.has(name)).length;
+}
+
+/** What a descriptor leads to; nothing, if it is the one that the list of them was read by. */
+function target(descriptor: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return '';
+  }
+}
 
 async function held(): Promise<Held> {
   const rssMb = process.memoryUsage.rss() / megabyte;
@@ -36,6 +59,7 @@ async function held(): Promise<Held> {
     buffersMb: external / megabyte,
     objects: queryObjects(Object, { format: 'count' }),
     files: readdirSync('/proc/self/fd').length,
+    adrift: adrift(),
     resources: process.getActiveResourcesInfo().length,
   };
 }

@@ -34,6 +34,7 @@ import { Inbound } from './inbound.ts';
 import { halfDoor, type Near, type NearHalf, type NearSocket, socketDoor } from './incoming.ts';
 import { CaptureListener, type ListenerOptions } from './listener.ts';
 import { type SidecarMetrics, sidecarMetrics } from './metrics.ts';
+import { bookedOffenders, type Offenders } from './offenders.ts';
 import { Outbound } from './outbound.ts';
 import type { OpenHalf } from './relay/half.ts';
 import { join } from './relay/join.ts';
@@ -95,6 +96,7 @@ export class Core {
   readonly #authorizer: Authorizer;
   readonly #tunnels: Tunnels;
   readonly #delivery: Delivery;
+  readonly #offenders: Offenders;
   #inCluster: (address: string) => boolean = () => true;
 
   constructor(deps: CoreDeps) {
@@ -147,7 +149,8 @@ export class Core {
     this.#conveyor = this.#makeConveyor();
     const { openHalf } = deps;
     const identity = () => this.#self.current()?.identity ?? '';
-    const http = new HttpFront({ clock, policy, identity, log: this.#log, status: () => this.status });
+    const offenders = (this.#offenders = bookedOffenders({ clock, logger, metrics: () => this.#metrics }));
+    const http = new HttpFront({ clock, policy, identity, offenders, log: this.#log, status: () => this.status });
     this.#delivery = new Delivery({ conveyor: this.#conveyor, openHalf, authorizer: this.#authorizer, http });
     this.#tunnels = this.#makeTunnels();
     this.#challenges = new ChallengeAnswers({ challenges: () => this.#self.current()?.challenges ?? [], logger });
@@ -351,6 +354,7 @@ export class Core {
       openHalf: this.#deps.openHalf,
       delivery: this.#delivery,
       tunnels: this.#tunnels,
+      offenders: this.#offenders,
       onPlaintext: (seen) => this.status.plaintext(seen),
     });
     const handle: ListenerOptions<NearSocket>['handle'] = (captured) => inbound.handle(captured);

@@ -10,6 +10,7 @@ import type { Arrival, Delivery } from './deliver.ts';
 import type { EdgeFront } from './edge/front.ts';
 import type { NearSocket } from './incoming.ts';
 import type { Captured as CapturedAs, Places } from './listener.ts';
+import type { Offenders } from './offenders.ts';
 import { refusePlaintext } from './plaintext.ts';
 import type { OpenHalf } from './relay/half.ts';
 import { type InboundRule, inboundRule } from './rule.ts';
@@ -18,6 +19,7 @@ import { type Hello, readClientHello } from './tls/clienthello.ts';
 import { type Generation, preferredProtocol } from './tls/generation.ts';
 import { peek, peekUntil } from './tls/peek.ts';
 import { tlsFailure } from './tls/reason.ts';
+import { HandshakeTurns } from './tls/turns.ts';
 import { reset } from './transport/plain.ts';
 import { tunnelId } from './tunnel/made.ts';
 import type { Tunnels } from './tunnels.ts';
@@ -36,6 +38,8 @@ export interface InboundDeps {
   readonly openHalf: OpenHalf;
   readonly delivery: Delivery;
   readonly tunnels: Pick<Tunnels, 'take'>;
+  /** Whose connections are held back. */
+  readonly offenders: Pick<Offenders, 'entrance'>;
   /** A client was seen without TLS. */
   onPlaintext(seen: { readonly address: string; readonly port: number; readonly refused: boolean }): void;
 }
@@ -46,15 +50,19 @@ type Inspect = Extract<InboundRule, { kind: 'inspect' }>;
 /** Handles connections captured on their way into the pod. */
 export class Inbound {
   readonly #deps: InboundDeps;
+  readonly #turns = new HandshakeTurns();
   readonly #acceptor: TlsAcceptor;
 
   constructor(deps: InboundDeps) {
     this.#deps = deps;
-    this.#acceptor = new TlsAcceptor(deps.clock);
+    this.#acceptor = new TlsAcceptor(deps.clock, this.#turns);
   }
 
   /** Takes a connection from its first byte to its end. */
   async handle(captured: Captured): Promise<void> {
+    if (!(await this.#letIn(captured))) {
+      return this.#refuse(captured, 'overload', 'connections of this address were ended for floods');
+    }
     const policy = this.#deps.policy();
     if (policy === undefined) return this.#refuse(captured, 'control_unavailable', 'the policy is not known yet');
     const rule = inboundRule(policy, captured.destination.port);
@@ -79,6 +87,14 @@ export class Inbound {
     }
   }
 
+  /** Whether it is let in, sooner or later. What is not looked into costs no handshake. */
+  async #letIn({ source, destination, near: { socket } }: Captured): Promise<boolean> {
+    const policy = this.#deps.policy();
+    if (policy === undefined || inboundRule(policy, destination.port).kind === 'untouched') return true;
+    const entrance = this.#deps.offenders.entrance(source.address, () => socket.destroyed);
+    return entrance === undefined || (await entrance) === 'admitted';
+  }
+
   async #tls(
     captured: Captured,
     {
@@ -89,7 +105,12 @@ export class Inbound {
   ): Promise<void> {
     const begunAt = performance.now();
     const hello = await this.#hello(captured, allowedMs);
+    // What it waits for its turn is not its own time.
     const deadlineMs = left(allowedMs, begunAt);
+    if (!(await this.#turns.begin(captured.source.address))) {
+      return this.#refuse(captured, 'overload', 'too many handshakes wait for their turn');
+    }
+    if (captured.near.socket.destroyed) return undefined;
     if (this.#deps.challenges.tls(captured.near.socket, hello, deadlineMs)) return undefined;
     const generation = this.#deps.generation();
     const now = this.#deps.clock.now();

@@ -52,6 +52,8 @@ export interface SidecarMetrics {
   /** A tunnel has ended. */
   tunnelEnded(direction: Direction, cause: TunnelCause): void;
   credentialsRejected(): void;
+  /** An inbound connection had to wait, or was refused, because its address floods. */
+  heldBack(): void;
   /** A line of the access log was left out. */
   logLeftOut(why: 'repeated' | 'sampled'): void;
 }
@@ -103,6 +105,10 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
     name: 'tabard_credentials_rejected_total',
     help: 'Certificates, bundles or TLS settings that could not be used; the last good ones stayed.',
   });
+  const heldBack = metrics.counter({
+    name: 'tabard_connections_held_back_total',
+    help: 'Inbound connections that had to wait, or were refused, because connections of their address were ended for floods.',
+  });
   const leftOut = metrics.counter({
     name: 'tabard_log_lines_left_out_total',
     help: 'Lines of the access log that were left out: repeated within ten seconds, or not drawn when sampling.',
@@ -134,6 +140,7 @@ export function sidecarMetrics(metrics: Metrics, observed: Observed): SidecarMet
     passthrough: (why) => passthrough.inc({ why }),
     tunnelEnded: (direction, cause) => tunnels.inc({ direction, cause }),
     credentialsRejected: () => rejected.inc(),
+    heldBack: () => heldBack.inc(),
     logLeftOut: (why) => leftOut.inc({ why }),
   };
 }

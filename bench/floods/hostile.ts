@@ -14,6 +14,8 @@ import { floods } from '../../test/support/floods/kinds.ts';
 /** What it is told. */
 export interface HostileOrder {
   readonly flood: string;
+  /** Its own address. */
+  readonly from: string;
   readonly host: string;
   readonly port: number;
   /** Folder with the certificate of a client of the mesh. */
@@ -27,7 +29,7 @@ if (flood === undefined) throw new Error(`there is no flood ${order.flood}`);
 const [cert, key, ca] = ['tls.crt', 'tls.key', 'ca.crt'].map((name) => readFileSync(join(order.tls, name)));
 
 async function dial(): Promise<Duplex> {
-  const raw = connect({ host: order.host, port: order.port, noDelay: true });
+  const raw = connect({ host: order.host, port: order.port, localAddress: order.from, noDelay: true });
   if (flood?.protocol === 'silent') {
     await once(raw, 'connect');
     return raw;

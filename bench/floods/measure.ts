@@ -1,4 +1,5 @@
 // Healthy clients with and without a flood beside them, in turns.
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FloodCounts } from '../../test/support/floods/hostile.ts';
@@ -28,8 +29,17 @@ export interface Round {
   readonly counts: FloodCounts;
 }
 
-/** Starts the application of hostile clients. Ends with the benchmark, or when `end` is called. */
+/** Attackers of each look have an address that nobody had before: what the last ones did is not held against them. */
+const attackers = { prefix: '10.77.200', used: 0 };
+
+/** Starts the application of hostile clients, whose addresses are the client's pod's from then on. Ends with the benchmark, or when `end` is called. */
 export async function startApplication(pair: Pair): Promise<{ end(): Promise<void> }> {
+  const route = ['route', 'replace', 'local', `${attackers.prefix}.0/24`, 'dev', 'lo'];
+  const [failed] = await once(
+    pair.launch('client', 'application', () => ({ command: 'ip', args: route })),
+    'exit',
+  );
+  if (failed !== 0) throw new Error('the client has no addresses for attackers');
   const child = pair.launch('server', 'application', ({ server }) => ({
     command: process.execPath,
     args: [...flags, script('application.ts'), server, String(hostilePort)],
@@ -53,11 +63,15 @@ export async function look(
 }
 
 async function besideFlood(pair: Pair, flood: Flood, load: Load): Promise<Omit<Round, 'alone'>> {
+  attackers.used += 1;
+  const from = `${attackers.prefix}.${attackers.used}`;
   // As the proxy's user: nothing of the client's sidecar is in between, as with any client of the mesh that has none.
   const child = pair.launch('client', 'proxy', ({ server, tls, peerService }) => {
     const serverName = dnsNameOf(peerService);
-    const order: HostileOrder = { flood: flood.name, host: server, port: hostilePort, tls, serverName };
-    return { command: process.execPath, args: [...flags, script('hostile.ts'), JSON.stringify(order)] };
+    const order: HostileOrder = { flood: flood.name, from, host: server, port: hostilePort, tls, serverName };
+    const hostile = [process.execPath, ...flags, script('hostile.ts'), JSON.stringify(order)];
+    // Attackers have machines of their own: here, where they share one, whoever else wants the processor gets it first (SCHED_IDLE, sched(7)).
+    return { command: 'chrt', args: ['--idle', '0', ...hostile] };
   });
   const lines = new Lines(child);
   try {

@@ -22,7 +22,7 @@ export const reasonHints = {
   malformed:
     'The peer sent bytes that are neither TLS nor an accepted protocol, or a message that breaks a rule of HTTP, which the detail names.',
   overload:
-    'The proxy is at its connection limit (raise connections.maxConcurrent or scale out), or a client floods an HTTP/2 connection: the detail says with what.',
+    'The proxy is at its connection limit (raise connections.maxConcurrent or scale out), or a client floods, or comes from an address that did: the detail says with what.',
   upstream_unreachable: 'No endpoint of the destination accepted a connection.',
   control_unavailable:
     'The control API is away, and nothing is cached for this cluster address or, with revocation mode Hard, news of revocations is too old; it is refused to fail closed.',

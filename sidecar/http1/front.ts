@@ -12,6 +12,7 @@ import { ChosenGate, type GateHalf } from '../http2/choose.ts';
 import { Http2Gate } from '../http2/gate.ts';
 import { judged as judgedStreams } from '../http2/judged.ts';
 import { Authenticator } from '../jwt/authenticate.ts';
+import type { Offenders } from '../offenders.ts';
 import type { Half } from '../relay/half.ts';
 import type { LiveFacts } from '../relay/live.ts';
 import type { RequestsUnderWay } from '../relay/requests.ts';
@@ -35,6 +36,8 @@ export interface HttpFrontDeps {
   /** SPIFFE ID of this pod. */
   identity(): string;
   readonly log: Pick<AccessLog, 'refused' | 'request'>;
+  /** Told of connections that are ended for floods. */
+  readonly offenders?: Pick<Offenders, 'offended'>;
   /** Told of issuers of tokens of which not all keys are known. */
   status?(): Pick<StatusReporter, 'keysWanted'>;
 }
@@ -138,7 +141,12 @@ export class HttpFront {
         judge: judgedStreams(requests, authenticate, refused),
         lapsed,
         over: (exchange) => log.request({ ...to, exchange }),
-        broken: ({ side, rule, reason }) => refused({ reason, detail: `${side}: ${rule}` }),
+        broken: ({ side, rule, reason }) => {
+          refused({ reason, detail: `${side}: ${rule}` });
+          // Another stream of a tunnel costs no handshake.
+          const comesBack = side === 'request' && reason === 'overload' && to.tunnel === undefined;
+          if (comesBack) this.#deps.offenders?.offended(source.address, rule);
+        },
       });
       return { half: gate, recheck: () => gate.recheck(), requests: gate };
     };

@@ -11,6 +11,7 @@ import { type TlsFacts, tlsFacts } from './facts.ts';
 import type { Generation } from './generation.ts';
 import type { HandshakeChain, PeerFacts } from './peer.ts';
 import { tlsFailure } from './reason.ts';
+import type { HandshakeTurns } from './turns.ts';
 
 /** A finished handshake. `peer` is undefined when the client showed no certificate and did not have to. */
 export type Accepted =
@@ -35,6 +36,8 @@ export interface AcceptOptions {
   readonly front?: { readonly server: Server; readonly serial: string } | undefined;
 }
 
+const gone: Accepted = { ok: false, reason: 'reset', detail: 'connection closed', told: false };
+
 type Outcome = { readonly socket: TLSSocket } | { readonly error: Error | undefined };
 
 /** Runs server handshakes. */
@@ -42,9 +45,11 @@ export class TlsAcceptor {
   readonly #clock: Clock;
   readonly #pending = new Map<string, (outcome: Outcome) => void>();
   readonly #known = new WeakSet<Server>();
+  readonly #turns: Pick<HandshakeTurns, 'finish'>;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, turns: Pick<HandshakeTurns, 'finish'>) {
     this.#clock = clock;
+    this.#turns = turns;
   }
 
   /** Never rejects. On failure the caller still owns `raw` and has to end it. */
@@ -57,10 +62,12 @@ export class TlsAcceptor {
       return { ok: false, reason: 'handshake_timeout', detail: 'the deadline passed', told: false };
     }
     if ('error' in outcome) {
-      if (outcome.error === undefined) return { ok: false, reason: 'reset', detail: 'connection closed', told: false };
+      if (outcome.error === undefined) return gone;
       const { reason, told, code } = tlsFailure(outcome.error);
       return { ok: false, reason, detail: code, told };
     }
+    await this.#turns.finish();
+    if (outcome.socket.destroyed) return gone;
     return this.#judge(outcome.socket, options, started);
   }
 

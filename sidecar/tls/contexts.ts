@@ -1,7 +1,10 @@
 // The TLS settings that a policy asks for, as node:tls wants them. Pure.
+import type { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import type { EffectivePolicy } from '../../lib/api/control.ts';
 import type { Group } from '../../lib/api/tlspolicy.ts';
+import { formatCertificates, parseCertificates } from '../../lib/pki/bundle.ts';
+import { chainVerdict } from '../../lib/pki/verify.ts';
 
 /** TLS 1.3 suites in Tabard's order (RFC 8446 section B.4). */
 const defaultSuites = ['TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256'];
@@ -38,6 +41,18 @@ export function contextOptions(
     honorCipherOrder: true,
     sessionIdContext: SESSION_ID_CONTEXT,
   };
+}
+
+/**
+ * A certificate (PEM) with its issuers out of the bundle behind it, if it comes alone. That is what OpenSSL shows in any case; but where it has to look for
+ * the issuers it verifies them as well, again in each handshake.
+ */
+export function shownChain(certificate: string, bundle: readonly X509Certificate[]): string {
+  const [leaf, ...sent] = parseCertificates(certificate);
+  if (leaf === undefined || sent.length > 0) return certificate;
+  // A CA is in its time when the last certificate that it signed is.
+  const verdict = chainVerdict({ leaf, bundle, now: new Date(leaf.validToDate.getTime() - 1) });
+  return verdict.ok ? formatCertificates(verdict.chain) : certificate;
 }
 
 function ciphersOf({ minVersion, ciphers }: EffectivePolicy['tls']): readonly string[] {

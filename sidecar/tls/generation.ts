@@ -12,7 +12,7 @@ import { chainVerdict } from '../../lib/pki/verify.ts';
 import type { Credentials } from '../../lib/runtime/credentials.ts';
 import { Lru } from '../lru.ts';
 import type { RevocationRefusal, Revocations } from '../revocation/revocations.ts';
-import { contextOptions } from './contexts.ts';
+import { contextOptions, shownChain } from './contexts.ts';
 import { type Federation, federationOf } from './federation.ts';
 import {
   type HandshakeChain,
@@ -186,7 +186,9 @@ export class Generation {
   }
 
   #options(authorities: readonly X509Certificate[]) {
-    return contextOptions({ ...this.parts.credentials, trustBundle: formatCertificates(authorities) }, this.parts.tls);
+    const { credentials, tls } = this.parts;
+    const certificate = shownChain(credentials.certificate, this.bundle);
+    return contextOptions({ key: credentials.key, certificate, trustBundle: formatCertificates(authorities) }, tls);
   }
 }
 

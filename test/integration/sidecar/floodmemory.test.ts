@@ -75,8 +75,13 @@ async function expectHealthy(count: number): Promise<void> {
   await Promise.all(Array.from({ length: 4 }, worker)).finally(() => agent.destroy());
 }
 
+let addresses = 0;
+
+/** Each connection has an address of its own: nobody is held back, so that there is as much of a flood as there can be. */
 async function direct({ protocol }: Flood) {
-  const raw = connect({ host: '127.0.0.1', port: server.inboundPort });
+  addresses += 1;
+  const localAddress = `127.78.${addresses >> 8}.${addresses & 255}`;
+  const raw = connect({ host: '127.0.0.1', port: server.inboundPort, localAddress });
   raw.on('error', () => undefined);
   if (protocol === 'silent') return raw;
   const socket = client(raw, leaf);

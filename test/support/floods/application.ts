@@ -32,8 +32,10 @@ export function floodedApplication(): FloodedApplication {
       socket.once('data', (first: Buffer) => {
         socket.pause();
         socket.unshift(first);
-        (first.toString('latin1').startsWith('PRI') ? http2 : http1).emit('connection', socket);
-        socket.resume();
+        // It takes what was put back by itself: a socket that flows would lose it.
+        if (first.toString('latin1').startsWith('PRI')) return void http2.emit('connection', socket);
+        http1.emit('connection', socket);
+        return void socket.resume();
       });
     },
     end: () => http1.closeAllConnections(),

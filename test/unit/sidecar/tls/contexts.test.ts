@@ -1,7 +1,8 @@
 import { createSecureContext } from 'node:tls';
 import { describe, expect, test } from '@jest/globals';
 import type { EffectivePolicy } from '../../../../lib/api/control.ts';
-import { contextOptions } from '../../../../sidecar/tls/contexts.ts';
+import { parseCertificates } from '../../../../lib/pki/bundle.ts';
+import { contextOptions, shownChain } from '../../../../sidecar/tls/contexts.ts';
 import { testAuthority, testLeaf } from '../../../support/pki.ts';
 
 const defaults: EffectivePolicy['tls'] = { minVersion: '1.3', ciphers: [], groups: [] };
@@ -51,5 +52,27 @@ describe('contextOptions', () => {
         expect(() => createSecureContext(contextOptions(texts, { minVersion, ciphers: [], groups }))).not.toThrow();
       }
     }
+  });
+});
+
+describe('the chain that is shown', () => {
+  test('is that of OpenSSL, found once: a certificate that comes alone has its issuer out of the bundle behind it', async () => {
+    const authority = await testAuthority();
+    const other = await testAuthority();
+    const { certificate } = await testLeaf(authority);
+    const bundle = parseCertificates(`${other.certificate}\n${authority.certificate}`);
+    const shown = parseCertificates(shownChain(certificate, bundle));
+    expect(shown.map(({ serialNumber }) => serialNumber)).toEqual(
+      [certificate, authority.certificate].map((pem) => parseCertificates(pem)[0]?.serialNumber),
+    );
+    // What comes with issuers keeps those.
+    const whole = `${certificate}\n${other.certificate}`;
+    expect(shownChain(whole, bundle)).toBe(whole);
+  });
+
+  test('is the certificate alone where the bundle has none of its issuers', async () => {
+    const { certificate } = await testLeaf(await testAuthority());
+    const other = await testAuthority();
+    expect(shownChain(certificate, parseCertificates(other.certificate))).toBe(certificate);
   });
 });

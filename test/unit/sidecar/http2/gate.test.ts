@@ -157,6 +157,9 @@ describe('a gate of HTTP/2', () => {
     const own = await exchange(client, get('/own'));
     expect(own.headers).toMatchObject({ 'strict-transport-security': 'max-age=1', 'x-frame-options': 'DENY' });
     expect((await exchange(client, get('/secret'))).headers['strict-transport-security']).toBe('max-age=60');
+    const many = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`x-${index}`, '']));
+    const tooMany = await exchange(client, { ...get('/'), ...many });
+    expect(tooMany.headers).toMatchObject({ ':status': 431, 'strict-transport-security': 'max-age=60' });
   });
 
   test('takes fields out of requests and puts its own in', async () => {

@@ -313,6 +313,11 @@ export class TunnelStream implements Half {
     if (this.#phase !== 'open') return undefined;
     if (this.#gotEnd) return this.#close(undefined, 'later');
     this.#drop();
+    // Nobody will read what came: a writer that waits for credit would not send what tells it so.
+    if (this.#room < BLOCK_BYTES) {
+      this.#port.sendWindow(this.id, WINDOW_BYTES - this.#room);
+      this.#room = WINDOW_BYTES;
+    }
     this.#phase = 'lingering';
     const events = this.#events;
     later(() => events?.closed());

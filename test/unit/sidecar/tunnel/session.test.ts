@@ -172,6 +172,19 @@ describe('a stream', () => {
     await isClean(pair);
   });
 
+  test('that is destroyed with much unread has a writer who waits for credit learn of it', async () => {
+    const { pair, near, far } = await opened();
+    const [nearEar, farEar] = [listenTo(near), listenTo(far)];
+    near.pause();
+    expect(far.write(new Uint8Array(2 * WINDOW_BYTES), false)).toBe(false);
+    await settled();
+    expect(pair.dialling.held).toBe(WINDOW_BYTES);
+    near.destroy();
+    expect(await nearEar.closed).toBeUndefined();
+    expect(await farEar.closed).toBe('reset');
+    await isClean(pair);
+  });
+
   test('that was lost before anybody listened says so to whoever does', async () => {
     const { near, far } = await opened();
     far.reset('denied');

@@ -202,9 +202,10 @@ describe.each([...shapes, ...bareShapes])('$name', (shape) => {
     far.peer.write(patterned(0, 50_000));
     await until(() => relay.traffic().bytesIn === 40_000 && relay.traffic().bytesOut === 50_000, 'all is read', 20_000);
     relay.close('drained');
-    expect(await relay.finished).toMatchObject({ ending: 'drained' });
-    near.peer.end();
+    // The one that was dialled is asked, and both have said all that they have.
     far.peer.end();
+    near.peer.end();
+    expect(await relay.finished).toMatchObject({ ending: 'drained' });
     const [client, server] = await seen;
     expect([client.bytes.length, server.bytes.length]).toEqual([50_000, 40_000]);
     expect([client.ended, server.ended]).toEqual([true, true]);

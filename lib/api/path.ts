@@ -73,7 +73,10 @@ function isUtf8(path: string): boolean {
   }
 }
 
+/** Of a path whose unreserved characters are resolved. */
 function segmentFault(path: string): PathAmbiguity | undefined {
+  // `%25%32e`, of which no reader sees an escape before it has resolved one.
+  if (/%25[0-9a-f]{2}/i.test(path)) return 'twice_escaped';
   if (path.includes('//')) return 'empty_segment';
   return /\/\.{1,2}(?:\/|$)/.test(path) ? 'dot_segment' : undefined;
 }

@@ -218,6 +218,8 @@ export const pathCorpus: readonly string[] = [
   '/%2561dmin',
   '/%252e%252e/admin',
   '/open/%252e%252e/admin',
+  '/open/%25%32%65%25%32%65/admin',
+  '/%25%36%31dmin',
   '/%c0%ae%c0%ae/admin',
   '/%c0%afadmin',
   '/%e0%80%afadmin',

@@ -22,7 +22,19 @@ const root = fc.oneof(
 );
 
 /** How a character is written. */
-const ways = ['plain', 'plain', 'plain', 'plain', 'plain', 'plain', 'small', 'capital', 'twice', 'case'] as const;
+const ways = [
+  'plain',
+  'plain',
+  'plain',
+  'plain',
+  'plain',
+  'plain',
+  'small',
+  'capital',
+  'twice',
+  'nested',
+  'case',
+] as const;
 type Way = (typeof ways)[number];
 
 function written(character: string, way: Way): string {
@@ -36,6 +48,8 @@ function written(character: string, way: Way): string {
       return `%${code.toUpperCase()}`;
     case 'twice':
       return `%25${code}`;
+    case 'nested':
+      return `%25${Array.from(code, (digit) => `%${digit.charCodeAt(0).toString(16)}`).join('')}`;
     case 'case':
       return character === character.toLowerCase() ? character.toUpperCase() : character.toLowerCase();
   }

@@ -1,16 +1,20 @@
-// Does a sidecar do more with more cores: `node bench/cores.ts [--quick] [--part 0.1]`. Sidecars of one, two and three workers, each worker held to a part of a core by a
-// quota of its own, so that on any machine it is the workers that everybody waits for; loaded in turns, over both transports. Prints one line per figure;
+// Does a sidecar do more with more cores: `node bench/cores.ts [--quick] [--part 0.1] [--only direct]`. Sidecars of one, two and three
+// workers, each worker held to a part of a core by a quota of its own, so that on any machine it is the workers that everybody waits for; loaded in turns, over both transports. Prints one line per figure;
 // the last line is {"bars":[...]}. Needs root, for network namespaces and control groups.
 import { parseArgs } from 'node:util';
 import { progressOn } from '../hack/cluster/progress.ts';
 import { Quotas } from './cores/quota.ts';
-import { assemble, hold, type Size, sizes, type Team, type Turn, turn, type Work } from './cores/scaling.ts';
+import { assemble, hold, type Size, sizes, type Team, type Turn, turn, type Work, warm } from './cores/scaling.ts';
 import { workersPair } from './dataplane/tabard.ts';
 import { World } from './dataplane/world.ts';
 import { type Bar, bar, line, quantile, spreadText } from './issuance/figures.ts';
 
 const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, part: { type: 'string', default: '0.1' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    part: { type: 'string', default: '0.1' },
+    only: { type: 'string', default: '' },
+  },
 });
 /** Of a core, for each worker of the server's sidecar. Three times a tenth leaves most of two cores to clients, their sidecar and the application. */
 const part = Number(values.part);
@@ -30,11 +34,22 @@ interface Way {
 
 const connect: Work = {
   name: 'a connection per request, a second',
-  load: { shape: 'connect', connections: 64, seconds },
+  load: { shape: 'connect', connections: 192, seconds },
+  warmUp: 10_000,
 };
 const requests: Work = {
   name: 'small requests on 96 lasting connections, a second',
   load: { shape: 'keepalive', connections: 96, seconds },
+  warmUp: 20_000,
+};
+/** Eight tunnels are dealt by chance, once, and new connections wait for the worker that has most of them. */
+const dealt: Work = { ...connect, isAside: true };
+/** Sessions are resumed by the worker that made them: with more workers a client that comes back makes more full handshakes. */
+const resumed: Work = {
+  ...connect,
+  name: 'a connection per request, resumed where it can be, a second',
+  warmUp: 3_000,
+  isAside: true,
 };
 /** A tunnel is one connection, and so one worker's: eight workers on the other side have eight, as eight client pods have. */
 const ways: readonly Way[] = [
@@ -42,19 +57,19 @@ const ways: readonly Way[] = [
     transport: 'Direct',
     clients: 3,
     works: [
-      { name: 'full mTLS handshakes a second', load: { shape: 'handshake', connections: 24, seconds } },
-      connect,
+      { name: 'full mTLS handshakes a second', load: { shape: 'handshake', connections: 24, seconds }, warmUp: 1_000 },
+      resumed,
       requests,
     ],
   },
-  { transport: 'Tunnel', clients: 8, works: [connect, requests] },
+  { transport: 'Tunnel', clients: 8, works: [dealt, requests] },
 ];
 
 type Turns = Map<Size, Turn[]>;
 
 /** What the workers used of their part in the work that used least of it. */
 function leastUsed(found: ReadonlyMap<Work, Turns>): number {
-  const all = [...found.values()].flatMap((turns) => [...turns.values()]);
+  const all = [...found].flatMap(([{ isAside }, turns]) => (isAside === true ? [] : [...turns.values()]));
   return Math.min(
     ...all.map((each) =>
       quantile(
@@ -65,7 +80,7 @@ function leastUsed(found: ReadonlyMap<Work, Turns>): number {
   );
 }
 
-function report(transport: string, { name }: Work, turns: Turns): readonly Bar[] {
+function report(transport: string, { name, isAside = false }: Work, turns: Turns): readonly Bar[] {
   line(`${transport}: ${name}`, '');
   const rates = (size: Size): readonly number[] => (turns.get(size) ?? []).map(({ rate }) => rate);
   const bars: Bar[] = [];
@@ -79,7 +94,8 @@ function report(transport: string, { name }: Work, turns: Turns): readonly Bar[]
     const ones = rates(1);
     const times = rates(size).map((rate, round) => rate / (ones[round] ?? Number.NaN));
     line('    times one worker', spreadText(times, 2), 'x');
-    bars.push(bar(`${transport}: ${name}, ${size} workers`, quantile(times, 0.5), { least: least[size] }, 'x one'));
+    if (!isAside)
+      bars.push(bar(`${transport}: ${name}, ${size} workers`, quantile(times, 0.5), { least: least[size] }, 'x one'));
   }
   return bars;
 }
@@ -89,9 +105,9 @@ async function measure(
   works: readonly Work[],
   quotas: Quotas,
 ): Promise<ReadonlyMap<Work, Turns>> {
-  for (const { pair } of teams) {
-    for (const { load } of works) await pair.load({ ...load, seconds: 2 * seconds });
-    progress.note(`${pair.name} is warm`);
+  for (const team of teams) {
+    for (const work of works) await warm(team, work);
+    progress.note(`${team.pair.name} is warm`);
   }
   for (const team of teams) hold(team, quotas, part);
   const found = new Map<Work, Turns>(works.map((work) => [work, new Map(sizes.map((size) => [size, []]))]));
@@ -136,7 +152,8 @@ function nameOf({ transport }: Way, size: Size): string {
 }
 
 async function main(): Promise<void> {
-  const pairs = ways.flatMap((way) =>
+  const chosen = ways.filter(({ transport }) => transport.toLowerCase().includes(values.only.toLowerCase()));
+  const pairs = chosen.flatMap((way) =>
     sizes.map((size) => workersPair(nameOf(way, size), way.transport, { client: way.clients, server: size })),
   );
   const world = await World.make(pairs, progress);
@@ -148,7 +165,7 @@ async function main(): Promise<void> {
   try {
     line('part of a core that each worker has', part);
     const bars: Bar[] = [];
-    for (const way of ways) bars.push(...(await alongWay(world, way)));
+    for (const way of chosen) bars.push(...(await alongWay(world, way)));
     process.stdout.write(`${JSON.stringify({ bars })}\n`);
     if (bars.some(({ ok }) => !ok)) process.exitCode = 1;
   } finally {

@@ -7,10 +7,17 @@ import type { Quotas } from './quota.ts';
 export const sizes = [1, 2, 3] as const;
 export type Size = (typeof sizes)[number];
 
+/** However busy the machine is. */
+const MOST_WARM_UP_SECONDS = 60;
+
 /** One kind of work. */
 export interface Work {
   readonly name: string;
   readonly load: Load;
+  /** Units that each worker has done before it is measured: V8 takes some eight thousand connections until it has compiled all that is done for one. */
+  readonly warmUp: number;
+  /** A figure without a bar. */
+  readonly isAside?: boolean;
 }
 
 /** A sidecar of so many workers, with a client's sidecar that nothing holds back. */
@@ -41,6 +48,11 @@ export async function assemble(size: Size, pair: Pair, clients: number): Promise
     await delay(250);
   }
   throw new Error(`${pair.name} has ${pair.processes('server').length} of ${size} workers`);
+}
+
+/** Lets every worker compile and grow as one that has been at work for a while. */
+export async function warm({ size, pair }: Team, { load, warmUp }: Work): Promise<void> {
+  await pair.load({ ...load, units: warmUp * size, seconds: MOST_WARM_UP_SECONDS });
 }
 
 /** From now on each worker of a team has this part of a core and no more. */

@@ -1,6 +1,7 @@
 // The tunnels to one endpoint: usually one, a second one under much bulk. A tunnel that has served its time is replaced before it is
 // retired, opens that come together share one handshake, and an endpoint that knows no tunnels is remembered for a while.
 import type { Reason } from '../../lib/api/reasons.ts';
+import type { PeerHeld } from '../tunnel/held.ts';
 import type { ClientTunnel } from './clienttunnel.ts';
 import type { MeshConnection, MeshDialled } from './dial.ts';
 import type { Opened, OpenLimits, Target } from './transport.ts';
@@ -34,6 +35,8 @@ const MAX_TUNNELS = 2;
 export class PeerTunnels {
   readonly #deps: PeerTunnelsDeps;
   readonly #target: Target;
+  /** What waits in all of them, also in those that were retired. */
+  readonly held: PeerHeld = { bytes: 0 };
   #tunnels: ClientTunnel[] = [];
   #dialling: Promise<Place> | undefined;
   #directUntilMs = 0;

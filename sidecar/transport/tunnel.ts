@@ -169,6 +169,7 @@ export class TunnelTransport implements Transport {
     const session = new TunnelSession({
       half,
       role: 'dialling',
+      peer: peers.held,
       maxStreams: MAX_STREAMS,
       nowMs: () => this.#nowMs(),
       events: {

@@ -7,6 +7,7 @@ import type { Half } from '../relay/half.ts';
 import type { TlsFacts } from '../tls/facts.ts';
 import type { Generation } from '../tls/generation.ts';
 import type { PeerFacts } from '../tls/peer.ts';
+import type { PeerHeld } from './held.ts';
 import { judgedBy } from './made.ts';
 import type { Opening } from './opening.ts';
 import type { LiveTunnel, TunnelRegistry } from './registry.ts';
@@ -63,9 +64,13 @@ const MAX_STREAMS = 10_000;
 /** Streams of one tunnel whose application has not answered: also those that the peer has reset since. */
 const MAX_CONNECTING = 1_024;
 
+const FULL = 'the tunnel has as many streams, or holds as much for readers, as it may';
+
 /** Takes tunnels. */
 export class TunnelAcceptor {
   readonly #deps: AcceptorDeps;
+  /** Of each peer that has a tunnel here, by its address and identity. */
+  readonly #peers = new Map<string, PeerHeld & { tunnels: number }>();
 
   constructor(deps: AcceptorDeps) {
     this.#deps = deps;
@@ -77,15 +82,25 @@ export class TunnelAcceptor {
     const { registry, clock } = this.#deps;
     const ownNotAfter = generation.notAfter;
     const door = { connecting: 0 };
+    const who = `${source.address} ${peer.identity}`;
+    const held = this.#peers.get(who) ?? { bytes: 0, tunnels: 0 };
+    this.#peers.set(who, held);
+    held.tunnels += 1;
     const session: TunnelSession = new TunnelSession({
       half,
       role: 'accepting',
+      peer: held,
       maxStreams: MAX_STREAMS,
       nowMs: () => clock.nowMs(),
       events: {
         opened: (stream, opening) => this.#opened({ accepted, session, door, stream, opening }),
+        full: (stream) => this.#deps.refused(accepted, stream, { reason: 'overload', detail: FULL }),
         retired: () => undefined,
-        ended: (end) => registry.ended(tunnel, end),
+        ended: (end) => {
+          held.tunnels -= 1;
+          if (held.tunnels === 0) this.#peers.delete(who);
+          registry.ended(tunnel, end);
+        },
       },
     });
     const tunnel: LiveTunnel = {

@@ -4,6 +4,7 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import type { Half } from '../relay/half.ts';
 import { codeOf, ELSEWHERE, RETIRE, type Rule, reasonOf, ruleOf, rules } from './codes.ts';
 import { frameTypes, PING_BYTES } from './frame.ts';
+import { MAX_PEER_BYTES, MAX_TUNNEL_BYTES, type PeerHeld } from './held.ts';
 import { LOOK_COUNTS_MS, pulseVerdict } from './life.ts';
 import { decodeOpening, encodeOpening, type Opening } from './opening.ts';
 import { Outbox } from './outbox.ts';
@@ -31,6 +32,8 @@ export interface SessionEnd {
 export interface SessionEvents {
   /** Accepting side: a stream wants to be opened. Answer with `accept` or `refuse`. */
   opened?(stream: TunnelStream, opening: Opening): void;
+  /** Accepting side: a stream was refused, for the tunnel or its peer has as much as it may. */
+  full?(stream: number): void;
   /** The peer wants no more streams in this tunnel. */
   retired(): void;
   /** Over; the last event. */
@@ -46,14 +49,14 @@ export interface SessionOptions {
   readonly maxStreams: number;
   /** Milliseconds of any clock that only goes forward. */
   readonly nowMs: () => number;
+  /** What waits in all tunnels of the same peer; by default this is the only one. */
+  readonly peer?: PeerHeld;
   /** Number of the first stream; 1 but for tests. */
   readonly firstStream?: number;
   /** Calls back at the end of the present turn; `setImmediate` by default. */
   readonly defer?: (callback: () => void) => void;
 }
 
-/** Bytes that may wait in one tunnel for readers that do not read, before it takes no more streams. */
-const MAX_HELD_BYTES = 33_554_432;
 /** Longest wait for the answer to an OPEN: the far side connects to its application before it answers. */
 const ANSWER_TIMEOUT_MS = 15_000;
 /** Longest wait for the peer's end of a connection that we have ended in order. */
@@ -65,6 +68,7 @@ export class TunnelSession {
   readonly #outbox: Outbox;
   readonly #reader: FrameReader;
   readonly #table: StreamTable;
+  readonly #peer: PeerHeld;
   #received = 0;
   /** Counted since bytes last came, and since the peer was asked. */
   #silentMs = 0;
@@ -81,6 +85,7 @@ export class TunnelSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#peer = options.peer ?? { bytes: 0 };
     this.#lookedMs = this.#emptySinceMs = options.nowMs();
     this.#reader = new FrameReader({
       data: (stream, bytes, lent) => this.#goesOn(this.#table.data(stream, bytes, lent)),
@@ -95,7 +100,12 @@ export class TunnelSession {
       onFlood: () => void this.#goesOn('flood'),
     });
     this.#outbox = outbox;
-    this.#table = new StreamTable({ outbox, first: options.firstStream ?? 1, onEmpty: () => this.#emptied() });
+    this.#table = new StreamTable({
+      outbox,
+      first: options.firstStream ?? 1,
+      peer: this.#peer,
+      onEmpty: () => this.#emptied(),
+    });
     options.half.start({
       data: (bytes, lent) => this.#heard(bytes, lent),
       ended: () => this.#left(true),
@@ -120,7 +130,8 @@ export class TunnelSession {
 
   /** At a cap. */
   get isFull(): boolean {
-    return this.#table.size >= this.#options.maxStreams || this.#table.held >= MAX_HELD_BYTES;
+    const { size, held } = this.#table;
+    return size >= this.#options.maxStreams || held >= MAX_TUNNEL_BYTES || this.#peer.bytes >= MAX_PEER_BYTES;
   }
 
   /** No new streams: retired by either side, out of numbers, or over. */
@@ -248,8 +259,10 @@ export class TunnelSession {
     const isFull = this.isFull;
     const stream = this.#table.take(id);
     if (stream === undefined) return 'bad_open';
-    if (isFull || events.opened === undefined) this.refuse(stream, 'overload');
-    else events.opened(stream, opening);
+    if (isFull || events.opened === undefined) {
+      events.full?.(id);
+      this.refuse(stream, 'overload');
+    } else events.opened(stream, opening);
     return undefined;
   }
 

@@ -186,6 +186,18 @@ export class TunnelStream implements Half {
     return false;
   }
 
+  /** Its reader has not taken what came. */
+  get isBehind(): boolean {
+    return this.#holdsIn();
+  }
+
+  /** Gives it up for want of memory. */
+  shed(): void {
+    if (this.#phase !== 'open') return;
+    this.#port.sendReset(this.id, 'overload');
+    this.#close('overload', 'later');
+  }
+
   /** DATA came. Answers the rule that it breaks. */
   receive(bytes: Uint8Array, lent: boolean): Rule | undefined {
     if (this.#phase === 'opening') return 'before_answer';

@@ -3,6 +3,7 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import { ByNumber } from '../bynumber.ts';
 import { ELSEWHERE, type Rule, reasonOf } from './codes.ts';
 import { frameTypes, MAX_STREAM, readUint32 } from './frame.ts';
+import { MOST_PEER_BYTES, type PeerHeld } from './held.ts';
 import type { Outbox } from './outbox.ts';
 import { sessionPort } from './port.ts';
 import { type StreamPort, TunnelStream } from './stream.ts';
@@ -20,6 +21,8 @@ export interface StreamTableOptions {
   readonly outbox: Outbox;
   /** Number of the first stream. */
   readonly first: number;
+  /** What waits in all tunnels of the peer. */
+  readonly peer: PeerHeld;
   /** The last stream has gone. */
   readonly onEmpty: () => void;
 }
@@ -36,16 +39,21 @@ export class StreamTable {
   readonly #port: StreamPort;
   readonly #outbox: Outbox;
   readonly #onEmpty: () => void;
+  readonly #peer: PeerHeld;
   #next: number;
   #held = 0;
 
-  constructor({ outbox, first, onEmpty }: StreamTableOptions) {
+  constructor({ outbox, first, peer, onEmpty }: StreamTableOptions) {
+    this.#peer = peer;
     this.#next = first;
     this.#outbox = outbox;
     this.#onEmpty = onEmpty;
     this.#port = sessionPort({
       outbox,
-      hold: (bytes) => void (this.#held += bytes),
+      hold: (bytes) => {
+        this.#held += bytes;
+        peer.bytes += bytes;
+      },
       queue: (stream) => {
         this.#turns.add(stream);
         outbox.arm();
@@ -95,7 +103,10 @@ export class StreamTable {
   /** DATA came. Answers the rule that it breaks. */
   data(id: number, bytes: Uint8Array, lent: boolean): Rule | undefined {
     const stream = this.#streams.get(id);
-    return stream === undefined ? this.#unknown(id) : stream.receive(bytes, lent);
+    if (stream === undefined) return this.#unknown(id);
+    const broken = stream.receive(bytes, lent);
+    if (this.#peer.bytes > MOST_PEER_BYTES && stream.isBehind) stream.shed();
+    return broken;
   }
 
   /** Another frame of a stream came. */

@@ -49,12 +49,19 @@ export class BareConnections implements BareHalves {
     listening.setKeepAlive(true, KEEP_ALIVE_SECONDS);
     listening.onconnection = (status, handle) => {
       if (status !== 0 || handle === undefined) return failed(codeOf(status));
-      const remote: SocketName = {};
+      const remote = this.#peerOf(handle);
       // Reset before it was accepted.
-      if (handle.getpeername(remote) !== 0) return handle.close();
+      if (remote === undefined) return handle.close();
       const connection = new BareConnection(handle, this.#parts);
       return take(new Incoming(connection, { half: this.#makeHalf(connection), remote, localPort }));
     };
+  }
+
+  #peerOf(handle: TcpHandle): SocketName | undefined {
+    const known = this.#parts.calls?.peer(handle.fd);
+    if (known !== undefined) return known;
+    const asked: SocketName = {};
+    return handle.getpeername(asked) === 0 ? asked : undefined;
   }
 
   dial({ address, port }: BareTarget, timeoutMs: number, done: (dialled: BareDialled) => void): void {
@@ -132,6 +139,11 @@ class BareConnection implements HandleOwner {
   handOver(): void {}
 
   end(done: () => void): void {
+    const { calls } = this.#parts;
+    if (calls !== undefined) {
+      calls.end(this.handle.fd);
+      return done();
+    }
     const request = this.#parts.newShutdown();
     request.oncomplete = () => {
       this.#isEnding = false;
@@ -140,11 +152,11 @@ class BareConnection implements HandleOwner {
     };
     this.#isEnding = true;
     const error = this.handle.shutdown(request);
-    if (error === 0) return;
+    if (error === 0) return undefined;
     this.#isEnding = false;
     // Done at once, or there is nobody left to be told.
-    if (error === 1 || error === UV_ENOTCONN) done();
-    else this.#events?.failed('reset');
+    if (error === 1 || error === UV_ENOTCONN) return done();
+    return this.#events?.failed('reset');
   }
 
   destroy(): void {

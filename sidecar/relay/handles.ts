@@ -4,6 +4,7 @@ import type { Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { types } from 'node:util';
 import { AppError, messageOf } from '../../lib/errors.ts';
+import { type SystemCalls, systemCalls } from './systemcalls.ts';
 
 /** A write that did not end at once. */
 export interface WriteRequest {
@@ -74,6 +75,8 @@ export interface HandleParts {
   newTcp(): TcpHandle;
   newConnect(): HandleRequest;
   newShutdown(): HandleRequest;
+  /** Ways past the handles, where there are some. */
+  readonly calls?: SystemCalls | undefined;
 }
 
 /** Major versions of Node on which the tests of the fast path run: an unknown one could abort the process before any test fails. */
@@ -101,6 +104,7 @@ export function handleParts(version: string = process.versions.node): HandlePart
     newTcp: () => new Tcp(type),
     newConnect: () => new Connect(),
     newShutdown: () => new Shutdown(),
+    calls: systemCalls(),
   };
 }
 

@@ -6,6 +6,7 @@ import type { Half } from '../../../../sidecar/relay/half.ts';
 import { BareConnections } from '../../../../sidecar/relay/handlebare.ts';
 import type { HandleOwner, OwnerEvents } from '../../../../sidecar/relay/handleowner.ts';
 import type { HandleParts, HandleRequest, ListeningHandle, TcpHandle } from '../../../../sidecar/relay/handles.ts';
+import type { SystemCalls } from '../../../../sidecar/relay/systemcalls.ts';
 
 const [UV_ECANCELED, UV_ECONNREFUSED, UV_EADDRNOTAVAIL, UV_EMFILE, UV_ENOTCONN, UV_EINVAL] = [
   -125, -111, -99, -24, -107, -22,
@@ -64,7 +65,7 @@ interface Bench {
   readonly told: string[];
 }
 
-function bench(): Bench {
+function bench(calls?: SystemCalls): Bench {
   const handle = new PlayedHandle();
   const owners: HandleOwner[] = [];
   const told: string[] = [];
@@ -76,6 +77,7 @@ function bench(): Bench {
     newTcp: () => handle as unknown as TcpHandle,
     newConnect: request,
     newShutdown: request,
+    calls,
   };
   const events: OwnerEvents = {
     failed: (reason) => void told.push(`failed ${reason}`),
@@ -187,6 +189,15 @@ describe('accepting', () => {
     expect([taken, failed, handle.calls]).toEqual([[], [], ['close']]);
   });
 
+  test.each([
+    ['takes the name of a peer from the system itself', { address: '10.0.0.8', port: 1 }, ['10.0.0.8', 1]],
+    ['asks the handle where the system is not understood', undefined, ['10.0.0.9', 40_000]],
+  ])('%s', (_, said, expected) => {
+    const { listening, taken } = door(bench({ peer: () => said, end: jest.fn() }));
+    listening.onconnection(0, new PlayedHandle() as unknown as TcpHandle);
+    expect([taken[0]?.remoteAddress, taken[0]?.remotePort]).toEqual(expected);
+  });
+
   test('says why nothing could be accepted', () => {
     const { listening, failed } = door(bench());
     listening.onconnection(UV_EMFILE, undefined);
@@ -214,8 +225,7 @@ describe('accepting', () => {
 });
 
 describe('a connection', () => {
-  async function standing(): Promise<Bench & { readonly owner: HandleOwner }> {
-    const parts = bench();
+  async function standing(parts: Bench = bench()): Promise<Bench & { readonly owner: HandleOwner }> {
     const dialled = dial(parts.connections, '10.0.0.1', 60_000);
     parts.handle.request?.oncomplete(0);
     await dialled;
@@ -269,6 +279,17 @@ describe('a connection', () => {
     handle.request?.oncomplete(0);
     await turn();
     expect([handle.calls, told]).toEqual([['shutdown', 'reset'], ['gone']]);
+  });
+
+  test('that is ended by the system itself has ended at once, and may be reset', async () => {
+    const ended: number[] = [];
+    const calls: SystemCalls = { peer: () => undefined, end: (descriptor) => void ended.push(descriptor) };
+    const { owner, handle, told } = await standing(bench(calls));
+    owner.end(() => told.push('ended'));
+    expect([ended, told]).toEqual([[7], ['ended']]);
+    owner.reset();
+    await turn();
+    expect([handle.calls, told]).toEqual([['reset'], ['ended', 'gone']]);
   });
 
   test('that is closed while its end is under way does not hear of that', async () => {

@@ -29,6 +29,7 @@ const usual = { connections: 20 * 3_600, cycles: 90 } as const;
 /** What may come in an hour and is no leak yet: of the memory, a dozen megabytes in a day. */
 const allowed: readonly (readonly [figure: keyof Held, unit: string, perHour: number])[] = [
   ['rssMb', 'MB', 0.5],
+  ['trimmedMb', 'MB', 0.5],
   ['heapMb', 'MB', 0.25],
   ['buffersMb', 'MB', 0.25],
   ['objects', 'objects', 500],
@@ -67,8 +68,8 @@ async function live(churn: Churn): Promise<readonly Sample[]> {
   return samples;
 }
 
-const short = (name: string, { rssMb, heapMb, objects, files }: Held): string =>
-  `${name} ${rssMb.toFixed(1)} MB, heap ${heapMb.toFixed(2)} MB, ${objects} objects, ${files} files`;
+const short = (name: string, { rssMb, trimmedMb, heapMb, objects, files }: Held): string =>
+  `${name} ${rssMb.toFixed(1)} MB (${trimmedMb.toFixed(1)}), heap ${heapMb.toFixed(2)} MB, ${objects} objects, ${files} files`;
 
 async function connections(churn: Churn): Promise<{ readonly right: number; readonly wrong: number }> {
   const { kinds, why, reopened } = await churn.called();

@@ -8,6 +8,8 @@ import { queryObjects } from 'node:v8';
 export interface Held {
   /** Resident memory as it was found, before the collection. */
   readonly rssMb: number;
+  /** The same after it, and after the C library has given back what is free: what a rush of connections needed for a moment is not in it. */
+  readonly trimmedMb: number;
   /** JavaScript's heap after a collection. */
   readonly heapMb: number;
   /** Buffers and what else the heap keeps alive outside of itself, after a collection. */
@@ -27,6 +29,14 @@ const megabyte = 2 ** 20;
 const FIRST_OWN = 3;
 /** Of /proc/net/tcp and its like. */
 const INODE_COLUMN = 9;
+
+/** malloc_trim(3), where Node can call it. */
+function trim(): void {
+  const ffi = process.getBuiltinModule('node:ffi');
+  // The types promise the module, but not every build has it.
+  if ((ffi as unknown) === undefined) return;
+  ffi.dlopen(null, { malloc_trim: { arguments: ['uint64'], return: 'int32' } }).functions.malloc_trim(0n);
+}
 
 function adrift(): number {
   const tables = ['tcp', 'tcp6', 'udp', 'udp6'].map((name) => readFileSync(`/proc/self/net/${name}`, 'utf8'));
@@ -53,8 +63,10 @@ async function held(): Promise<Held> {
     await new Promise((resolve) => setImmediate(resolve));
   }
   const { heapUsed, external } = process.memoryUsage();
+  trim();
   return {
     rssMb,
+    trimmedMb: process.memoryUsage.rss() / megabyte,
     heapMb: heapUsed / megabyte,
     buffersMb: external / megabyte,
     objects: queryObjects(Object, { format: 'count' }),

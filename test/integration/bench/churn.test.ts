@@ -24,8 +24,9 @@ test(
     // Where nobody closes a socket this does not end.
     while (watched.some((name) => held[name].adrift > 0)) held = await churn.sample();
     for (const name of watched) {
-      const { rssMb, heapMb, buffersMb, objects, files, resources } = held[name];
-      for (const figure of [rssMb, heapMb, buffersMb, objects, files, resources]) expect(figure).toBeGreaterThan(0);
+      const { rssMb, trimmedMb, heapMb, buffersMb, objects, files, resources } = held[name];
+      for (const figure of [rssMb, trimmedMb, heapMb, buffersMb, objects, files, resources])
+        expect(figure).toBeGreaterThan(0);
     }
     const { kinds } = await churn.called();
     const sum = (which: 'right' | 'wrong'): number => Object.values(kinds).reduce((all, each) => all + each[which], 0);

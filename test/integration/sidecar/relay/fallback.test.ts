@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { TestPod } from '../../../support/pods/pod.ts';
 import { begin, finish, serveShapes, shapes, wholeOf } from '../../../support/pods/shapes.ts';
 import { PodWorld } from '../../../support/pods/world.ts';
+import { until } from '../../../support/until.ts';
 
 const minute = 60_000;
 const service = '10.79.200.1';
@@ -48,6 +49,8 @@ test.each([
         await pod.end();
         pod.startApplication();
         await pod.startSidecar({ program: world.today, options: before(script) });
+        // Its log may come later than its readiness.
+        await until(() => pod.log.some(({ msg }) => msg === 'relay chosen'), 'a line about the relay');
         const chosen = pod.log.find(({ msg }) => msg === 'relay chosen');
         expect(chosen).toMatchObject({ level: 'warn', path: 'public', why: expect.stringMatching(why) });
         expect(await pod.metric('tabard_sidecar_relay_info{path="public"}')).toBe(1);

@@ -46,9 +46,9 @@ const requests: Work = {
 const dealt: Work = { ...connect, isAside: true };
 /** Sessions are resumed by the worker that made them: with more workers a client that comes back makes more full handshakes. */
 const resumed: Work = {
-  ...connect,
   name: 'a connection per request, resumed where it can be, a second',
-  warmUp: 3_000,
+  load: { shape: 'connect', connections: 64, seconds },
+  warmUp: 1_000,
   isAside: true,
 };
 /** A tunnel is one connection, and so one worker's: eight workers on the other side have eight, as eight client pods have. */

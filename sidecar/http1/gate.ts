@@ -132,7 +132,8 @@ export class Http1Gate implements Half {
     if (this.#requests.undecided) return;
     if (this.#parting !== undefined) this.#part(this.#parting.reason);
     else if (this.#tunnel || (this.#sent && this.#answered && this.#requests.between)) this.#inner.end();
-    else if (!this.#sent || this.#requests.held > 0) this.#inner.reset();
+    // What waits behind an answer that is under way is looked at when that is complete.
+    else if (!this.#sent || (this.#answered && this.#requests.held > 0)) this.#inner.reset();
   }
 
   pause(): void {

@@ -176,6 +176,30 @@ describe('a gate', () => {
     expect(application.calls).toEqual(['end']);
   });
 
+  test('answers all that it was asked ahead before the client ended its direction', () => {
+    const { application, client, half } = gate();
+    client.says(get + get + get);
+    half.end();
+    for (let answered = 1; answered <= 3; answered += 1) {
+      expect(application.calls).toEqual([]);
+      expect(application.got).toBe(get.repeat(answered));
+      application.says(ok);
+    }
+    expect(client.state.got).toBe(ok.repeat(3));
+    expect(application.calls).toEqual(['end']);
+  });
+
+  test('answers what is whole and lets go of what is half there behind it', () => {
+    const { application, client, half } = gate();
+    client.says(`${get}GET / HTTP/1.1\r\nHos`);
+    half.end();
+    expect(application.calls).toEqual([]);
+    application.says(ok);
+    expect(client.state.got).toBe(ok);
+    expect(application.got).toBe(get);
+    expect(application.calls).toEqual(['reset']);
+  });
+
   test.each([
     ['a head', 'GET / HTTP/1.1\r\nHos'],
     ['a body', 'POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 10\r\n\r\nabc'],

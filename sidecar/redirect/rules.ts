@@ -33,6 +33,10 @@ export function redirectScript(families: readonly Family[], exclusions: Exclusio
 function tableScript(family: Family, exclusions: Exclusions): string {
   const inbound = [ports.admin, ...exclusions.inboundPorts];
   const cidrs = exclusions.outboundCidrs.filter((cidr) => cidr.includes(':') === (family === 'ip6'));
+  const leftAlone = [
+    optional(`tcp dport ${set(exclusions.outboundPorts)} accept`, exclusions.outboundPorts),
+    optional(`${family} daddr ${set(cidrs)} accept`, cidrs),
+  ].join('');
   // `table` alone makes it if it is missing, so that `delete` always has one to delete.
   return `table ${family} ${TABLE}
 delete table ${family} ${TABLE}
@@ -49,7 +53,7 @@ table ${family} ${TABLE} {
     meta l4proto != tcp accept
     meta skuid ${PROXY_UID} accept
     ${family} daddr ${loopback[family]} accept
-${optional(`tcp dport ${set(exclusions.outboundPorts)} accept`, exclusions.outboundPorts)}${optional(`${family} daddr ${set(cidrs)} accept`, cidrs)}    meta l4proto tcp redirect to :${ports.outbound}
+${leftAlone}    meta l4proto tcp redirect to :${ports.outbound}
   }
   chain uncaptured_in {
     type filter hook input priority 0; policy accept;
@@ -64,6 +68,8 @@ ${optional(`tcp dport ${set(exclusions.outboundPorts)} accept`, exclusions.outbo
     oif lo accept
     meta skuid ${PROXY_UID} accept
     ct state invalid,untracked drop
+    ${family} daddr ${loopback[family]} accept
+${leftAlone}    ct direction original meta skuid != ${PROXY_UID} drop
   }
 }
 `;

@@ -40,9 +40,23 @@ describe('redirectScript', () => {
       'tcp dport { 16020, 9090 } accept',
       'ct state invalid,untracked drop',
     ]);
-    expect(chain(script, 'ip6', 'uncaptured_out').slice(-2)).toEqual([
+    expect(chain(script, 'ip6', 'uncaptured_out').slice(-4, -2)).toEqual([
       'meta skuid 1616 accept',
       'ct state invalid,untracked drop',
+    ]);
+  });
+
+  test('drops what was to be captured and would leave as it is, but not what is left alone', () => {
+    const script = redirectScript(['ip'], {
+      inboundPorts: [],
+      outboundPorts: [3306],
+      outboundCidrs: ['192.0.2.0/24'],
+    });
+    expect(chain(script, 'ip', 'uncaptured_out').slice(-4)).toEqual([
+      'ip daddr 127.0.0.0/8 accept',
+      'tcp dport { 3306 } accept',
+      'ip daddr { 192.0.2.0/24 } accept',
+      'ct direction original meta skuid != 1616 drop',
     ]);
   });
 

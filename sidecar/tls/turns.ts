@@ -84,10 +84,13 @@ export class HandshakeTurns {
   }
 
   #turnAway(): void {
-    let [most = []] = this.#beginning.values();
-    for (const ofAddress of this.#beginning.values()) if (ofAddress.length > most.length) most = ofAddress;
+    let most: readonly [string, Begin[]] = ['', []];
+    for (const entry of this.#beginning) if (entry[1].length >= most[1].length) most = entry;
+    const [address, ofAddress] = most;
+    const begin = ofAddress.pop();
+    if (ofAddress.length === 0) this.#beginning.delete(address);
     this.#waiting -= 1;
-    most.pop()?.(false);
+    begin?.(false);
   }
 }
 

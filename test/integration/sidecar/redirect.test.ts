@@ -75,7 +75,10 @@ function dial(
 ): readonly unknown[] {
   const full = targets.map((each) => (each.startsWith('udp') ? each : `tcp:${each}`));
   const command = [...node, `${root}/test/support/capture/dial.ts`, ...full];
-  const environment = { DIAL_TIMEOUT_MS: String(timeoutMs), ...(from === undefined ? {} : { DIAL_FROM: String(from) }) };
+  const environment = {
+    DIAL_TIMEOUT_MS: String(timeoutMs),
+    ...(from === undefined ? {} : { DIAL_FROM: String(from) }),
+  };
   return JSON.parse(netns.run(command, { uid, env: environment })) as unknown[];
 }
 

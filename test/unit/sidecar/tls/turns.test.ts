@@ -104,6 +104,14 @@ test('when too many wait, the newest of the address that has the most is turned 
   expect(handshakes.waiting).toBe(0);
 });
 
+test('where all addresses have as many, the one that came last is turned away, and leaves nothing behind', async () => {
+  const { handshakes, begin, order, passAll } = turns(2);
+  for (const address of ['a', 'b', 'c', 'd']) begin(address, address);
+  await passAll();
+  expect(order).toEqual(['a', 'd is turned away', 'b', 'c']);
+  expect(handshakes.waiting).toBe(0);
+});
+
 test('without a word about when, turns are those of the event loop', async () => {
   const handshakes = new HandshakeTurns();
   const taken = await Promise.all(Array.from({ length: 100 }, (_, number) => handshakes.begin(`${number % 7}`)));

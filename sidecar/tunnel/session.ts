@@ -134,9 +134,9 @@ export class TunnelSession {
     return size >= this.#options.maxStreams || held >= MAX_TUNNEL_BYTES || this.#peer.bytes >= MAX_PEER_BYTES;
   }
 
-  /** No new streams: retired by either side, out of numbers, or over. */
+  /** No new streams: retired by either side, as for its last number, or over. */
   get isRetired(): boolean {
-    return this.#retired || this.#over || this.#table.isSpent;
+    return this.#retired || this.#over;
   }
 
   /** Its connection is closed. */
@@ -163,6 +163,7 @@ export class TunnelSession {
   open(opening: Opening, answer: (answer: Answer) => void): TunnelStream {
     const stream = this.#table.ask(this.#options.nowMs(), answer);
     this.#outbox.control(frameTypes.open, stream.id, encodeOpening(opening));
+    if (this.#table.isSpent) this.retire();
     return stream;
   }
 

@@ -243,12 +243,19 @@ describe('an OPEN', () => {
 });
 
 describe('numbers', () => {
-  test('run out: the tunnel takes no more streams, the last one works', async () => {
+  test('run out: the tunnel takes no more streams, the last one works, and with it the tunnel ends', async () => {
     const pair = tunnelPair({ firstStream: MAX_STREAM });
     expect(pair.dialling.isUsable).toBe(true);
     const { stream, answer } = await pair.open();
     expect([stream.id, answer]).toEqual([MAX_STREAM, { kind: 'accepted' }]);
-    expect([pair.dialling.isUsable, pair.dialling.isRetired]).toEqual([false, true]);
+    expect([pair.dialling.isUsable, pair.dialling.isRetired, pair.ends.dialling]).toEqual([false, true, undefined]);
+    for (const end of [stream, ...pair.taken]) {
+      listenTo(end);
+      end.end();
+    }
+    await settled();
+    const ended = { cause: 'closed', streams: 0 };
+    expect(pair.ends).toEqual({ dialling: ended, accepting: ended });
   });
 });
 

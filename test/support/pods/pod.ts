@@ -1,6 +1,6 @@
 // One pod of a test: a network namespace with the redirect's rules, the sidecar as its container runs it, and an application. Either can be
 // paused, ended and started anew, and the cable can be pulled.
-import { chownSync, mkdirSync } from 'node:fs';
+import { chownSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { env, PROXY_UID, ports } from '../../../lib/api/contract.ts';
 import type { Netns } from '../capture/netns.ts';
@@ -204,7 +204,9 @@ export class TestPod {
     const state = join(folder, 'state');
     const lifetime = certificateMs === undefined ? {} : { lifetimeMs: certificateMs };
     await this.#deps.control({ do: 'certify', service: name, folder: tls, ...lifetime });
-    mkdirSync(state, { recursive: true });
+    // A new pod's: with what the one before kept it would be ready, and go by it, before it is told what holds now.
+    rmSync(state, { recursive: true, force: true });
+    mkdirSync(state);
     chownSync(state, PROXY_UID, PROXY_UID);
     this.#sidecar = new Inside(this.netns, 'proxy', {
       // As the webhook starts it (webhook/container.ts), but for the log.

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:net';
 import type { Reason } from '../lib/api/reasons.ts';
 import { systemCode } from '../lib/errors.ts';
 import type { Place } from './accesslog.ts';
+import { ByKey } from './bykey.ts';
 import { unmapped } from './destination/key.ts';
 import type { OriginalDestinationReader } from './destination/original.ts';
 import type { Door, Incoming, Near } from './incoming.ts';
@@ -54,8 +55,9 @@ const BACKLOG = 4_096;
 export class CaptureListener<N extends Near> {
   readonly #options: ListenerOptions<N>;
   readonly #servers: Server[] = [];
-  /** Connections whose peer has not proved itself yet, oldest first. */
-  readonly #waiting = new Set<Incoming<N>>();
+  /** Connections whose peer has not proved itself yet, in the order in which they came. */
+  readonly #waiting = new ByKey<number, Incoming<N>>();
+  #came = 0;
   #open = 0;
   #port: number;
 
@@ -122,16 +124,18 @@ export class CaptureListener<N extends Near> {
 
   #take(incoming: Incoming<N>, { source, destination }: Places): void {
     this.#open += 1;
+    this.#came += 1;
+    const number = this.#came;
     let isAdmitted = false;
     let isGone = false;
     incoming.onGone(() => {
       this.#open -= 1;
       isGone = true;
-      this.#waiting.delete(incoming);
+      this.#waiting.delete(number);
     });
     const admitted = (): void => {
       isAdmitted = true;
-      this.#waiting.delete(incoming);
+      this.#waiting.delete(number);
     };
     const failed = (error: unknown): void => {
       this.#options.failed(error);
@@ -145,7 +149,7 @@ export class CaptureListener<N extends Near> {
       failed(error);
     }
     // Most need no proof: they are not put down to be struck out at once.
-    if (!isAdmitted && !isGone) this.#waiting.add(incoming);
+    if (!isAdmitted && !isGone) this.#waiting.set(number, incoming);
   }
 
   #leadsBack({ address, port }: Place): boolean {
@@ -155,10 +159,10 @@ export class CaptureListener<N extends Near> {
 
   /** Peers that only hold connections open must not shut out those that prove themselves: the oldest unproved one goes. */
   #makeRoom(): boolean {
-    const [oldest] = this.#waiting;
+    const { oldest } = this.#waiting;
     if (oldest === undefined) return false;
+    this.#waiting.get(oldest)?.reset();
     this.#waiting.delete(oldest);
-    oldest.reset();
     return true;
   }
 

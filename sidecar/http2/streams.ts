@@ -1,5 +1,6 @@
 // The streams of one connection as a gate needs them: those that are open with what was asked on them, and those that the gate has ended itself,
 // whose frames may still be under way.
+import { ByKey } from '../bykey.ts';
 import type { RequestHead } from './head.ts';
 
 /** Streams that may be open at once; the application is said to allow no more. */
@@ -56,7 +57,7 @@ export class Stream {
 
 /** All of a connection's. */
 export class Streams {
-  readonly #open = new Map<number, Stream>();
+  readonly #open = new ByKey<number, Stream>();
   readonly #cut = new Set<number>();
   #highest = 0;
 
@@ -73,7 +74,7 @@ export class Streams {
     return this.#open.get(id);
   }
 
-  values(): IterableIterator<Stream> {
+  values(): Iterable<Stream> {
     return this.#open.values();
   }
 

@@ -7,6 +7,7 @@ import type { Reason } from '../../lib/api/reasons.ts';
 import type { Protocol } from '../../lib/api/tlspolicy.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { sentWith } from '../../lib/pki/verify.ts';
+import { ByKey } from '../bykey.ts';
 import { type TlsFacts, tlsFacts } from './facts.ts';
 import type { Generation } from './generation.ts';
 import type { HandshakeChain, PeerFacts } from './peer.ts';
@@ -43,7 +44,7 @@ type Outcome = { readonly socket: TLSSocket } | { readonly error: Error | undefi
 /** Runs server handshakes. */
 export class TlsAcceptor {
   readonly #clock: Clock;
-  readonly #pending = new Map<string, (outcome: Outcome) => void>();
+  readonly #pending = new ByKey<string, (outcome: Outcome) => void>();
   readonly #known = new WeakSet<Server>();
   readonly #turns: Pick<HandshakeTurns, 'finish'>;
 
@@ -89,7 +90,8 @@ export class TlsAcceptor {
     const settle = (outcome: Outcome | 'timeout'): void => {
       clearTimeout(timer);
       raw.off('close', closed);
-      this.#pending.delete(key);
+      // Another may have come from the port of one that was reset, before this was heard of the first.
+      if (this.#pending.get(key) === settle) this.#pending.delete(key);
       resolve(outcome);
     };
     const closed = (): void => settle({ error: undefined });

@@ -1,6 +1,6 @@
 // The streams of one tunnel by their numbers: which there are, which have no answer yet, and what frames of streams mean for them.
 import type { Reason } from '../../lib/api/reasons.ts';
-import { ByNumber } from '../bynumber.ts';
+import { ByKey } from '../bykey.ts';
 import { ELSEWHERE, type Rule, reasonOf } from './codes.ts';
 import { frameTypes, MAX_STREAM, readUint32 } from './frame.ts';
 import { MOST_PEER_BYTES, type PeerHeld } from './held.ts';
@@ -32,7 +32,7 @@ const LINGER_STREAM_MS = 60_000;
 
 /** Streams. */
 export class StreamTable {
-  readonly #streams = new ByNumber<TunnelStream>();
+  readonly #streams = new ByKey<number, TunnelStream>();
   /** How many have no answer. */
   #asking = 0;
   readonly #turns = new Turns();
@@ -177,7 +177,7 @@ export class StreamTable {
 
   #add(id: number): TunnelStream {
     const stream = new TunnelStream(this.#port, id);
-    this.#streams.add(id, stream);
+    this.#streams.set(id, stream);
     this.#next = id + 1;
     return stream;
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { ByNumber } from '../../../sidecar/bynumber.ts';
+import { ByKey } from '../../../sidecar/bykey.ts';
 import { Crowd, type Placed } from '../../../sidecar/crowd.ts';
 
 interface Member extends Placed {
@@ -63,11 +63,11 @@ describe('a crowd', () => {
   });
 });
 
-describe('things by their numbers', () => {
+describe('things by their keys', () => {
   test('are found until they are dropped, by numbers that rise for ever', () => {
-    const things = new ByNumber<{ readonly name: string }>();
+    const things = new ByKey<number, { readonly name: string }>();
     for (let number = 1; number <= 10_000; number += 1) {
-      things.add(number, { name: `thing ${number}` });
+      things.set(number, { name: `thing ${number}` });
       if (number > 32) expect(things.delete(number - 32)).toBe(true);
     }
     expect(things.size).toBe(32);
@@ -79,8 +79,8 @@ describe('things by their numbers', () => {
   });
 
   test('can be gone through while they are dropped', () => {
-    const things = new ByNumber<{ readonly number: number }>();
-    for (let number = 2; number <= 40; number += 2) things.add(number, { number });
+    const things = new ByKey<number, { readonly number: number }>();
+    for (let number = 2; number <= 40; number += 2) things.set(number, { number });
     const met: number[] = [];
     for (const { number } of things.values()) {
       met.push(number);
@@ -88,5 +88,19 @@ describe('things by their numbers', () => {
     }
     expect(met).toHaveLength(20);
     expect(things.size).toBe(0);
+  });
+
+  test('say which came first, whoever took whose place', () => {
+    const things = new ByKey<string, { readonly name: string }>();
+    expect(things.oldest).toBeUndefined();
+    for (const name of ['one', 'two', 'three']) things.set(name, { name });
+    things.delete('one');
+    things.set('four', { name: 'four' });
+    expect(things.oldest).toBe('two');
+    things.delete('two');
+    things.delete('three');
+    expect([things.oldest, things.get('four')]).toEqual(['four', { name: 'four' }]);
+    things.set('four', { name: 'another' });
+    expect([...things.values()]).toEqual([{ name: 'another' }]);
   });
 });

@@ -46,9 +46,9 @@ churn: deps ## Two sidecars under every kind of connection and change, for MINUT
 	@node --disable-warning=ExperimentalWarning bench/churn.ts $(if $(HOURS),--hours $(HOURS),--minutes $(or $(MINUTES),60)) $(ARGS)
 
 FUZZED = $(addprefix test/unit/lib/pki/,writer lists names readers) test/unit/sidecar/tunnel test/unit/sidecar/http1/.*property test/unit/sidecar/http2 test/unit/lib/policy/rules.property test/unit/lib/cel
-fuzz: deps ## Properties of certificates, names, frames and HTTP at length (TIMES=50, SEED, ARGS=path)
+fuzz: deps ## Properties of certificates, names, frames, relays and HTTP at length (TIMES=50, SEED, ARGS=path)
 	@export TABARD_FUZZ=$(or $(TIMES),50) TABARD_FUZZ_SEED=$(or $(SEED),$$RANDOM); echo "SEED=$$TABARD_FUZZ_SEED"; \
-	npm run --silent test:unit -- $(or $(ARGS),$(FUZZED)) && $(if $(ARGS),true,npm run --silent test:integration -- test/integration/pki/names test/integration/http1/backends)
+	npm run --silent test:unit -- $(or $(ARGS),$(FUZZED)) && $(if $(ARGS),true,npm run --silent test:integration -- test/integration/pki/names test/integration/http1/backends test/integration/sidecar/relay/halves)
 
 bench-%: deps ## A benchmark by name: make bench-mesh (ARGS are the benchmark's own)
 	@node --disable-warning=ExperimentalWarning --expose-gc bench/$*.ts $(ARGS)

@@ -8,6 +8,7 @@ import { join } from '../../../../sidecar/relay/join.ts';
 import { type Link, type LinkKind, LoopbackLinks } from '../../../../sidecar/relay/loopback.ts';
 import type { Relay } from '../../../../sidecar/relay/relay.ts';
 import { type RelayName, relayNames, relays } from '../../../support/relays.ts';
+import { runs, runsTimeout } from '../../../support/runs.ts';
 import { until } from '../../../support/until.ts';
 
 let links: LoopbackLinks;
@@ -124,31 +125,35 @@ const shapes: readonly (Shape & { readonly name: string })[] = places.flatMap((k
 );
 
 describe.each([...shapes, ...bareShapes])('$name', (shape) => {
-  test('gives out what goes in, both ways, however it is split and whoever ends first', async () => {
-    await fc.assert(
-      fc.asyncProperty(steps, steps, fc.boolean(), async (up, down, patient) => {
-        const { relay, near, far } = await joined(shape);
-        const seen = [watch(near.peer), watch(far.peer)] as const;
-        const sent = async (): Promise<void> => {
-          await send(near.peer, up);
-          near.peer.end();
-        };
-        const answered = async (): Promise<void> => {
-          // One of them speaks only after the other has said all that it has.
-          if (patient) await once(far.peer, 'end');
-          await send(far.peer, down);
-          far.peer.end();
-        };
-        await Promise.all([sent(), answered()]);
-        const [client, server] = await Promise.all(seen);
-        expect(outcome(server, sizeOf(up))).toEqual({ whole: true, ended: true, error: undefined });
-        expect(outcome(client, sizeOf(down))).toEqual({ whole: true, ended: true, error: undefined });
-        const end = { ending: 'closed', bytesIn: sizeOf(up), bytesOut: sizeOf(down) };
-        expect(await relay.finished).toEqual(end);
-      }),
-      { numRuns: 6 },
-    );
-  });
+  test(
+    'gives out what goes in, both ways, however it is split and whoever ends first',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(steps, steps, fc.boolean(), async (up, down, patient) => {
+          const { relay, near, far } = await joined(shape);
+          const seen = [watch(near.peer), watch(far.peer)] as const;
+          const sent = async (): Promise<void> => {
+            await send(near.peer, up);
+            near.peer.end();
+          };
+          const answered = async (): Promise<void> => {
+            // One of them speaks only after the other has said all that it has.
+            if (patient) await once(far.peer, 'end');
+            await send(far.peer, down);
+            far.peer.end();
+          };
+          await Promise.all([sent(), answered()]);
+          const [client, server] = await Promise.all(seen);
+          expect(outcome(server, sizeOf(up))).toEqual({ whole: true, ended: true, error: undefined });
+          expect(outcome(client, sizeOf(down))).toEqual({ whole: true, ended: true, error: undefined });
+          const end = { ending: 'closed', bytesIn: sizeOf(up), bytesOut: sizeOf(down) };
+          expect(await relay.finished).toEqual(end);
+        }),
+        runs(6),
+      );
+    },
+    runsTimeout(30_000),
+  );
 
   test('keeps the order of bytes that are split at every position', async () => {
     const { relay, near, far } = await joined(shape);
@@ -165,25 +170,29 @@ describe.each([...shapes, ...bareShapes])('$name', (shape) => {
     expect(await relay.finished).toMatchObject({ ending: 'closed' });
   });
 
-  test('passes a reset on as a reset, never as an end, after bytes that are a beginning of what was sent', async () => {
-    await fc.assert(
-      fc.asyncProperty(steps, steps, fc.boolean(), async (up, down, fromNear) => {
-        const { relay, near, far } = await joined(shape);
-        const [broken, other] = fromNear ? [near, far] : [far, near];
-        const [lost, kept] = fromNear ? [up, down] : [down, up];
-        const seen = watch(other.peer);
-        broken.peer.resume();
-        await Promise.all([send(broken.peer, lost), send(other.peer, kept)]);
-        broken.reset();
-        expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'reset' });
-        const { bytes, ended, error } = await seen;
-        expect({ ended, error: error === 'ECONNRESET' || error === 'EPIPE' }).toEqual({ ended: false, error: true });
-        expect(bytes.equals(patterned(0, bytes.length))).toBe(true);
-        expect(bytes.length).toBeLessThanOrEqual(sizeOf(lost));
-      }),
-      { numRuns: 6 },
-    );
-  });
+  test(
+    'passes a reset on as a reset, never as an end, after bytes that are a beginning of what was sent',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(steps, steps, fc.boolean(), async (up, down, fromNear) => {
+          const { relay, near, far } = await joined(shape);
+          const [broken, other] = fromNear ? [near, far] : [far, near];
+          const [lost, kept] = fromNear ? [up, down] : [down, up];
+          const seen = watch(other.peer);
+          broken.peer.resume();
+          await Promise.all([send(broken.peer, lost), send(other.peer, kept)]);
+          broken.reset();
+          expect(await relay.finished).toMatchObject({ ending: 'failed', reason: 'reset' });
+          const { bytes, ended, error } = await seen;
+          expect({ ended, error: error === 'ECONNRESET' || error === 'EPIPE' }).toEqual({ ended: false, error: true });
+          expect(bytes.equals(patterned(0, bytes.length))).toBe(true);
+          expect(bytes.length).toBeLessThanOrEqual(sizeOf(lost));
+        }),
+        runs(6),
+      );
+    },
+    runsTimeout(30_000),
+  );
 
   test('resets both sides when it is cut', async () => {
     const { relay, near, far } = await joined(shape);

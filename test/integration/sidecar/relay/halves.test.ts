@@ -61,7 +61,8 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 /** A piece of what a peer does: so many bytes, and whether it then lets others go first. */
 const step = fc.record({
-  size: fc.oneof(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 1, max: 90_000 })),
+  // Not zero: a write of nothing over TLS makes Node lose a reset that comes with it (26.10), and a peer of ours is Node, too.
+  size: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 90_000 })),
   rest: fc.boolean(),
 });
 const steps = fc.array(step, { maxLength: 12 });

@@ -1,6 +1,6 @@
 // Inbound connections: TLS is terminated with the newest certificate and the peer judged; plaintext is refused or passed as the
 // port's mode says; then bytes go to the application at the pod's own address and port.
-import { ALPN_TUNNEL } from '../lib/api/contract.ts';
+import { ALPN_DIRECT, ALPN_TUNNEL } from '../lib/api/contract.ts';
 import type { EffectivePolicy } from '../lib/api/control.ts';
 import type { Reason } from '../lib/api/reasons.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -153,6 +153,7 @@ export class Inbound {
     const half = this.#deps.openHalf(socket, {
       under: captured.near.socket,
       explain: (error) => tlsFailure(error).reason,
+      peerSaysEnd: facts.alpn === ALPN_DIRECT,
     });
     if (id !== undefined) {
       // Only members of the mesh dial tunnels, and they prove themselves whatever the port asks for.

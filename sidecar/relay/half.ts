@@ -57,6 +57,8 @@ export interface HalfOptions {
   readonly explain?: (error: Error) => Reason;
   /** The TCP socket under a TLS socket: only it can be reset, and it takes the other along. */
   readonly under?: Socket;
+  /** Over TLS: the peer says where its direction ends (close_notify), as every sidecar does. A connection that is over without that was cut. */
+  readonly peerSaysEnd?: boolean;
 }
 
 /** Makes a half of a connected socket that nobody reads. Which kind it makes was decided when the process started. */

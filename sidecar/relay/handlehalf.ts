@@ -250,7 +250,9 @@ class HandleHalf implements Half {
     this.#ended = true;
     this.#stopReading();
     if (this.#leaving === 'no') {
-      if (!this.#endSent && this.#owner.unread?.afterPeersEnd() === true) return this.failed('reset');
+      const { unread } = this.#owner;
+      const isReset = this.#endSent ? unread?.afterBothEnds() : unread?.afterPeersEnd();
+      if (isReset === true) return this.failed('reset');
       this.#events?.ended();
     }
     this.#doneIfBoth();
@@ -329,6 +331,7 @@ class HandleHalf implements Half {
 
   #endIsSent(): void {
     this.#endSent = true;
+    if (!this.#ended) this.#owner.unread?.ended();
     if (this.#leaving === 'in order') this.#owner.destroy();
     else this.#doneIfBoth();
   }

@@ -50,7 +50,7 @@ export class SocketOwner implements HandleOwner {
     this.handle = handle;
     this.encrypted = 'encrypted' in socket;
     this.#options = options;
-    this.unread = new UnreadReset(socket, options.under);
+    this.unread = new UnreadReset(socket, options);
   }
 
   get destroyed(): boolean {

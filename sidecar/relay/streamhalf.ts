@@ -7,13 +7,15 @@ import { resetSocket } from './reset.ts';
 import { UnreadReset } from './unread.ts';
 
 /** A half over a socket that nobody reads. */
-export const openStreamHalf: OpenHalf = (socket, { explain, under } = {}) =>
-  new StreamHalf(socket, {
+export const openStreamHalf: OpenHalf = (socket, options = {}) => {
+  const { explain, under } = options;
+  return new StreamHalf(socket, {
     reset: () => resetSocket(under ?? socket, socket),
-    unread: new UnreadReset(socket, under),
+    unread: new UnreadReset(socket, options),
     ...(explain === undefined ? {} : { explain }),
     ...(under === undefined ? {} : { under }),
   });
+};
 
 /** What a half over a stream is made of. */
 export interface StreamHalfOptions {
@@ -80,9 +82,13 @@ export class StreamHalf implements Half {
 
   end(): void {
     const stream = this.#stream;
+    const { unread } = this.#options;
     // The read that is to come ends it.
-    if (!stream.readableEnded && this.#options.unread?.beforeEnd() === true) return;
-    stream.end();
+    if (!stream.readableEnded && unread?.beforeEnd() === true) return;
+    stream.end(() => {
+      const { readableFlowing, readableLength, readableEnded } = stream;
+      if (readableFlowing === true && readableLength === 0 && !readableEnded) unread?.ended();
+    });
   }
 
   pause(): void {
@@ -132,7 +138,9 @@ export class StreamHalf implements Half {
   }
 
   #peerEnded(events: HalfEvents): void {
-    if (this.#stream.writableFinished || this.#options.unread?.afterPeersEnd() !== true) return events.ended();
+    const { unread } = this.#options;
+    const isReset = this.#stream.writableFinished ? unread?.afterBothEnds() : unread?.afterPeersEnd();
+    if (isReset !== true) return events.ended();
     this.#failure ??= 'reset';
     this.#drop();
   }

@@ -33,7 +33,11 @@ export class DirectTransport implements Transport {
 export function directLeg(connection: MeshConnection, openHalf: OpenHalf): SecureLeg {
   const { socket, raw, tls, peer, generation } = connection;
   return {
-    half: openHalf(socket, { under: raw, explain: (error) => tlsFailure(error).reason }),
+    half: openHalf(socket, {
+      under: raw,
+      explain: (error) => tlsFailure(error).reason,
+      peerSaysEnd: tls.alpn === ALPN_DIRECT,
+    }),
     tls,
     peer,
     ownNotAfter: generation.notAfter,

@@ -12,6 +12,8 @@ export const WITHIN_MS = 10_000;
 export const PAUSE_MS = 30_000;
 /** One connection is let in each so often meanwhile. */
 export const EVERY_MS = 1_000;
+/** Of the allowances of a connection (docs/http.md) one that is let in meanwhile gets so much: what a second costs is what that one may send. */
+export const SHARE = 0.1;
 /** Connections of one address that wait to be let in; further ones are refused. The last is let in before clients give up (ten seconds are usual). */
 export const MOST_WAITING = 8;
 /** Addresses that are remembered. Whoever has many can have the oldest forgotten. */
@@ -94,6 +96,12 @@ export class Offenders {
     if (paused) return;
     known.nextMs = nowMs + EVERY_MS;
     this.#events.paused({ address, flood });
+  }
+
+  /** How much of what one connection may send at once a new one of this address may: less while it is held back. */
+  share(address: string): number {
+    const offender = this.#known.get(address);
+    return offender !== undefined && isPaused(offender, this.#clock.nowMs()) ? SHARE : 1;
   }
 
   /**

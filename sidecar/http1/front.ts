@@ -37,7 +37,7 @@ export interface HttpFrontDeps {
   identity(): string;
   readonly log: Pick<AccessLog, 'refused' | 'request'>;
   /** Told of connections that are ended for floods. */
-  readonly offenders?: Pick<Offenders, 'offended'>;
+  readonly offenders?: Pick<Offenders, 'offended' | 'share'>;
   /** Told of issuers of tokens of which not all keys are known. */
   status?(): Pick<StatusReporter, 'keysWanted'>;
 }
@@ -138,12 +138,13 @@ export class HttpFront {
         limits,
         headTimeoutMs: HEAD_TIMEOUT_MS,
         plan,
+        // Another stream of a tunnel costs no handshake.
+        floodShare: to.tunnel === undefined ? (this.#deps.offenders?.share(source.address) ?? 1) : 1,
         judge: judgedStreams(requests, authenticate, refused),
         lapsed,
         over: (exchange) => log.request({ ...to, exchange }),
         broken: ({ side, rule, reason }) => {
           refused({ reason, detail: `${side}: ${rule}` });
-          // Another stream of a tunnel costs no handshake.
           const comesBack = side === 'request' && reason === 'overload' && to.tunnel === undefined;
           if (comesBack) this.#deps.offenders?.offended(source.address, rule);
         },

@@ -64,8 +64,12 @@ class Allowance {
 export class Floods {
   readonly #of: Readonly<Record<Counted, Allowance>>;
 
-  constructor(nowMs: () => number) {
-    const made = Object.entries(allowances).map(([kind, allowance]) => [kind, new Allowance(allowance, nowMs)]);
+  /** `share`: how much of what may come at once; less for an address that is known for floods. */
+  constructor(nowMs: () => number, share = 1) {
+    const made = Object.entries(allowances).map(([kind, { most, perSecond }]) => [
+      kind,
+      new Allowance({ most: most * share, perSecond }, nowMs),
+    ]);
     this.#of = Object.fromEntries(made) as Record<Counted, Allowance>;
   }
 

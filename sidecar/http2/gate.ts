@@ -9,6 +9,7 @@ import { type Half, type HalfEvents, LINGER_MS } from '../relay/half.ts';
 import type { RequestsPhase } from '../relay/requests.ts';
 import { type ConnectionRule, codeOf, errorCodes, frameTypes, type MessageRule, reasonOf } from './codes.ts';
 import { frame, goawayFrame } from './encode.ts';
+import { Floods } from './floods.ts';
 import type { RequestHead } from './head.ts';
 import { Outlet } from './outlet.ts';
 import { callEndFrames, type Denial, denialFrames, grpcStatusFor, resetFrame } from './replies.ts';
@@ -31,6 +32,8 @@ export interface Http2GateOptions {
   readonly headTimeoutMs: number;
   /** What is taken out of messages and put in. */
   readonly plan: HeaderPlan;
+  /** See Floods; 1 where nothing is said. */
+  readonly floodShare?: number;
   /** Judges a request; the head holds what was read until the call returns, or until what it says to wait for has settled. */
   judge?(request: RequestHead): Judgement;
   /** The token of a stream has expired, and the stream was ended for it. */
@@ -74,7 +77,9 @@ export class Http2Gate implements Half {
   constructor(inner: Half, options: Http2GateOptions) {
     this.#inner = inner;
     this.#options = options;
-    this.#state = new ConnectionState(options.limits, options.plan, () => performance.now());
+    const nowMs = (): number => performance.now();
+    const floods = new Floods(nowMs, options.floodShare);
+    this.#state = new ConnectionState(options.limits, options.plan, floods, nowMs);
     this.#toClient = new Outlet((octets) => this.#say(octets));
     this.#toApplication = new Outlet((octets) => this.#forward(octets, false));
     this.#requests = new Requests(this.#state, {

@@ -42,6 +42,8 @@ export interface RequestSink {
 
 /** How long a stream lives whose end by the client is nothing to wonder about (as for Envoy). */
 const YOUNG_MS = 1_000;
+/** Requests of a connection that are taken on before others are served, some fifty microseconds each: a hundred may come in one packet. */
+const MOST_AT_ONCE = 8;
 const countedAs: ReadonlyMap<number, Counted> = new Map([
   [frameTypes.priority, 'priority_flood'],
   [frameTypes.ping, 'ping_flood'],
@@ -62,8 +64,10 @@ export class Requests implements FrameSink {
   #prefaced = 0;
   #begun = false;
   #credit = 0;
-  /** The block that waits for a judgement. */
+  /** The block that waits for a judgement, or for its turn. */
   #waiting: Block | undefined;
+  /** Requests that were taken on in this turn of the event loop. */
+  #taken = 0;
 
   constructor(state: ConnectionState, sink: RequestSink) {
     this.#state = state;
@@ -80,14 +84,16 @@ export class Requests implements FrameSink {
   }
 
   take(bytes: Uint8Array, lent: boolean): void {
+    if (!this.flow.waits) this.#taken = 0;
     const rest = this.#prefaced < preface.length ? this.#preface(bytes, lent) : bytes;
     if (rest === undefined) return;
     if (rest.length > 0) this.flow.take(rest, lent);
     this.#settle();
   }
 
-  /** The judgement that was waited for may be made now. */
+  /** What was waited for is there. */
   go(): void {
+    this.#taken = 0;
     this.flow.go();
     this.#settle();
   }
@@ -264,12 +270,16 @@ export class Requests implements FrameSink {
       const broken = head.read(fields, application, refuseUnderscores) ?? bodyFault(head, block);
       if (broken !== undefined) return this.#refuse(block, broken, errorCodes.protocolError);
       if (streams.size >= MAX_STREAMS) return this.#refuse(block, 'too_many_streams', errorCodes.refusedStream);
+      if (this.#taken >= MOST_AT_ONCE) {
+        setImmediate(() => this.go());
+        return this.#wait(block);
+      }
     }
+    this.#taken += 1;
     const judgement = this.#sink.judge(head);
     if (judgement.kind === 'wait') {
-      this.#waiting = { ...block, octets: Buffer.from(block.octets) };
       void judgement.until.then(() => this.go());
-      return verdicts.wait;
+      return this.#wait(block);
     }
     this.#waiting = undefined;
     if (judgement.kind === 'deny') return this.#deny(block, judgement.denial);
@@ -279,6 +289,11 @@ export class Requests implements FrameSink {
     floods.asked();
     if (block.endStream) this.#ended(stream);
     return this.#replace(requests.onward(block, this.#edit(judgement.strip)));
+  }
+
+  #wait(block: Block): Verdict {
+    this.#waiting = { ...block, octets: Buffer.from(block.octets) };
+    return verdicts.wait;
   }
 
   #edit(strip: string | undefined) {

@@ -7,7 +7,7 @@ import { settingIds } from './codes.ts';
 import { Decoder } from './decoder.ts';
 import type { Line } from './encode.ts';
 import { Farewell } from './farewell.ts';
-import { Floods } from './floods.ts';
+import type { Floods } from './floods.ts';
 import { type Ceilings, Settings } from './settings.ts';
 import { MAX_STREAMS, Streams } from './streams.ts';
 
@@ -44,11 +44,11 @@ export class ConnectionState {
   /** See HeadLimits. */
   readonly refuseUnderscores: HeadLimits['refuseUnderscores'];
 
-  constructor(limits: HeadLimits, plan: HeaderPlan, nowMs: () => number) {
+  constructor(limits: HeadLimits, plan: HeaderPlan, floods: Floods, nowMs: () => number) {
     this.refuseUnderscores = limits.refuseUnderscores;
     this.plan = plan;
     this.answerLines = plan.answers.map(lowerCase);
-    this.floods = new Floods(nowMs);
+    this.floods = floods;
     this.farewell = new Farewell(nowMs);
     this.application = new Settings(
       ceilings(

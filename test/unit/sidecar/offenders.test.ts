@@ -40,6 +40,16 @@ describe('an address', () => {
     expect(seen).toEqual(['one: at once', 'two: at once']);
   });
 
+  test('that is held back may send a tenth at once on a connection, until it is forgiven', async () => {
+    const { clock, offenders, flood } = world();
+    flood('a', 1);
+    expect(offenders.share('a')).toBe(1);
+    flood('a', 1);
+    expect([offenders.share('a'), offenders.share('b')]).toEqual([0.1, 1]);
+    await clock.advance(PAUSE_MS + 1);
+    expect(offenders.share('a')).toBe(1);
+  });
+
   test('is not held back for one flood, nor for two that lie apart', async () => {
     const { clock, comes, seen, flood, pauses } = world();
     flood('a', 1);

@@ -255,7 +255,8 @@ describe('a stream is reset for', () => {
   });
 
   test('one stream too many, which may be tried again', () => {
-    opened().sends(...Array.from({ length: MAX_STREAMS + 1 }, (_, index) => headers(2 * index + 1, good)));
+    const full = opened();
+    for (let index = 0; index <= MAX_STREAMS; index += 1) full.sends(headers(2 * index + 1, good));
     expect(played?.passed).toHaveLength(MAX_STREAMS);
     expect(played?.came.map(({ type, stream, payload }) => [type, stream, payload.readUInt32BE(0)])).toEqual([
       [3, 2 * MAX_STREAMS + 1, errorCodes.refusedStream],
@@ -295,6 +296,20 @@ describe('a stream is reset for', () => {
   });
 });
 
+test('requests that come at once are taken on eight in a turn of the event loop, in their order, and others are served in between', async () => {
+  const busy = opened();
+  const ids = Array.from({ length: 20 }, (_, index) => 2 * index + 1);
+  expect(busy.sends(...ids.map((id) => headers(id, good)), ping)).toBe(false);
+  const passed: number[] = [busy.passed.length];
+  for (let turn = 0; turn < 2; turn += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+    passed.push(busy.passed.length);
+  }
+  expect(passed).toEqual([8, 16, 21]);
+  expect(busy.passed.map(({ stream }) => stream)).toEqual([...ids, 0]);
+  expect(busy.told).toEqual(['drained']);
+});
+
 describe('a flood ends the connection with ENHANCE_YOUR_CALM:', () => {
   const flood = (kind: keyof typeof allowances): number => allowances[kind].most + 1;
   const empty = data(1, 0);
@@ -321,6 +336,14 @@ describe('a flood ends the connection with ENHANCE_YOUR_CALM:', () => {
     expect(played?.broken.at(-1)).toEqual({ side: 'request', rule: kind, reason: 'overload' });
     jest.advanceTimersByTime(1_000);
     expect(played?.told).toEqual(['ended', 'closed overload']);
+  });
+
+  test('a tenth of it, where the gate is told that its client is known for floods', () => {
+    const flooded = opened({ floodShare: 0.1 });
+    for (let index = 0; index < 50; index += 1) flooded.sends(headers(2 * index + 1, good), reset(2 * index + 1));
+    expect(flooded.goaway).toBeUndefined();
+    for (let index = 50; index < 55; index += 1) flooded.sends(headers(2 * index + 1, good), reset(2 * index + 1));
+    expect(flooded.broken.at(-1)?.rule).toBe('reset_flood');
   });
 
   test('streams that the application resets for what the client does (CVE-2025-8671)', () => {
